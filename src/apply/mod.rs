@@ -1,0 +1,1 @@
+//! Executes an approved plan: claims, effects, retries, report. It decides nothing.

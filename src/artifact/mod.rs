@@ -1,0 +1,1 @@
+//! The byte pipe of a backup: compress, encrypt, hash, part, and back again, with bounded memory.

@@ -1,0 +1,1 @@
+//! One backup execution: engine to artifact to store, manifest last.

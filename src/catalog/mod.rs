@@ -1,0 +1,1 @@
+//! The `bkup` schema in PostgreSQL: migrations, queries, claims, the audit chain.

@@ -1,0 +1,57 @@
+//! The vocabulary: ids, time, sizes, policies as wanted, the world as seen, plans and reports. Data and invariants
+//! only; nothing here reads a clock, the environment, a file or the network.
+
+mod backup;
+mod canonical;
+mod desired;
+mod evidence;
+mod id;
+mod lsn;
+mod manifest;
+mod name;
+mod observed;
+mod plan;
+mod quantity;
+mod recovery;
+mod report;
+mod retention;
+mod scope;
+mod tenant;
+mod text;
+mod time;
+mod when;
+
+pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
+pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use desired::{
+    ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,
+    ResolvedTenants, ScheduleSpec, SourceLocation, StoreSpec, StoreUrl, TenantFilter, TenantSelector,
+};
+pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use id::{ActionId, BackupId, Digest, RunId};
+pub use lsn::Lsn;
+pub use manifest::{
+    DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,
+};
+pub use name::{Address, InvalidName, Name, Section};
+pub use observed::{
+    Applied, CatalogFacts, CatalogState, Clock, DrillRecord, Garbage, Observation, Observed, Progress, ServerFacts,
+    StoreFacts, StoreMarker,
+};
+pub use plan::{
+    Action, ActionClass, ActionKind, BackupWork, Counts, DocumentOp, DrillBackup, DrillWork, GuardRefusal, Held,
+    HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Phase as PlanPhase, Plan, Precondition, PruneWork,
+    Reason, ReasonCode,
+};
+pub use quantity::{Bytes, ParsePercentError, Percent};
+pub use recovery::{
+    Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
+    RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
+};
+pub use report::{ActionOutcome, ApplyReport, Outcome};
+pub use retention::{Move, Pick, RetentionRule};
+pub use scope::{InvalidScope, Scope};
+pub use tenant::Tenant;
+pub use text::EnvText;
+pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
+pub use when::{DayRule, Frequency, Timing, When};

@@ -1,0 +1,104 @@
+//! Amounts with their units.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// Adds, stopping at the largest number.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::iter::Sum for Bytes {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self(0), Self::plus)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// Writes with three digits and a binary unit: `1.25 GiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let mut unit = 0;
+        let mut scaled = u128::from(self.0) * 100;
+        while scaled >= 102_400 && unit + 1 < UNITS.len() {
+            scaled /= 1024;
+            unit += 1;
+        }
+        let (whole, cents) = (scaled / 100, scaled % 100);
+        match (unit, whole) {
+            (0, _) => write!(f, "{whole} B"),
+            (_, 100..) => write!(f, "{whole} {}", UNITS[unit]),
+            (_, 10..) => write!(f, "{whole}.{} {}", cents / 10, UNITS[unit]),
+            _ => write!(f, "{whole}.{cents:02} {}", UNITS[unit]),
+        }
+    }
+}
+
+/// A share from 0 % to 100 %, in hundredths of a percent, so that plans need no floating point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Percent(u32);
+
+/// A text that is no [`Percent`]; carries the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a percentage from 0% to 100%: write it as 10% or 2.5%")]
+pub struct ParsePercentError(pub String);
+
+impl Percent {
+    /// Makes a share of so many hundredths of a percent, at most 10,000.
+    #[must_use]
+    pub const fn hundredths(hundredths: u32) -> Self {
+        Self(if hundredths > 10_000 { 10_000 } else { hundredths })
+    }
+
+    /// Returns whether `part` of `whole` is more than this share.
+    #[must_use]
+    pub fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
+        u128::from(part) * 10_000 > u128::from(whole) * u128::from(self.0)
+    }
+}
+
+impl FromStr for Percent {
+    type Err = ParsePercentError;
+    fn from_str(text: &str) -> Result<Self, ParsePercentError> {
+        let invalid = || ParsePercentError(text.to_owned());
+        let number = text.trim().strip_suffix('%').ok_or_else(invalid)?.trim_end();
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || fraction.len() > 2 || whole.len() > 3 {
+            return Err(invalid());
+        }
+        let cents: u32 = format!("{fraction:0<2}").parse().map_err(|_| invalid())?;
+        let hundredths = whole.parse::<u32>().map_err(|_| invalid())? * 100 + cents;
+        if hundredths > 10_000 { Err(invalid()) } else { Ok(Self(hundredths)) }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, cents) = (self.0 / 100, self.0 % 100);
+        if cents == 0 { write!(f, "{whole}%") } else { write!(f, "{whole}.{cents:02}%") }
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = ParsePercentError;
+    fn try_from(text: String) -> Result<Self, ParsePercentError> {
+        text.parse()
+    }
+}
+
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        percent.to_string()
+    }
+}

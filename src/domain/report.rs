@@ -1,0 +1,97 @@
+//! What an apply did, action by action.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, ActionId, Digest, Evidence, Held, Instant, RunId};
+
+/// The report of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReport {
+    /// Version of this form, `1.0`.
+    pub format_version: String,
+    /// The run.
+    pub run: RunId,
+    /// bkup's version.
+    pub tool_version: String,
+    /// The digest of the plan that was applied.
+    pub plan_digest: Digest,
+    /// When it began.
+    pub begin: Instant,
+    /// When it ended.
+    pub end: Instant,
+    /// How long it took by the machine's own clock, in milliseconds.
+    pub elapsed_ms: u64,
+    /// The catalog's serial afterwards.
+    pub serial: i64,
+    /// Each action and what became of it, in the plan's order.
+    pub actions: Vec<ActionOutcome>,
+    /// What was due and not done.
+    pub held: Vec<Held>,
+    /// The evidence of the drills that ran.
+    pub evidence: Vec<Evidence>,
+    /// The head of the audit chain.
+    pub audit_head: Option<String>,
+    /// Why the run ended before its end; absent where it did not.
+    pub interrupted: Option<String>,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionOutcome {
+    /// The action.
+    pub action: Action,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// How often it was tried again.
+    pub retries: u32,
+}
+
+impl ActionOutcome {
+    /// Returns the action's id.
+    #[must_use]
+    pub const fn id(&self) -> ActionId {
+        self.action.id
+    }
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done; what was seen, in words.
+    Done {
+        /// In words: `12.5 MiB in 0.8 s`.
+        summary: String,
+    },
+    /// Already so: nothing was done.
+    AlreadyDone {
+        /// Why nothing was to be done.
+        summary: String,
+    },
+    /// Not done, on purpose.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// Someone else holds it.
+    Claimed {
+        /// Who.
+        by: String,
+    },
+    /// Tried and failed.
+    Failed {
+        /// The error's stable code, `BK...`.
+        code: String,
+        /// The error in words, without secrets.
+        error: String,
+    },
+    /// A drill ran and its plan did not hold.
+    Violated {
+        /// What did not hold.
+        reason: String,
+    },
+    /// Not reached: the run ended before.
+    NotReached,
+}

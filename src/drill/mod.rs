@@ -1,0 +1,1 @@
+//! Proves that a backup can be restored, and writes the evidence.

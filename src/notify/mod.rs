@@ -1,0 +1,1 @@
+//! Sinks for reports and findings.

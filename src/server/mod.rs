@@ -1,0 +1,1 @@
+//! Facts about the protected servers: version, tenants, sizes, clock. Reads only.

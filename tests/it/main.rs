@@ -1,0 +1,23 @@
+//! The one integration-test binary: linking is the slow part, so every suite is a module of it.
+
+mod world;
+
+mod apply;
+mod architecture;
+mod artifact;
+mod catalog;
+mod cli;
+mod demo;
+mod disaster;
+mod drill;
+mod engine;
+mod faults;
+mod plan;
+mod policy;
+mod render;
+mod restore;
+mod retention;
+mod schedule;
+mod secrets;
+mod seeds;
+mod store;

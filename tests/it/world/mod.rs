@@ -1,0 +1,5 @@
+//! What tests stand on: private PostgreSQL clusters, S3 servers, hermetic runs of the binary, builders.
+
+pub mod cluster;
+pub mod run;
+pub mod s3;
