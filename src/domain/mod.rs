@@ -39,9 +39,9 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use plan::{
-    Action, ActionClass, ActionKind, BackupWork, Counts, DocumentOp, DrillBackup, DrillWork, GuardRefusal, Held,
-    HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Phase as PlanPhase, Plan, Precondition, PruneWork,
-    Reason, ReasonCode,
+    Action, ActionClass, ActionKind, BackupWork, Counts, DocumentOp, DriftFinding, DrillBackup, DrillWork,
+    GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Phase as PlanPhase, Plan,
+    Precondition, PruneWork, Reason, ReasonCode,
 };
 pub use quantity::{Bytes, ParsePercentError, Percent};
 pub use recovery::{

@@ -38,6 +38,8 @@ pub struct Plan {
     pub kept: Vec<KeptBackup>,
     /// How each scope stands against its objective.
     pub objectives: Vec<ObjectiveRow>,
+    /// Differences between the world and the catalog that no action of bkup mends.
+    pub findings: Vec<DriftFinding>,
     /// Guards that refuse it; an apply with any of them exits 4.
     pub refusals: Vec<GuardRefusal>,
     /// How it was narrowed; absent for a whole one.
@@ -55,7 +57,7 @@ impl Plan {
         let of = |class| self.actions.iter().filter(|a| a.class == class).count();
         Counts {
             changes: of(ActionClass::Change),
-            drift: of(ActionClass::Drift),
+            drift: of(ActionClass::Drift) + self.findings.len(),
             due: of(ActionClass::Due),
             deletes: self.actions.iter().filter(|a| a.kind.deletes()).count(),
             held: self.held.len(),
@@ -174,6 +176,15 @@ pub enum ActionKind {
     Tombstone(PruneWork),
     /// Deletes a tombstoned backup: its manifest, its data, its keys.
     Purge(PruneWork),
+    /// Takes a backup whose manifest is gone out of everything that counts on it.
+    Quarantine {
+        /// The backup.
+        backup: BackupId,
+        /// In which store.
+        store: Name,
+        /// What is wrong with it.
+        words: String,
+    },
     /// Deletes what an attempt without manifest left.
     CollectGarbage {
         /// In which store.
@@ -199,6 +210,7 @@ impl ActionKind {
             | Self::ApplyDocument { .. }
             | Self::RecordMissed { .. } => Phase::Ensure,
             Self::BackUp(_) => Phase::BackUp,
+            Self::Quarantine { .. } => Phase::Verify,
             Self::Drill(_) => Phase::Drill,
             Self::Tombstone(_) => Phase::Tombstone,
             Self::Purge(_) | Self::CollectGarbage { .. } => Phase::Purge,
@@ -217,6 +229,7 @@ impl ActionKind {
             Self::Drill(_) => "drill",
             Self::Tombstone(_) => "tombstone",
             Self::Purge(_) => "purge",
+            Self::Quarantine { .. } => "quarantine",
             Self::CollectGarbage { .. } => "collect_garbage",
         }
     }
@@ -363,6 +376,10 @@ pub enum ReasonCode {
     GraceOver,
     /// An attempt left it behind.
     Abandoned,
+    /// Somebody asked for it.
+    Requested,
+    /// The store does not hold what the catalog says it does.
+    ObjectMissing,
 }
 
 /// What must still hold just before an action. A failed one stops the action, never the facts.
@@ -478,6 +495,15 @@ pub struct ObjectiveRow {
     pub backups: u64,
     /// Their bytes.
     pub bytes: Bytes,
+}
+
+/// A difference between the world and the catalog that no action of bkup mends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftFinding {
+    /// The policy thing it belongs to.
+    pub address: Address,
+    /// What is different, and what to do about it.
+    pub words: String,
 }
 
 /// A guard that refuses a plan.
