@@ -1,0 +1,101 @@
+//! Buckets: typed keys on a zone's calendar, one kind per tier. An ISO week is never confused with a month (other
+//! tools did, with texts as keys), and an hour that comes twice is two hours. Pure.
+
+use std::fmt;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{Offset, TimeZone};
+
+use crate::domain::Instant;
+
+/// A tier of a rule: the kinds of bucket, finest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the words of the rule")]
+pub enum Tier {
+    Hourly,
+    Daily,
+    Weekly,
+    Monthly,
+    Quarterly,
+    Yearly,
+}
+
+impl Tier {
+    /// All of them, finest first.
+    pub const ALL: [Self; 6] = [Self::Hourly, Self::Daily, Self::Weekly, Self::Monthly, Self::Quarterly, Self::Yearly];
+
+    /// Returns the bucket of this tier that holds `instant` in `zone`.
+    #[must_use]
+    pub fn bucket(self, instant: Instant, zone: &TimeZone) -> Bucket {
+        let offset = zone.to_offset(instant);
+        self.civil_bucket(offset.to_datetime(instant), offset)
+    }
+
+    pub(super) fn civil_bucket(self, civil: DateTime, offset: Offset) -> Bucket {
+        let date = civil.date();
+        match self {
+            Self::Hourly => Bucket::Hour { day: date, hour: civil.hour(), offset },
+            Self::Daily => Bucket::Day(date),
+            Self::Weekly => {
+                let week = date.iso_week_date();
+                Bucket::IsoWeek { iso_year: week.year(), week: week.week() }
+            }
+            Self::Monthly => Bucket::Month { year: date.year(), month: date.month() },
+            Self::Quarterly => Bucket::Quarter { year: date.year(), quarter: (date.month() - 1) / 3 + 1 },
+            Self::Yearly => Bucket::Year(date.year()),
+        }
+    }
+}
+
+/// One bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    /// An hour of the clock; the offset tells apart the two that autumn makes of one.
+    Hour {
+        /// The day.
+        day: Date,
+        /// 0 to 23.
+        hour: i8,
+        /// The offset from UTC.
+        offset: Offset,
+    },
+    /// A civil day.
+    Day(Date),
+    /// A week of ISO 8601, Monday to Sunday; its year is not always the calendar's.
+    IsoWeek {
+        /// The week's year.
+        iso_year: i16,
+        /// 1 to 53.
+        week: i8,
+    },
+    /// A month.
+    Month {
+        /// The year.
+        year: i16,
+        /// 1 to 12.
+        month: i8,
+    },
+    /// A quarter.
+    Quarter {
+        /// The year.
+        year: i16,
+        /// 1 to 4.
+        quarter: i8,
+    },
+    /// A year.
+    Year(i16),
+}
+
+impl fmt::Display for Bucket {
+    /// Writes tier and key: `daily 2026-11-20`, `weekly 2026-W47`, `hourly 2026-10-25T02+01`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hour { day, hour, offset } => write!(f, "hourly {day}T{hour:02}{offset}"),
+            Self::Day(day) => write!(f, "daily {day}"),
+            Self::IsoWeek { iso_year, week } => write!(f, "weekly {iso_year:04}-W{week:02}"),
+            Self::Month { year, month } => write!(f, "monthly {year:04}-{month:02}"),
+            Self::Quarter { year, quarter } => write!(f, "quarterly {year:04}-Q{quarter}"),
+            Self::Year(year) => write!(f, "yearly {year:04}"),
+        }
+    }
+}
