@@ -1,6 +1,7 @@
 //! The vocabulary: ids, time, sizes, policies as wanted, the world as seen, plans and reports. Data and invariants
 //! only; nothing here reads a clock, the environment, a file or the network.
 
+mod action;
 mod backup;
 mod canonical;
 mod desired;
@@ -21,6 +22,10 @@ mod text;
 mod time;
 mod when;
 
+pub use action::{
+    Action, ActionClass, ActionKind, BackupWork, DocumentOp, DrillBackup, DrillWork, Phase as PlanPhase, Precondition,
+    PruneWork, Reason, ReasonCode,
+};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
 pub use desired::{
@@ -39,9 +44,8 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use plan::{
-    Action, ActionClass, ActionKind, BackupWork, Counts, DocumentOp, DriftFinding, DrillBackup, DrillWork,
-    GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Phase as PlanPhase, Plan,
-    Precondition, PruneWork, Reason, ReasonCode,
+    Connections, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
+    PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParsePercentError, Percent};
 pub use recovery::{

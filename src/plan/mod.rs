@@ -1,1 +1,121 @@
-//! `plan(desired, observed, now) -> Plan`: the difference between the policies and the world. Pure and total.
+//! `plan(desired, observed, request) -> Plan`: the difference between the policies and the world at one instant. Pure
+//! and total: no clock, no environment, no network, no randomness, no logger. What could not be seen holds work back;
+//! it never deletes and never looks like a first run.
+
+mod backups;
+mod digests;
+mod drills;
+mod ensure;
+mod guards;
+mod narrow;
+mod objectives;
+mod pruning;
+mod world;
+
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    ActionClass, CatalogState, Connections, Desired, Held, HeldReason, Instant, Name, Narrowing, Observation, Observed,
+    PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
+};
+
+pub use digests::{change_digest, digest, seal};
+pub use narrow::{NarrowError, check as check_narrowing};
+pub use objectives::rows as objective_rows;
+pub use world::Eligible;
+
+/// What a plan is made for, beside policies and world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The instant it is made for.
+    pub now: Instant,
+    /// Whether that instant is of a simulated clock.
+    pub simulated: bool,
+    /// bkup's version.
+    pub tool_version: String,
+    /// The newest catalog version this program knows.
+    pub catalog_version: i64,
+    /// Stores whose private key is at hand.
+    pub identities: BTreeSet<Name>,
+    /// Schedules that somebody asks for now.
+    pub requested: BTreeSet<Name>,
+    /// Recovery plans whose drill somebody asks for now.
+    pub requested_drills: BTreeSet<Name>,
+    /// How the plan is narrowed.
+    pub narrowing: Narrowing,
+    /// Consent to more deletions than `guards.max_delete` allows.
+    pub allow_delete: Option<Percent>,
+}
+
+/// Plans.
+pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
+    let mut draft = Plan {
+        format_version: PLAN_FORMAT.to_owned(),
+        tool_version: request.tool_version.clone(),
+        as_of: request.now,
+        simulated: request.simulated,
+        lineage: None,
+        serial: 0,
+        policy_digest: digests::policy_digest(desired),
+        connections: Connections { stores: desired.stores.clone(), databases: desired.databases.clone() },
+        actions: Vec::new(),
+        held: Vec::new(),
+        kept: Vec::new(),
+        objectives: Vec::new(),
+        findings: Vec::new(),
+        refusals: Vec::new(),
+        narrowing: (request.narrowing != Narrowing::default()).then(|| request.narrowing.clone()),
+        digest: crate::domain::sha256(b""),
+        change_digest: crate::domain::sha256(b""),
+    };
+    let catalog = match &observed.catalog {
+        Observation::Unreachable(reason) => {
+            draft.held.push(Held {
+                address: crate::domain::Address::once(Section::Catalog),
+                database: None,
+                scope: None,
+                work: "everything".to_owned(),
+                reason: HeldReason::CatalogUnreachable,
+                words: format!("the catalog could not be read: {reason}"),
+            });
+            return seal(draft);
+        }
+        Observation::Known(CatalogState::Absent) => None,
+        Observation::Known(CatalogState::Present(facts)) => Some(facts.as_ref()),
+    };
+    draft.lineage = catalog.map(|facts| facts.lineage.clone());
+    draft.serial = catalog.map_or(0, |facts| facts.serial);
+
+    let view = world::View::new(desired, observed, catalog, request);
+    ensure::plan(&view, &mut draft);
+    let planned = backups::plan(&view, &mut draft);
+    let drilled = drills::plan(&view, &planned, &mut draft);
+    pruning::plan(&view, &planned, &drilled, &mut draft);
+    draft.objectives = objectives::rows(&view);
+    guards::check(&view, &mut draft);
+    order(&mut draft);
+    seal(draft)
+}
+
+/// Puts actions in the order in which they are done: by phase, then dependencies, then as planned. Deletions come
+/// last by construction of [`PlanPhase`].
+fn order(draft: &mut Plan) {
+    draft.actions.sort_by_key(|action| action.kind.phase());
+    debug_assert!(
+        draft.actions.iter().all(|a| a.kind.phase() >= PlanPhase::Tombstone || !a.kind.deletes()),
+        "a deletion outside the deleting phases"
+    );
+    draft.held.sort_by(|a, b| (&a.address, &a.database, &a.scope).cmp(&(&b.address, &b.database, &b.scope)));
+}
+
+/// Returns whether a plan has nothing to do at all.
+#[must_use]
+pub fn is_empty(plan: &Plan) -> bool {
+    plan.actions.is_empty() && plan.findings.is_empty()
+}
+
+/// Returns whether a plan has changes or drift, and with `include_due` also due work: what `--detailed-exitcode` asks.
+#[must_use]
+pub fn has_differences(plan: &Plan, include_due: bool) -> bool {
+    !plan.findings.is_empty() || plan.actions.iter().any(|a| include_due || a.class != ActionClass::Due)
+}

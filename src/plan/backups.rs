@@ -1,0 +1,336 @@
+//! Which backups are due: the newest slot of each schedule and scope, what nobody ran in time, and the shared archives
+//! that tenant backups need.
+
+use std::collections::BTreeSet;
+
+use super::world::{Eligible, View, schedule_address};
+use crate::domain::{
+    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Held,
+    HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Tenant, TenantFilter,
+};
+use crate::schedule::Calendar;
+
+/// A backup that this plan takes, as later parts of the planner count on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedBackup {
+    /// The action that takes it.
+    pub action: ActionId,
+    /// The work.
+    pub work: BackupWork,
+}
+
+/// One scope a schedule covers, with what its backup needs to know.
+struct Target<'a> {
+    scope: Scope,
+    tenant: Option<&'a Tenant>,
+    priority: u32,
+}
+
+/// Plans the backups that are due and records the slots that were missed.
+pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
+    let mut planned = Vec::new();
+    if !view.wants("backups") {
+        return planned;
+    }
+    for (name, spec) in &view.desired.schedules {
+        let address = schedule_address(name);
+        if !view.in_target(&address) {
+            continue;
+        }
+        // A rule that the calendar refuses never gets past validation; such a schedule has no slots here.
+        let Ok(calendar) = Calendar::new(&spec.when) else { continue };
+        for database in &spec.databases {
+            Run { view, name, spec, address: &address, calendar: &calendar, database }.plan(draft, &mut planned);
+        }
+    }
+    planned.sort_by(|a, b| {
+        let key = |p: &PlannedBackup| (p.work.slot, p.work.schedule.clone(), p.work.database.clone());
+        let rank = |p: &PlannedBackup| (p.work.scope != Scope::Shared, p.work.priority, p.work.scope.clone());
+        key(a).cmp(&key(b)).then_with(|| rank(a).cmp(&rank(b)))
+    });
+    planned
+}
+
+/// One schedule with one of its databases.
+struct Run<'a> {
+    view: &'a View<'a>,
+    name: &'a Name,
+    spec: &'a ScheduleSpec,
+    address: &'a Address,
+    calendar: &'a Calendar,
+    database: &'a Name,
+}
+
+impl Run<'_> {
+    fn plan(&self, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
+        let requested = self.view.request.requested.contains(self.name);
+        let now = self.view.now();
+        let slot = if requested { Some(whole_second(now)) } else { self.calendar.last_at_or_before(now) };
+        let Some(slot) = slot else { return };
+        if self.view.request.requested.is_empty() || requested {
+            self.plan_slot(slot, requested, draft, planned);
+        }
+    }
+
+    fn hold(&self, draft: &mut Plan, scope: Option<Scope>, reason: HeldReason, words: impl Into<String>) {
+        draft.held.push(Held {
+            address: self.address.clone(),
+            database: Some(self.database.clone()),
+            scope,
+            work: "back_up".to_owned(),
+            reason,
+            words: words.into(),
+        });
+    }
+
+    fn plan_slot(&self, slot: Instant, requested: bool, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
+        if let Err((reason, words)) = self.view.server(self.database) {
+            return self.hold(draft, None, reason, words);
+        }
+        let targets = self.targets();
+        let settled = self.settled();
+        let deadline = self.spec.start_within.after(slot);
+        let mut due = Vec::new();
+        for target in &targets {
+            let done = self.view.group(self.name, Some(self.database), &target.scope).iter().any(|b| b.slot == slot);
+            if done {
+                continue;
+            }
+            if requested {
+                due.push((target, ReasonCode::Requested, None));
+            } else if settled.is_none_or(|settled| slot > settled) && self.view.now() <= deadline {
+                due.push((target, ReasonCode::SlotDue, Some(deadline)));
+            } else if !self.has_eligible(&target.scope) {
+                due.push((target, ReasonCode::FirstBackup, None));
+            }
+        }
+        if !requested {
+            self.record_missed(slot, &targets, draft);
+        }
+        if due.is_empty() {
+            return;
+        }
+        if let Err(why) = self.view.store(&self.spec.store) {
+            let words = format!("store.{} could not be read: {why}", self.spec.store);
+            return self.hold(draft, None, HeldReason::StoreUnreachable, words);
+        }
+        if !self.view.is_applied(self.address) {
+            let words = "its policy is not applied yet, and this plan was narrowed to leave that out";
+            return self.hold(draft, None, HeldReason::Narrowed, words);
+        }
+        let begin = planned.len();
+        let shared = (self.spec.backup == BackupType::TenantData).then(|| self.shared(slot, draft, planned, &due));
+        for (target, code, start_before) in due {
+            self.push(slot, target, code, start_before, shared.as_ref(), draft, planned);
+        }
+        debug_assert!(planned.len() > begin, "due work became actions");
+    }
+
+    /// The scopes the schedule covers in the database, by priority.
+    fn targets(&self) -> Vec<Target<'_>> {
+        match self.spec.backup {
+            BackupType::TenantData => {
+                let globs: Vec<_> = match &self.spec.tenants {
+                    TenantFilter::Slugs(globs) => {
+                        globs.iter().filter_map(|g| globset::Glob::new(g).ok()).map(|g| g.compile_matcher()).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                let wanted = |tenant: &Tenant, class: Option<&Name>| match &self.spec.tenants {
+                    TenantFilter::All => true,
+                    TenantFilter::Classes(classes) => class.is_some_and(|class| classes.contains(class)),
+                    TenantFilter::Slugs(_) => globs.iter().any(|glob| glob.is_match(&tenant.slug)),
+                };
+                let mut targets: Vec<Target<'_>> = self
+                    .view
+                    .tenants(self.database)
+                    .iter()
+                    .filter(|(tenant, class)| wanted(tenant, class.as_ref()))
+                    .map(|(tenant, class)| Target {
+                        scope: Scope::Tenant(tenant.slug.clone()),
+                        tenant: Some(tenant),
+                        priority: class
+                            .as_ref()
+                            .and_then(|c| self.view.desired.classes.get(c))
+                            .map_or(u32::MAX, |c| c.priority),
+                    })
+                    .collect();
+                targets.sort_by(|a, b| (a.priority, &a.scope).cmp(&(b.priority, &b.scope)));
+                targets
+            }
+            _ => vec![Target { scope: Scope::Database, tenant: None, priority: 0 }],
+        }
+    }
+
+    fn settled(&self) -> Option<Instant> {
+        let progress = &self.view.catalog?.progress;
+        progress
+            .iter()
+            .find(|p| &p.schedule == self.name && p.database.as_ref() == Some(self.database))
+            .map(|p| p.settled)
+    }
+
+    fn has_eligible(&self, scope: &Scope) -> bool {
+        let group = self.view.group(self.name, Some(self.database), scope);
+        group.iter().any(|backup| self.view.eligible(backup) == Eligible::Yes)
+    }
+
+    /// Records slots whose time to start is over and that no backup holds, from the newest back to the first that is
+    /// covered or settled: everything older was looked at by the plan that came before.
+    fn record_missed(&self, newest: Instant, targets: &[Target<'_>], draft: &mut Plan) {
+        let Some(catalog) = self.view.catalog else { return };
+        let Some(applied) = catalog.applied.get(self.address).filter(|applied| applied.archived_at.is_none()) else {
+            return;
+        };
+        let since = self.settled().map_or(applied.since, |settled| settled.max(applied.since));
+        let mut slots = Vec::new();
+        let mut scopes = 0;
+        let mut at = Some(newest).filter(|slot| *slot > since);
+        while let Some(slot) = at {
+            let uncovered = targets.iter().filter(|t| !self.holds(&t.scope, slot)).count();
+            if uncovered == 0 && !targets.is_empty() {
+                break;
+            }
+            if self.spec.start_within.after(slot) < self.view.now() && uncovered > 0 {
+                slots.push(slot);
+                scopes = scopes.max(uncovered as u64);
+            }
+            at = slot
+                .checked_sub(jiff::SignedDuration::from_secs(1))
+                .ok()
+                .and_then(|before| self.calendar.last_at_or_before(before))
+                .filter(|slot| *slot > since);
+        }
+        let Some(last) = slots.first().copied() else { return };
+        slots.reverse();
+        let words = format!(
+            "{} slot{} passed without a backup within {}",
+            slots.len(),
+            if slots.len() == 1 { "" } else { "s" },
+            self.spec.start_within
+        );
+        draft.actions.push(Action {
+            id: ActionId::of(
+                "record_missed",
+                Some(self.database.as_str()),
+                None,
+                self.address,
+                Some(&last.to_string()),
+            ),
+            address: self.address.clone(),
+            class: ActionClass::Due,
+            kind: ActionKind::RecordMissed {
+                schedule: self.name.clone(),
+                database: Some(self.database.clone()),
+                slots,
+                scopes,
+            },
+            reason: Reason { code: ReasonCode::SlotMissed, words, location: self.location() },
+            preconditions: Vec::new(),
+            after: Vec::new(),
+            bytes: None,
+        });
+    }
+
+    fn holds(&self, scope: &Scope, slot: Instant) -> bool {
+        self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot == slot)
+    }
+
+    fn location(&self) -> Option<crate::domain::SourceLocation> {
+        self.view.desired.documents.get(self.address).map(|document| document.location.clone())
+    }
+
+    fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
+        let action =
+            ActionId::of("back_up", Some(self.database.as_str()), Some(scope), self.address, Some(&slot.to_string()));
+        (action, BackupId::of(slot, self.name.as_str(), action))
+    }
+
+    /// Returns the shared archive of the slot, planned here unless an earlier run took it.
+    fn shared(
+        &self,
+        slot: Instant,
+        draft: &mut Plan,
+        planned: &mut Vec<PlannedBackup>,
+        due: &[(&Target<'_>, ReasonCode, Option<Instant>)],
+    ) -> BackupId {
+        let (_, id) = self.id(&Scope::Shared, slot);
+        let taken = self.view.backup(&id).is_some_and(|shared| self.view.eligible(shared) == Eligible::Yes);
+        if !taken {
+            let start_before = due.iter().map(|(_, _, before)| *before).max().flatten();
+            let start_before = if due.iter().any(|(_, _, before)| before.is_none()) { None } else { start_before };
+            let target = Target { scope: Scope::Shared, tenant: None, priority: 0 };
+            self.push(slot, &target, ReasonCode::NeededBy, start_before, None, draft, planned);
+        }
+        id
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one action; a struct for them would only be taken apart again"
+    )]
+    fn push(
+        &self,
+        slot: Instant,
+        target: &Target<'_>,
+        code: ReasonCode,
+        start_before: Option<Instant>,
+        shared: Option<&BackupId>,
+        draft: &mut Plan,
+        planned: &mut Vec<PlannedBackup>,
+    ) {
+        let (action, backup) = self.id(&target.scope, slot);
+        let words = match code {
+            ReasonCode::FirstBackup => "it has no backup yet; its newest slot is run at once".to_owned(),
+            ReasonCode::NeededBy => "tenant backups of this slot need it".to_owned(),
+            ReasonCode::Requested => "it was asked for".to_owned(),
+            _ => "its slot has come".to_owned(),
+        };
+        let leave_out = if target.scope == Scope::Shared {
+            let schemas: BTreeSet<String> =
+                self.view.tenants(self.database).iter().map(|(tenant, _)| tenant.schema.clone()).collect();
+            schemas.into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        let work = BackupWork {
+            schedule: self.name.clone(),
+            database: self.database.clone(),
+            scope: target.scope.clone(),
+            tenant: target.tenant.cloned(),
+            slot,
+            start_before,
+            backup,
+            backup_type: self.spec.backup,
+            engine: self.spec.engine,
+            method: if code == ReasonCode::Requested { BackupMethod::Manual } else { BackupMethod::Scheduled },
+            store: self.spec.store.clone(),
+            shared: shared.cloned(),
+            leave_out,
+            priority: target.priority,
+            compression: self.spec.compression,
+            retention: self.spec.retention.clone(),
+            parallel: self.spec.max_parallel_jobs,
+        };
+        let after = shared
+            .and_then(|id| planned.iter().find(|p| &p.work.backup == id))
+            .map(|p| vec![p.action])
+            .unwrap_or_default();
+        draft.actions.push(Action {
+            id: action,
+            address: self.address.clone(),
+            class: ActionClass::Due,
+            kind: ActionKind::BackUp(work.clone()),
+            reason: Reason { code, words, location: self.location() },
+            preconditions: vec![Precondition::SlotFree],
+            after,
+            bytes: None,
+        });
+        planned.push(PlannedBackup { action, work });
+    }
+}
+
+/// Cuts an instant to the second: slots, ids and keys carry no fractions.
+fn whole_second(instant: Instant) -> Instant {
+    Instant::from_second(instant.as_second()).unwrap_or(instant)
+}

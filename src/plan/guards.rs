@@ -1,0 +1,200 @@
+//! Guards: what refuses a plan as a whole. A refusal names the numbers, the policy key and the one-off flag.
+
+use std::collections::BTreeMap;
+
+use super::world::View;
+use crate::domain::{
+    ActionKind, Bytes, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan, PruneWork, Scope,
+};
+
+/// How far a clock may be off before nothing is done by it.
+const CLOCK_TOLERANCE: Period = Period::minutes(5);
+
+/// The share of a store's backups that may be missing from its listing before the listing is not believed.
+const SHORTFALL: Percent = Percent::hundredths(2000);
+
+/// Adds every refusal.
+pub fn check(view: &View<'_>, draft: &mut Plan) {
+    empty_desired(view, draft);
+    simulation(view, draft);
+    clocks(view, draft);
+    stores(view, draft);
+    max_delete(view, draft);
+}
+
+fn refuse(draft: &mut Plan, guard: &str, words: impl Into<String>, help: impl Into<String>) {
+    draft.refusals.push(GuardRefusal { guard: guard.to_owned(), words: words.into(), help: help.into() });
+}
+
+/// The guards in force: what differs from the defaults ends with `until`.
+pub fn in_force(view: &View<'_>) -> Guards {
+    let guards = &view.desired.guards;
+    if guards.until.is_some_and(|until| until <= view.now()) { Guards::default() } else { guards.clone() }
+}
+
+fn empty_desired(view: &View<'_>, draft: &mut Plan) {
+    let empty = view.desired.databases.is_empty() && view.desired.schedules.is_empty();
+    let applied = view.catalog.map_or(0, |c| c.applied.values().filter(|a| a.archived_at.is_none()).count());
+    if empty && applied > 0 {
+        refuse(
+            draft,
+            "empty_desired",
+            format!("the policies ask for nothing, and the catalog holds {applied} applied things"),
+            "check that -p points at the whole policy set; to give up a schedule, remove it while others stay",
+        );
+    }
+}
+
+/// A simulated clock and a real catalog never meet: time travel would delete what is young.
+fn simulation(view: &View<'_>, draft: &mut Plan) {
+    let Some(catalog) = view.catalog else { return };
+    match (view.request.simulated, catalog.simulated) {
+        (true, None) => refuse(
+            draft,
+            "clock",
+            "a simulated clock is set and the catalog is a real one",
+            "unset BKUP_NOW; it is honoured only with a catalog that was created as simulated",
+        ),
+        (true, Some(clock)) if view.now() < clock => refuse(
+            draft,
+            "clock",
+            format!("the simulated clock would go back from {clock} to {}", view.now()),
+            "set BKUP_NOW to a later instant, or leave it unset to go on from the catalog's own clock",
+        ),
+        _ => {}
+    }
+}
+
+fn clocks(view: &View<'_>, draft: &mut Plan) {
+    let newest = view.backups().iter().filter(|b| b.quarantine.is_none()).max_by_key(|b| b.consistent_at);
+    if let Some(newest) = newest.filter(|b| b.consistent_at > CLOCK_TOLERANCE.after(view.now())) {
+        refuse(
+            draft,
+            "clock",
+            format!(
+                "it is {}, and backup {} is of {}: this machine's clock is behind",
+                view.now(),
+                newest.id,
+                newest.consistent_at
+            ),
+            "set the clock (NTP), then run again",
+        );
+    }
+    if view.request.simulated {
+        return;
+    }
+    for clock in &view.observed.clocks {
+        if clock.ahead_seconds.abs() > CLOCK_TOLERANCE.as_seconds() {
+            let side = if clock.ahead_seconds > 0 { "ahead of" } else { "behind" };
+            let off = Period::seconds(clock.ahead_seconds.abs());
+            refuse(
+                draft,
+                "clock",
+                format!("the clock of the {} is {off} {side} this machine's", clock.owner),
+                "set both clocks (NTP), then run again",
+            );
+        }
+    }
+}
+
+fn stores(view: &View<'_>, draft: &mut Plan) {
+    for (name, observation) in &view.observed.stores {
+        let Observation::Known(facts) = observation else { continue };
+        let Some(catalog) = view.catalog else {
+            if facts.manifests > 0 {
+                refuse(
+                    draft,
+                    "catalog_missing",
+                    format!(
+                        "store.{name} holds {} backups, and the catalog's database has no bkup schema: this is not a first run",
+                        facts.manifests
+                    ),
+                    "point the catalog's url at the catalog these backups were recorded in, or give this policy set a store prefix of its own; \
+                     restores need no catalog (`bkup restore --store`)",
+                );
+            }
+            continue;
+        };
+        let recorded = catalog.stores.get(name);
+        let found = facts.marker.as_ref().map(|marker| &marker.store_id);
+        if let Some(recorded) = recorded
+            && found != Some(recorded)
+        {
+            let seen = found.map_or("has no marker".to_owned(), |id| format!("says it is {id}"));
+            refuse(
+                draft,
+                "inventory",
+                format!(
+                    "store.{name} is recorded as {recorded}, and what its url points at {seen}: it is empty, another store, or a wrong mount"
+                ),
+                "check the store's url, bucket, prefix and mount; for a new place, give the store a new name",
+            );
+            continue;
+        }
+        let known = catalog.backups.iter().filter(|b| &b.store == name && b.quarantine.is_none()).count() as u64;
+        let missing =
+            facts.missing.iter().filter(|id| view.backup(id).is_some_and(|b| b.quarantine.is_none())).count() as u64;
+        if SHORTFALL.is_exceeded_by(missing, known) {
+            refuse(
+                draft,
+                "inventory",
+                format!(
+                    "the listing of store.{name} lacks {missing} of the {known} backups that the catalog holds there, more than {SHORTFALL}"
+                ),
+                "look at the store before anything is changed: a truncated or denied listing looks the same as a loss",
+            );
+        }
+    }
+}
+
+/// Compares the deletions that a change causes with what there is, scope by scope and store by store.
+fn max_delete(view: &View<'_>, draft: &mut Plan) {
+    let limit = view.request.allow_delete.unwrap_or_else(|| in_force(view).max_delete);
+    let caused: Vec<PruneWork> = draft
+        .actions
+        .iter()
+        .filter_map(|action| match &action.kind {
+            ActionKind::Tombstone(work) if work.caused_by_change => Some(work.clone()),
+            _ => None,
+        })
+        .collect();
+    if caused.is_empty() {
+        return;
+    }
+    type Place<'a> = (Option<&'a Name>, Option<&'a Scope>, &'a Name);
+    let mut totals: BTreeMap<Place<'_>, (u64, Bytes)> = BTreeMap::new();
+    for backup in view.backups().iter().filter(|b| b.tombstoned_at.is_none()) {
+        for place in [(backup.database.as_ref(), Some(&backup.scope), &backup.store), (None, None, &backup.store)] {
+            let total = totals.entry(place).or_default();
+            *total = (total.0 + 1, total.1.plus(backup.size));
+        }
+    }
+    let mut deleted: BTreeMap<Place<'_>, (u64, Bytes)> = BTreeMap::new();
+    for work in &caused {
+        let size = view.backup(&work.backup).map_or(Bytes(0), |b| b.size);
+        for place in [(work.database.as_ref(), Some(&work.scope), &work.store), (None, None, &work.store)] {
+            let sum = deleted.entry(place).or_default();
+            *sum = (sum.0 + 1, sum.1.plus(size));
+        }
+    }
+    let mut refusals = Vec::new();
+    for (place, (count, bytes)) in &deleted {
+        let (all, all_bytes) = totals.get(place).copied().unwrap_or_default();
+        if limit.is_exceeded_by(*count, all) || limit.is_exceeded_by(bytes.0, all_bytes.0) {
+            let whose = match place {
+                (Some(database), Some(scope), _) => format!("of database.{database} {scope}"),
+                (_, _, store) => format!("in store.{store}"),
+            };
+            refusals.push(format!("{count} of {all} backups {whose} ({bytes} of {all_bytes})"));
+        }
+    }
+    let Some(first) = refusals.first().cloned() else { return };
+    let more =
+        if refusals.len() > 1 { format!(", and the same for {} more", refusals.len() - 1) } else { String::new() };
+    refuse(
+        draft,
+        "max_delete",
+        format!("this change deletes {first}{more}; `guards.max_delete` allows {limit}"),
+        "if that is meant, run once with --allow-delete N%, or set `guards: { max_delete: N%, reason: ..., until: ... }`",
+    );
+}

@@ -1,0 +1,364 @@
+//! What is tombstoned and purged. Verdicts count the backups that this plan takes as if they were there, so that a
+//! second plan finds nothing new; a deletion that only holds with one of them comes after it, and falls with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::backups::PlannedBackup;
+use super::drills::PlannedDrill;
+use super::guards::in_force;
+use super::world::{Eligible, View, schedule_address};
+use crate::domain::{
+    Action, ActionClass, ActionId, ActionKind, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant, KeptBackup,
+    Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope,
+};
+use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, purge_state};
+
+/// Plans tombstones, purges and the collection of what attempts left behind.
+pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill], draft: &mut Plan) {
+    let Some(catalog) = view.catalog else { return };
+    if !view.wants("retention") {
+        return;
+    }
+    let guards = in_force(view);
+    let mut prune =
+        Prune { view, guards: &guards, planned, drills, draft, purged: HashSet::new(), tombstoned: HashSet::new() };
+    let mut schedules: BTreeMap<(&Name, Option<&Name>), Vec<&Scope>> = BTreeMap::new();
+    for (schedule, database, scope) in view.groups().keys() {
+        schedules.entry((schedule, *database)).or_default().push(scope);
+    }
+    for ((schedule, database), scopes) in schedules {
+        let address = schedule_address(schedule);
+        if !view.in_target(&address) {
+            continue;
+        }
+        for scope in scopes.iter().filter(|scope| ***scope != Scope::Shared) {
+            prune.group(schedule, database, scope);
+        }
+        if scopes.contains(&&Scope::Shared) {
+            prune.shared(schedule, database);
+        }
+    }
+    for garbage in &catalog.garbage {
+        prune.garbage(garbage);
+    }
+}
+
+struct Prune<'a, 'd> {
+    view: &'a View<'a>,
+    guards: &'a Guards,
+    planned: &'a [PlannedBackup],
+    drills: &'a [PlannedDrill],
+    draft: &'d mut Plan,
+    purged: HashSet<&'a BackupId>,
+    tombstoned: HashSet<&'a BackupId>,
+}
+
+/// The rules a group is judged by: the one in force, and the one that was applied before.
+struct Rules<'a> {
+    wanted: &'a RetentionRule,
+    applied: &'a RetentionRule,
+}
+
+impl<'a> Prune<'a, '_> {
+    /// Returns the rules of a schedule: the policies' own, else the recorded one of a schedule that is gone.
+    fn rules(&self, schedule: &Name) -> Option<Rules<'a>> {
+        let address = schedule_address(schedule);
+        let applied = self.view.catalog?.applied.get(&address).and_then(|applied| applied.retention.as_ref());
+        let wanted = self.view.desired.schedules.get(schedule).map(|spec| &spec.retention);
+        let wanted = if self.view.is_applied(&address) { wanted.or(applied) } else { applied };
+        wanted.map(|wanted| Rules { wanted, applied: applied.unwrap_or(wanted) })
+    }
+
+    fn group(&mut self, schedule: &Name, database: Option<&Name>, scope: &Scope) {
+        let view = self.view;
+        let Some(rules) = self.rules(schedule) else { return };
+        let backups: Vec<&'a Backup> = view.group(schedule, database, scope).to_vec();
+        let coming: Vec<&PlannedBackup> = self
+            .planned
+            .iter()
+            .filter(|p| &p.work.schedule == schedule && Some(&p.work.database) == database && &p.work.scope == scope)
+            .collect();
+        let drilled: HashMap<&BackupId, ActionId> =
+            self.drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
+        let now = view.now();
+        let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, &drilled)).collect();
+        let mut with_coming = points.clone();
+        with_coming.extend(coming.iter().map(|p| Point {
+            verified: true,
+            drilled_at: drilled.contains_key(&p.work.backup).then_some(now),
+            ..Point::new(&p.work.backup, now)
+        }));
+        let floors = Floors { min_keep: self.guards.min_keep };
+        let verdicts = decide(&with_coming, rules.wanted, floors, now);
+        let today = decide(&points, rules.wanted, floors, now);
+        let before = decide(&with_coming, rules.applied, floors, now);
+        for (index, backup) in backups.iter().enumerate() {
+            if backup.tombstoned_at.is_some() {
+                self.purge_when_over(backup, scope == &Scope::Shared);
+                continue;
+            }
+            let verdict = &verdicts[index];
+            if verdict.keep {
+                self.kept(backup, verdict);
+                continue;
+            }
+            let caused_by_change = before[index].keep;
+            let mut after: BTreeSet<ActionId> = BTreeSet::new();
+            if today[index].keep {
+                after.extend(coming.iter().map(|p| p.action));
+                after.extend(coming.iter().filter_map(|p| drilled.get(&p.work.backup)));
+                after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
+            }
+            // Without the drills of this plan the floor of the newest drilled one might still hold an older one.
+            after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
+            self.tombstone(backup, verdict.dropped, caused_by_change, after);
+        }
+    }
+
+    fn kept(&mut self, backup: &Backup, verdict: &Verdict) {
+        self.draft.kept.push(KeptBackup {
+            backup: backup.id.clone(),
+            reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
+            until: verdict.release_at,
+        });
+    }
+
+    /// A shared archive lives exactly as long as a backup that is there, or comes with this plan, names it.
+    fn shared(&mut self, schedule: &Name, database: Option<&Name>) {
+        let view = self.view;
+        let mut named: HashSet<&BackupId> =
+            view.backups().iter().filter(|b| !self.purged.contains(&b.id)).filter_map(|b| b.shared.as_ref()).collect();
+        named.extend(self.planned.iter().filter_map(|p| p.work.shared.as_ref()));
+        let backups: Vec<&'a Backup> = view.group(schedule, database, &Scope::Shared).to_vec();
+        for backup in backups {
+            if backup.tombstoned_at.is_some() {
+                if named.contains(&backup.id) {
+                    self.hold(backup, HeldReason::Needed, "a tenant backup still names it");
+                } else {
+                    self.purge_when_over(backup, true);
+                }
+                continue;
+            }
+            let pinned = backup.protected
+                || backup.quarantine.is_some()
+                || view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
+            if named.contains(&backup.id) || pinned {
+                self.draft.kept.push(KeptBackup {
+                    backup: backup.id.clone(),
+                    reasons: vec!["shared archive of kept tenant backups".to_owned()],
+                    until: None,
+                });
+                continue;
+            }
+            // Its last tenant backup may go in this very plan: then it follows that purge.
+            let after = self
+                .draft
+                .actions
+                .iter()
+                .filter(|a| matches!(&a.kind, ActionKind::Purge(w) if view.backup(&w.backup).and_then(|b| b.shared.as_ref()) == Some(&backup.id)))
+                .map(|a| a.id)
+                .collect();
+            self.tombstone(backup, Some(DropReason::RetentionOver), false, after);
+        }
+    }
+
+    fn tombstone(
+        &mut self,
+        backup: &'a Backup,
+        dropped: Option<DropReason>,
+        caused_by_change: bool,
+        after: BTreeSet<ActionId>,
+    ) {
+        if !self.reachable(backup) {
+            return;
+        }
+        let purge_after = self.guards.grace.after(self.view.now());
+        let work = work_of(backup, caused_by_change, Some(purge_after));
+        let (code, words) = match dropped {
+            Some(DropReason::TooOld) => (ReasonCode::TooOld, "it is older than `max_age` allows"),
+            _ if backup.scope == Scope::Shared => (ReasonCode::RetentionOver, "no tenant backup names it any longer"),
+            _ if caused_by_change => (ReasonCode::PolicyChanged, "the changed retention no longer keeps it"),
+            _ => (ReasonCode::RetentionOver, "no rule keeps it any longer"),
+        };
+        let class = if caused_by_change { ActionClass::Change } else { ActionClass::Due };
+        let id = self.push(
+            "tombstone",
+            backup,
+            ActionKind::Tombstone(work),
+            class,
+            code,
+            words,
+            Precondition::Prunable,
+            after,
+        );
+        self.tombstoned.insert(&backup.id);
+        if self.guards.grace.as_seconds() == 0 {
+            let mut work = work_of(backup, caused_by_change, None);
+            work.mark += 1;
+            let after = BTreeSet::from([id]);
+            self.push(
+                "purge",
+                backup,
+                ActionKind::Purge(work),
+                class,
+                ReasonCode::GraceOver,
+                "there is no grace period",
+                Precondition::Purgeable,
+                after,
+            );
+            self.purged.insert(&backup.id);
+        }
+    }
+
+    fn purge_when_over(&mut self, backup: &'a Backup, shared: bool) {
+        let point = point(self.view, backup, &HashMap::new());
+        match purge_state(&point, self.guards.grace, self.view.now()) {
+            PurgeState::NotTombstoned => {}
+            PurgeState::InGrace { until } => self.draft.kept.push(KeptBackup {
+                backup: backup.id.clone(),
+                reasons: vec![format!("tombstoned; purged after {}", until.strftime("%Y-%m-%d %H:%M UTC"))],
+                until: Some(until),
+            }),
+            PurgeState::Held(reasons) => {
+                let reason = match reasons.first() {
+                    Some(KeepReason::Leased) => HeldReason::Leased,
+                    Some(KeepReason::Locked(_)) => HeldReason::Locked,
+                    Some(KeepReason::Quarantined) => HeldReason::Quarantined,
+                    _ => HeldReason::Protected,
+                };
+                let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                self.hold(backup, reason, &words.join(", "));
+            }
+            PurgeState::Due => {
+                if !self.reachable(backup) {
+                    return;
+                }
+                let words =
+                    if shared { "its grace period is over and nothing names it" } else { "its grace period is over" };
+                let kind = ActionKind::Purge(work_of(backup, false, None));
+                let none = BTreeSet::new();
+                self.push(
+                    "purge",
+                    backup,
+                    kind,
+                    ActionClass::Due,
+                    ReasonCode::GraceOver,
+                    words,
+                    Precondition::Purgeable,
+                    none,
+                );
+                self.purged.insert(&backup.id);
+            }
+        }
+    }
+
+    fn garbage(&mut self, garbage: &'a crate::domain::Garbage) {
+        let address = crate::domain::Address::of(crate::domain::Section::Store, garbage.store.clone());
+        if self.view.store(&garbage.store).is_err() || !self.view.in_target(&address) {
+            return;
+        }
+        let slot = format!("{}/{}", garbage.backup, garbage.attempt);
+        let database = garbage.database.as_ref().map(Name::as_str);
+        self.draft.actions.push(Action {
+            id: ActionId::of("collect_garbage", database, Some(&garbage.scope), &address, Some(&slot)),
+            address,
+            class: ActionClass::Due,
+            kind: ActionKind::CollectGarbage {
+                store: garbage.store.clone(),
+                database: garbage.database.clone(),
+                scope: garbage.scope.clone(),
+                backup: garbage.backup.clone(),
+                attempt: garbage.attempt,
+            },
+            reason: Reason {
+                code: ReasonCode::Abandoned,
+                words: "an attempt that did not finish left it".to_owned(),
+                location: None,
+            },
+            preconditions: Vec::new(),
+            after: Vec::new(),
+            bytes: None,
+        });
+    }
+
+    fn reachable(&mut self, backup: &Backup) -> bool {
+        match self.view.store(&backup.store) {
+            Ok(_) => true,
+            Err(why) => {
+                let words = format!("store.{} could not be read: {why}", backup.store);
+                self.hold(backup, HeldReason::StoreUnreachable, &words);
+                false
+            }
+        }
+    }
+
+    fn hold(&mut self, backup: &Backup, reason: HeldReason, words: &str) {
+        self.draft.held.push(Held {
+            address: schedule_address(&backup.schedule),
+            database: backup.database.clone(),
+            scope: Some(backup.scope.clone()),
+            work: "prune".to_owned(),
+            reason,
+            words: format!("{}: {words}", backup.id),
+        });
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one action, each used once")]
+    fn push(
+        &mut self,
+        word: &str,
+        backup: &Backup,
+        kind: ActionKind,
+        class: ActionClass,
+        code: ReasonCode,
+        words: &str,
+        precondition: Precondition,
+        after: BTreeSet<ActionId>,
+    ) -> ActionId {
+        let address = schedule_address(&backup.schedule);
+        let mark = match &kind {
+            ActionKind::Tombstone(work) | ActionKind::Purge(work) => work.mark,
+            _ => 0,
+        };
+        let slot = format!("{}/{mark}", backup.id);
+        let id =
+            ActionId::of(word, backup.database.as_ref().map(Name::as_str), Some(&backup.scope), &address, Some(&slot));
+        let location = self.view.desired.documents.get(&address).map(|d| d.location.clone());
+        self.draft.actions.push(Action {
+            id,
+            address,
+            class,
+            kind,
+            reason: Reason { code, words: words.to_owned(), location },
+            preconditions: vec![precondition],
+            after: after.into_iter().collect(),
+            bytes: Some(backup.size).filter(|b| *b > Bytes(0)),
+        });
+        id
+    }
+}
+
+fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>) -> PruneWork {
+    PruneWork {
+        backup: backup.id.clone(),
+        database: backup.database.clone(),
+        scope: backup.scope.clone(),
+        store: backup.store.clone(),
+        consistent_at: backup.consistent_at,
+        mark: backup.marks,
+        caused_by_change,
+        purge_after,
+    }
+}
+
+/// A backup as retention sees it: what cannot be restored as it stands counts as quarantined, and a backup that this
+/// plan drills as drilled now.
+fn point<'a>(view: &View<'_>, backup: &'a Backup, drilled: &HashMap<&BackupId, ActionId>) -> Point<'a> {
+    let leased = view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
+    let mut point = Point::of(backup, leased);
+    point.quarantined = matches!(view.eligible(backup), Eligible::Quarantined | Eligible::Missing);
+    if drilled.contains_key(&backup.id) {
+        point.drilled_at = Some(view.now());
+    }
+    point
+}

@@ -1,0 +1,188 @@
+//! What the planner looks at: policies and world side by side, with the questions every family of work asks.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Request, narrow};
+use crate::domain::{
+    Address, Backup, BackupId, CatalogFacts, Desired, HeldReason, Instant, Name, Observation, Observed,
+    ResolvedTenants, Scope, Section, ServerFacts, StoreFacts,
+};
+
+/// The oldest and newest server major versions that logical backups serve.
+const SERVED_MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
+
+/// Policies and world side by side.
+pub struct View<'a> {
+    pub desired: &'a Desired,
+    pub observed: &'a Observed,
+    pub catalog: Option<&'a CatalogFacts>,
+    pub request: &'a Request,
+    missing: HashSet<&'a BackupId>,
+    by_id: HashMap<&'a BackupId, &'a Backup>,
+    groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
+    by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
+}
+
+/// What retention and slots are counted by: a backup belongs to exactly one schedule and scope of a database.
+pub type GroupKey<'a> = (&'a Name, Option<&'a Name>, &'a Scope);
+
+/// Whether a backup can be counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligible {
+    /// It can be restored, as far as anyone knows.
+    Yes,
+    /// It is quarantined, or what it needs is.
+    Quarantined,
+    /// Its manifest, or that of what it needs, is gone.
+    Missing,
+    /// It is tombstoned.
+    Tombstoned,
+}
+
+impl<'a> View<'a> {
+    /// Indexes the world.
+    pub fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        catalog: Option<&'a CatalogFacts>,
+        request: &'a Request,
+    ) -> Self {
+        let missing =
+            observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
+        let backups = catalog.map_or(&[][..], |facts| &facts.backups);
+        let by_id = backups.iter().map(|backup| (&backup.id, backup)).collect();
+        let mut groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>> = BTreeMap::new();
+        let mut by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>> = HashMap::new();
+        for backup in backups {
+            by_scope.entry((backup.database.as_ref(), &backup.scope)).or_default().push(backup);
+            groups.entry((&backup.schedule, backup.database.as_ref(), &backup.scope)).or_default().push(backup);
+        }
+        Self { desired, observed, catalog, request, missing, by_id, groups, by_scope }
+    }
+
+    /// Returns the instant the plan is made for.
+    pub const fn now(&self) -> Instant {
+        self.request.now
+    }
+
+    /// Returns every backup the catalog holds.
+    pub fn backups(&self) -> &'a [Backup] {
+        self.catalog.map_or(&[], |facts| &facts.backups)
+    }
+
+    /// Returns the groups of backups.
+    pub const fn groups(&self) -> &BTreeMap<GroupKey<'a>, Vec<&'a Backup>> {
+        &self.groups
+    }
+
+    /// Returns the backups of one schedule and scope of a database.
+    pub fn group<'s>(&'s self, schedule: &'s Name, database: Option<&'s Name>, scope: &'s Scope) -> &'s [&'a Backup] {
+        self.groups.get(&(schedule, database, scope)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the backups of one scope of a database, of whichever schedule.
+    pub fn of_scope<'s>(&'s self, database: &'s Name, scope: &'s Scope) -> &'s [&'a Backup] {
+        self.by_scope.get(&(Some(database), scope)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns a backup by its id.
+    pub fn backup(&self, id: &BackupId) -> Option<&'a Backup> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Returns whether the store's listing did not show the backup's manifest.
+    pub fn is_missing(&self, id: &BackupId) -> bool {
+        self.missing.contains(id)
+    }
+
+    /// Returns whether a backup can be counted on, with everything it needs.
+    pub fn eligible(&self, backup: &Backup) -> Eligible {
+        let own = |b: &Backup| {
+            if b.quarantine.is_some() {
+                Eligible::Quarantined
+            } else if self.is_missing(&b.id) {
+                Eligible::Missing
+            } else {
+                Eligible::Yes
+            }
+        };
+        if backup.tombstoned_at.is_some() {
+            return Eligible::Tombstoned;
+        }
+        match own(backup) {
+            Eligible::Yes => {}
+            other => return other,
+        }
+        for needed in [&backup.shared, &backup.parent].into_iter().flatten() {
+            // A shared archive may be tombstoned while something names it only by a fault; it is restorable all the same.
+            match self.backup(needed).map(own) {
+                Some(Eligible::Yes) => {}
+                Some(other) => return other,
+                None => return Eligible::Missing,
+            }
+        }
+        Eligible::Yes
+    }
+
+    /// Returns what a store holds, or why that is not known.
+    pub fn store(&self, name: &Name) -> Result<&'a StoreFacts, String> {
+        match self.observed.stores.get(name) {
+            Some(Observation::Known(facts)) => Ok(facts),
+            Some(Observation::Unreachable(reason)) => Err(reason.clone()),
+            None => Err("it was not looked at".to_owned()),
+        }
+    }
+
+    /// Returns what a server says, or why there is nothing to work with.
+    pub fn server(&self, name: &Name) -> Result<&'a ServerFacts, (HeldReason, String)> {
+        match self.observed.servers.get(name) {
+            Some(Observation::Known(facts)) => {
+                let major = facts.version_num / 10_000;
+                if SERVED_MAJORS.contains(&major) {
+                    Ok(facts)
+                } else {
+                    let words = format!("the server is PostgreSQL {major}; logical backups serve 14 to 18");
+                    Err((HeldReason::UnsupportedServer, words))
+                }
+            }
+            Some(Observation::Unreachable(reason)) => {
+                Err((HeldReason::DatabaseUnreachable, format!("the database could not be read: {reason}")))
+            }
+            None => Err((HeldReason::DatabaseUnreachable, "the database was not looked at".to_owned())),
+        }
+    }
+
+    /// Returns the tenants of a database with their classes.
+    pub fn tenants(&self, database: &Name) -> &'a [(crate::domain::Tenant, Option<Name>)] {
+        match self.desired.tenants.get(database) {
+            Some(ResolvedTenants::Known(tenants)) => tenants,
+            _ => &[],
+        }
+    }
+
+    /// Returns whether this kind of work is asked for at all: `changes`, `backups`, `retention`, `drills`.
+    pub fn wants(&self, family: &str) -> bool {
+        self.request.narrowing.only.as_deref().is_none_or(|only| only == family)
+    }
+
+    /// Returns whether an address is inside the narrowing.
+    pub fn in_target(&self, address: &Address) -> bool {
+        narrow::in_target(&self.request.narrowing, address)
+    }
+
+    /// Returns whether a thing of the policies is, or will be by this very plan, in the catalog as the policies have
+    /// it. Work of a thing that is not must wait: it would run under rules that nobody applied.
+    pub fn is_applied(&self, address: &Address) -> bool {
+        if self.wants("changes") && self.in_target(address) {
+            return true;
+        }
+        let wanted = self.desired.documents.get(address).map(|document| document.digest);
+        let applied = self.catalog.and_then(|facts| facts.applied.get(address));
+        applied.is_some_and(|applied| applied.archived_at.is_none() && Some(applied.digest) == wanted)
+    }
+}
+
+/// Returns the address of a schedule.
+pub fn schedule_address(name: &Name) -> Address {
+    Address::of(Section::Schedule, name.clone())
+}
