@@ -1,1 +1,31 @@
 //! The PostgreSQL programs: found, started, watched, reaped; dump streams, restores and scratch servers.
+//!
+//! The order of a logical backup: [`Connection::parse`], [`Snapshot::export`], [`Search::find`] for the server's
+//! version, [`dump`](dump::dump) once per scope on the snapshot's id, [`Dump::finish`] for what was inside, and the
+//! snapshot checked and closed at the end. Nothing here knows of stores, artifacts, plans or the catalog.
+
+pub mod archive;
+pub mod compare;
+pub mod connection;
+pub mod digest;
+pub mod dump;
+pub mod failure;
+pub mod globals;
+pub mod process;
+pub mod programs;
+pub mod restore;
+pub mod scratch;
+pub mod snapshot;
+pub mod sql;
+
+pub use compare::{Comparison, SequenceDifference, compare};
+pub use connection::Connection;
+pub use digest::RowKey;
+pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
+pub use failure::EngineError;
+pub use globals::{create_roles, dump_globals, role_names};
+pub use process::{Invocation, Process, User};
+pub use programs::{Program, Programs, Search};
+pub use restore::{EntryFailure, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_shared};
+pub use scratch::{Scratch, ScratchOptions};
+pub use snapshot::Snapshot;
