@@ -4,6 +4,7 @@
 mod backup;
 mod canonical;
 mod desired;
+mod event;
 mod evidence;
 mod id;
 mod lsn;
@@ -27,6 +28,7 @@ pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,
     ResolvedTenants, ScheduleSpec, SourceLocation, StoreSpec, StoreUrl, TenantFilter, TenantSelector,
 };
+pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use lsn::Lsn;
