@@ -5,6 +5,7 @@ mod action;
 mod backup;
 mod canonical;
 mod desired;
+mod event;
 mod evidence;
 mod id;
 mod lsn;
@@ -32,6 +33,7 @@ pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,
     ResolvedTenants, ScheduleSpec, SourceLocation, StoreSpec, StoreUrl, TenantFilter, TenantSelector,
 };
+pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use lsn::Lsn;

@@ -1,0 +1,164 @@
+//! Findings to text with the source around them, and to JSON. Pure; this is the one file that knows miette.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+
+use super::escape::{ascii, blot};
+use super::style::{Style, Tone};
+use crate::diag::{Diagnostic, Severity, Span};
+
+/// The version of the findings' JSON form, `major.minor`.
+pub const FINDINGS_FORMAT: &str = "1.0";
+
+/// The texts that spans point into, by the name that the spans carry.
+pub type Sources = BTreeMap<String, String>;
+
+/// A line longer than this is not shown: a policy of one endless line must not flood the terminal.
+const LONGEST_LINE: usize = 1000;
+
+/// Writes findings for people, each with its place in the source, in the order given.
+#[must_use]
+pub fn diagnostics_text(findings: &[Diagnostic], sources: &Sources, style: &Style) -> String {
+    findings.iter().map(|finding| one(finding, sources, style)).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
+#[must_use]
+pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let value = serde_json::json!({
+        "format_version": FINDINGS_FORMAT,
+        "errors": count(Severity::Error),
+        "warnings": count(Severity::Warning),
+        "findings": findings,
+    });
+    format!("{value:#}\n")
+}
+
+/// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.
+#[must_use]
+pub fn findings_summary(findings: &[Diagnostic]) -> String {
+    let parts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
+        .into_iter()
+        .filter_map(|(severity, word)| match findings.iter().filter(|f| f.severity == severity).count() {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            n => Some(format!("{n} {word}s")),
+        })
+        .collect();
+    if parts.is_empty() { "no findings".to_owned() } else { parts.join(" and ") }
+}
+
+fn one(finding: &Diagnostic, sources: &Sources, style: &Style) -> String {
+    let (word, tone) = match finding.severity {
+        Severity::Error => ("error", Tone::Bad),
+        Severity::Warning => ("warning", Tone::Warn),
+        Severity::Note => ("note", Tone::Note),
+    };
+    let head = style.paint(tone, &format!("{word}[{}]", finding.code));
+    let mut out = format!("{head}: {}\n", style.heading(&style.name(&finding.message)));
+    let mut labels: Vec<(&Span, &str, bool)> = Vec::new();
+    labels.extend(finding.span.iter().map(|span| (span, finding.label.as_deref().unwrap_or(""), true)));
+    labels.extend(finding.related.iter().map(|related| (&related.span, related.words.as_str(), false)));
+    let mut files = BTreeSet::new();
+    for (span, _, _) in &labels {
+        if files.insert(span.file.as_str()) {
+            let here: Vec<_> = labels.iter().filter(|(s, _, _)| s.file == span.file).copied().collect();
+            out.push_str(&snippet(&span.file, &here, sources, style));
+        }
+    }
+    if let Some(help) = &finding.help {
+        let mut lines = help.lines();
+        out.push_str(&format!("  {} {}\n", style.paint(Tone::Note, "help:"), style.name(lines.next().unwrap_or(""))));
+        lines.for_each(|line| out.push_str(&format!("        {}\n", style.name(line))));
+    }
+    out
+}
+
+/// Returns the lines of one file that the labels point at; the places alone where the text is not at hand.
+fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Sources, style: &Style) -> String {
+    let source = sources.get(file).filter(|text| labels.iter().all(|(span, _, _)| can_show(text, span)));
+    let Some(source) = source else {
+        return labels
+            .iter()
+            .map(|(span, words, _)| {
+                let words = if words.is_empty() { String::new() } else { format!(": {}", style.name(words)) };
+                format!("  --> {}:{}:{}{words}\n", style.name(file), span.line, span.column)
+            })
+            .collect();
+    };
+    let mut text = blot(source);
+    if !style.unicode {
+        // Spans count bytes, so the stand-ins must have as many.
+        text =
+            text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect();
+    }
+    let adapted = Adapted {
+        source: NamedSource::new(style.name(file), text),
+        labels: labels
+            .iter()
+            .map(|(span, words, primary)| {
+                let words = (!words.is_empty()).then(|| style.name(words));
+                let at = (span.begin, span.end - span.begin);
+                if *primary {
+                    LabeledSpan::new_primary_with_span(words, at)
+                } else {
+                    LabeledSpan::new_with_span(words, at)
+                }
+            })
+            .collect(),
+    };
+    let theme = GraphicalTheme {
+        characters: if style.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
+        styles: if style.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
+    };
+    let mut rendered = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width).with_links(false);
+    if handler.render_report(&mut rendered, &adapted).is_err() {
+        return String::new();
+    }
+    // miette always opens with a line for the message; ours stands above, with the code in it.
+    let body = rendered.trim_start_matches('\n').split_once('\n').map_or("", |(_, body)| body);
+    let body = body.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+    if style.unicode { body } else { body.lines().map(|line| format!("{}\n", ascii(line))).collect() }
+}
+
+/// Returns whether a span lies in a text, on character boundaries, in a line short enough to show.
+fn can_show(text: &str, span: &Span) -> bool {
+    if span.begin > span.end || text.get(span.begin..span.end).is_none() {
+        return false;
+    }
+    let begin = text[..span.begin].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
+    text[begin..end].lines().all(|line| line.len() <= LONGEST_LINE)
+}
+
+struct Adapted {
+    source: NamedSource<String>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl fmt::Display for Adapted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("-")
+    }
+}
+
+impl fmt::Debug for Adapted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Adapted")
+    }
+}
+
+impl std::error::Error for Adapted {}
+
+impl miette::Diagnostic for Adapted {
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.source)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}

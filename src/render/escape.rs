@@ -1,0 +1,118 @@
+//! Names and sentences from outside, made safe for a terminal. Pure.
+
+use std::fmt::Write as _;
+
+/// Returns text with everything a terminal would obey, hide or reorder written out: control characters and ANSI
+/// escapes, line ends, bidirectional overrides, invisible characters and tags. Two different texts never look the
+/// same because of it: a backslash is doubled.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_unsafe(c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Returns text with every character outside ASCII written out, for terminals that are not UTF-8.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        }
+    }
+    out
+}
+
+/// Replaces what a terminal would obey by question marks of the same length in bytes, so that spans stay true. Line
+/// ends and tabs stay.
+pub(super) fn blot(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\n' | '\t') || !is_unsafe(c) {
+            out.push(c);
+        } else if c == '\r' {
+            out.push(' ');
+        } else {
+            out.extend(std::iter::repeat_n('?', c.len_utf8()));
+        }
+    }
+    out
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c),
+            // Soft hyphen, grapheme joiner, Arabic mark, Hangul and Khmer fillers, Mongolian separators.
+            0xAD | 0x34F | 0x61C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F
+            // Spaces of no or odd width, direction marks and overrides, line and paragraph separators, joiners.
+            | 0x2000..=0x200F | 0x2028..=0x202E | 0x205F..=0x206F
+            | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB
+            // Invisible musical marks, tags, variation selectors, private use.
+            | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF | 0xE000..=0xF8FF | 0xF0000..=0x10FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ascii, blot, escape};
+
+    #[test]
+    fn a_hostile_name_cannot_steer_the_terminal() {
+        for (name, shown) in [
+            ("\u{1b}[2Jacme", "\\u{1b}[2Jacme"),
+            ("a\nDeletions (0)", "a\\nDeletions (0)"),
+            ("a\rb\tc\0", "a\\rb\\tc\\u{0}"),
+            ("a\u{202e}emca", "a\\u{202e}emca"),
+            ("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}"),
+            ("a\u{200b}b\u{feff}", "a\\u{200b}b\\u{feff}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\u{e0041}", "\\u{e0041}"),
+            ("\"; DROP SCHEMA", "\"; DROP SCHEMA"),
+            ("Łódź 서울 東京", "Łódź 서울 東京"),
+        ] {
+            assert_eq!(escape(name), shown);
+        }
+    }
+
+    #[test]
+    fn an_escaped_name_never_looks_like_another() {
+        assert_ne!(escape("\u{1b}"), escape("\\u{1b}"));
+        assert_ne!(escape("\n"), escape("\\n"));
+    }
+
+    #[test]
+    fn blotting_keeps_every_byte_offset() {
+        let text = "a\u{1b}b\u{202e}c\u{9b}\r\n\u{e0041}é";
+        let blotted = blot(text);
+        assert_eq!(blotted.len(), text.len());
+        assert_eq!(blotted, "a?b???c?? \n????é");
+    }
+
+    #[test]
+    fn ascii_shows_other_alphabets_by_number() {
+        assert_eq!(ascii("Łódź"), "\\u{141}\\u{f3}d\\u{17a}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_keeps_a_control_character(text in proptest::prelude::any::<String>()) {
+            let shown = escape(&text);
+            proptest::prop_assert!(!shown.chars().any(char::is_control));
+            proptest::prop_assert!(ascii(&shown).is_ascii());
+            proptest::prop_assert_eq!(blot(&text).len(), text.len());
+        }
+    }
+}

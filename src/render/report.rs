@@ -1,0 +1,104 @@
+//! What an apply did, as text: failures first, then every deletion, then the rest. Pure.
+
+use super::action::{action_symbol, action_title, count};
+use super::evidence::evidence_text;
+use super::moment::{elapsed, moment};
+use super::style::{Style, Symbol, Tone};
+use crate::domain::{ActionOutcome, ApplyReport, Outcome};
+
+/// Writes a report for people.
+#[must_use]
+pub fn report_text(report: &ApplyReport, style: &Style) -> String {
+    let mut out = format!("{}\n", verdict(report, style));
+    let facts = [
+        format!("run {}", style.name(report.run.as_str())),
+        format!("began {}", moment(report.begin)),
+        format!("took {}", elapsed(report.elapsed_ms)),
+        format!("serial {}", report.serial),
+    ];
+    out.push_str(&format!("{}\n", style.paint(Tone::Dim, &facts.join(style.dot()))));
+    let (bad, rest): (Vec<_>, Vec<_>) = report.actions.iter().partition(|a| is_bad(&a.outcome));
+    let (deletions, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|a| a.action.kind.deletes());
+    for (title, group) in [("Went wrong", bad), ("Deletions", deletions), ("Everything else", rest)] {
+        if !group.is_empty() {
+            out.push_str(&format!("\n{} ({})\n", style.heading(title), group.len()));
+            group.iter().for_each(|outcome| out.push_str(&format!("  {}\n", outcome_line(outcome, style))));
+        }
+    }
+    for evidence in &report.evidence {
+        out.push_str(&format!("\n{}", evidence_text(evidence, style)));
+    }
+    if !report.held.is_empty() {
+        out.push_str(&format!("\n{} held: due and not done; `bkup plan` says why\n", count(report.held.len(), "item")));
+    }
+    if let Some(head) = &report.audit_head {
+        out.push_str(&format!("\naudit chain ends in {}\n", style.name(&head.chars().take(16).collect::<String>())));
+    }
+    out
+}
+
+/// Writes one action and what became of it, on one line.
+#[must_use]
+pub fn outcome_line(outcome: &ActionOutcome, style: &Style) -> String {
+    let title = action_title(&outcome.action, style);
+    let retries = if outcome.retries > 0 { format!(", {} tries", outcome.retries + 1) } else { String::new() };
+    let took = format!("{}{retries}", elapsed(outcome.elapsed_ms));
+    let sign = style.mark(action_symbol(&outcome.action.kind));
+    match &outcome.outcome {
+        Outcome::Done { summary } => {
+            format!("{} {sign} {title}: {} ({took})", style.mark(Symbol::Good), style.name(summary))
+        }
+        Outcome::AlreadyDone { summary } => {
+            format!("{} {sign} {title}: already so, {}", style.mark(Symbol::Good), style.name(summary))
+        }
+        Outcome::Skipped { reason } => {
+            format!("{} {sign} {title}: skipped, {}", style.mark(Symbol::Shield), style.name(reason))
+        }
+        Outcome::Claimed { by } => {
+            format!("{} {sign} {title}: held by {}", style.mark(Symbol::Shield), style.name(by))
+        }
+        Outcome::Failed { code, error } => {
+            let words = format!("failed, [{}] {}", style.name(code), style.name(error));
+            format!("{} {sign} {title}: {} ({took})", style.mark(Symbol::Bad), style.paint(Tone::Bad, &words))
+        }
+        Outcome::Violated { reason } => {
+            let words = format!("violated, {}", style.name(reason));
+            format!("{} {sign} {title}: {} ({took})", style.mark(Symbol::Attention), style.paint(Tone::Bad, &words))
+        }
+        Outcome::NotReached => format!("{} {sign} {title}: not reached", style.mark(Symbol::Attention)),
+    }
+}
+
+const fn is_bad(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
+}
+
+fn verdict(report: &ApplyReport, style: &Style) -> String {
+    let of = |test: fn(&Outcome) -> bool| report.actions.iter().filter(|a| test(&a.outcome)).count();
+    let parts: Vec<String> = [
+        (of(|o| matches!(o, Outcome::Done { .. })), "done"),
+        (of(|o| matches!(o, Outcome::AlreadyDone { .. })), "already so"),
+        (of(|o| matches!(o, Outcome::Skipped { .. })), "skipped"),
+        (of(|o| matches!(o, Outcome::Claimed { .. })), "held by someone else"),
+        (of(|o| matches!(o, Outcome::Failed { .. })), "failed"),
+        (of(|o| matches!(o, Outcome::Violated { .. })), "violated"),
+        (of(|o| matches!(o, Outcome::NotReached)), "not reached"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, words)| format!("{number} {words}"))
+    .collect();
+    let parts = if parts.is_empty() { "nothing was to be done".to_owned() } else { parts.join(", ") };
+    if let Some(why) = &report.interrupted {
+        let words = format!("Interrupted ({}): {parts}.", style.name(why));
+        return format!("{} {}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words));
+    }
+    if report.actions.iter().any(|a| is_bad(&a.outcome)) {
+        return format!(
+            "{} {}",
+            style.mark(Symbol::Bad),
+            style.paint(Tone::Bad, &format!("Not all applied: {parts}."))
+        );
+    }
+    format!("{} {}", style.mark(Symbol::Good), style.paint(Tone::Good, &format!("Applied: {parts}.")))
+}
