@@ -1,1 +1,17 @@
-//! Executes an approved plan: claims, effects, retries, report. It decides nothing.
+//! Executes a plan: claims, effects, retries, report. It decides nothing: what is done, under which names, in which
+//! order stands in the plan. Every effect is intended in the catalog before and confirmed after, so that a run killed
+//! anywhere is finished by the next one.
+
+mod backups;
+mod claims;
+mod drills;
+mod ensure;
+mod failure;
+mod prune;
+mod record;
+mod run;
+mod runtime;
+
+pub use failure::ApplyError;
+pub use run::apply;
+pub use runtime::{Runtime, StoreHandle};

@@ -1,0 +1,124 @@
+//! What an apply works with: the adapters, the clock, the run's identity. All of it is handed in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::catalog::Writer;
+use crate::crypto::{CryptoError, Identity};
+use crate::domain::{ActionId, DocumentOp, Event, Instant, Name, RunId, StoreSpec};
+use crate::engine::{Connection, Search};
+use crate::restore::Workshop;
+use crate::store::WriteStore;
+
+/// An open store and what belongs to it.
+#[derive(Clone)]
+pub struct StoreHandle {
+    /// The store.
+    pub store: Arc<dyn WriteStore>,
+    /// As the policies have it.
+    pub spec: StoreSpec,
+    /// The private keys at hand; none where only backups run.
+    pub identities: Vec<Identity>,
+}
+
+/// The adapters of an apply.
+#[derive(Clone)]
+pub struct Runtime {
+    /// The catalog.
+    pub catalog: Arc<Writer>,
+    /// The stores; one that could not be opened carries the reason.
+    pub stores: BTreeMap<Name, Result<StoreHandle, String>>,
+    /// The databases; one whose connection could not be read carries the reason.
+    pub databases: BTreeMap<Name, Result<Connection, String>>,
+    /// Where PostgreSQL's programs are looked for.
+    pub search: Search,
+    /// Where scratch servers are made.
+    pub workshop: Workshop,
+    /// The clock: a simulated catalog's, or the machine's.
+    pub now: Arc<dyn Fn() -> Instant + Send + Sync>,
+    /// The simulated instant, where the clock is one.
+    pub simulated: Option<Instant>,
+    /// Fills a buffer with random bytes.
+    pub random: Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>,
+    /// Who runs: host and process, for claims and the audit.
+    pub runner: String,
+    /// Who asked: a person or a pipeline, for the record.
+    pub actor: String,
+    /// The commit of the policies, where known.
+    pub commit: Option<String>,
+    /// The run.
+    pub run: RunId,
+    /// bkup's version.
+    pub tool_version: String,
+    /// How long work that someone else holds is waited for.
+    pub lock_timeout: Duration,
+    /// Turns true when the run must stop.
+    pub stop: watch::Receiver<bool>,
+    /// Where events go.
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+impl Runtime {
+    /// Returns an open store.
+    pub(super) fn store(&self, name: &Name) -> Result<&StoreHandle, String> {
+        match self.stores.get(name) {
+            Some(Ok(handle)) => Ok(handle),
+            Some(Err(reason)) => Err(format!("store.{name}: {reason}")),
+            None => Err(format!("store.{name} is not among the plan's connections")),
+        }
+    }
+
+    /// Returns how a database is reached.
+    pub(super) fn database(&self, name: &Name) -> Result<&Connection, String> {
+        match self.databases.get(name) {
+            Some(Ok(connection)) => Ok(connection),
+            Some(Err(reason)) => Err(format!("database.{name}: {reason}")),
+            None => Err(format!("database.{name} is not among the plan's connections")),
+        }
+    }
+
+    /// Returns whether the run must stop.
+    pub(super) fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves when the run must stop.
+    pub(super) async fn until_stopped(&self) {
+        let mut stop = self.stop.clone();
+        // A sender that is gone never stops the run.
+        if stop.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Sends an event; nobody listening is no fault.
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Draws a random tag of 16 hexadecimal digits.
+    pub(super) fn tag(&self) -> Result<String, CryptoError> {
+        let mut bytes = [0; 8];
+        (self.random)(&mut bytes)?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The word of an operation on a document, for the audit.
+pub(super) const fn op_word(op: DocumentOp) -> &'static str {
+    match op {
+        DocumentOp::Create => "policy created",
+        DocumentOp::Update => "policy updated",
+        DocumentOp::Archive => "policy archived",
+        DocumentOp::Revive => "policy revived",
+    }
+}
+
+/// Ids of work in an order that every runner shares.
+pub(super) fn sorted(mut ids: Vec<ActionId>) -> Vec<ActionId> {
+    ids.sort_unstable();
+    ids
+}
