@@ -1,1 +1,17 @@
-//! The byte pipe of a backup: compress, encrypt, hash, part, and back again, with bounded memory.
+//! The byte pipe: compress, encrypt, hash, upload in parts, and all the way back.
+//!
+//! `source → zstd or lz4 in independent frames → age → object`, with digests of both ends; the standard tools read the
+//! result without bkup. CPU work runs on blocking threads between bounded channels, so memory has a bound that is
+//! stated ([`PACK_MEMORY`], [`UNPACK_MEMORY`]) and a slow end slows the other one down.
+
+mod compress;
+mod decompress;
+mod error;
+mod pack;
+mod pipe;
+mod unpack;
+
+pub use error::{ArtifactError, Damage};
+pub use pack::{PACK_MEMORY, PackRequest, pack};
+pub use pipe::{PipeClosed, PipeError, PipeReader, PipeWriter, pipe};
+pub use unpack::{UNPACK_MEMORY, UnpackKeys, read_back, unpack};

@@ -1,0 +1,484 @@
+//! A local folder as a store, durable: a temporary file, its fsync, a link or rename into place, the folder's fsync.
+//!
+//! Work on files runs on the runtime's blocking threads. A write that was answered survives a power cut; one that was
+//! not leaves at most a temporary file, `.bkup-tmp-...`, which no listing shows and garbage collection finds.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::layout::check_key;
+use super::probe::crc32c;
+use super::{
+    Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
+    StoreError, UnfinishedUpload, UploadId, WriteStore,
+};
+use crate::domain::Instant;
+
+const TEMPORARY: &str = ".bkup-tmp-";
+const PAGE: usize = 1000;
+
+/// A store in a folder.
+#[derive(Debug, Clone)]
+pub struct FolderStore {
+    root: PathBuf,
+    place: String,
+}
+
+impl FolderStore {
+    /// Opens a folder that is there. It is never made: a disk that is not mounted would look like a new store.
+    ///
+    /// # Errors
+    /// When there is no such folder.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: root.to_owned(), place: format!("file://{}", root.display()) };
+        store.check_root()?;
+        Ok(store)
+    }
+
+    fn check_root(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.root) {
+            Ok(facts) if facts.is_dir() => Ok(()),
+            Ok(_) => Err(self.no_store("it is not a folder")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.no_store("there is no such folder")),
+            Err(error) => Err(self.failed("look at the folder", &error)),
+        }
+    }
+
+    fn no_store(&self, what: &str) -> StoreError {
+        StoreError::NoStore { place: self.place.clone(), what: what.to_owned() }
+    }
+
+    fn not_found(&self, key: &str) -> StoreError {
+        StoreError::NotFound { place: self.place.clone(), key: key.to_owned() }
+    }
+
+    fn failed(&self, action: &str, error: &io::Error) -> StoreError {
+        let (place, action, detail) = (self.place.clone(), action.to_owned(), error.to_string());
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                StoreError::Full { place, detail }
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::Denied { place, action, detail },
+            ErrorKind::Interrupted | ErrorKind::TimedOut | ErrorKind::StaleNetworkFileHandle => {
+                StoreError::Busy { place, action, detail }
+            }
+            _ => StoreError::Refused { place, action, detail },
+        }
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        check_key(key)?;
+        Ok(self.root.join(key))
+    }
+
+    /// Makes the folders above a key durable, too: an fsynced file in a folder that is lost is lost.
+    fn make_parent(&self, path: &Path) -> io::Result<PathBuf> {
+        let parent = path.parent().unwrap_or(&self.root).to_owned();
+        if parent.is_dir() {
+            return Ok(parent);
+        }
+        // The root itself is not made again: it was there when the store was opened.
+        let mut missing = Vec::new();
+        let mut folder = parent.as_path();
+        while folder != self.root && !folder.is_dir() {
+            missing.push(folder.to_owned());
+            folder = folder.parent().unwrap_or(&self.root);
+        }
+        for folder in missing.iter().rev() {
+            match fs::DirBuilder::new().mode(0o750).create(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => sync_folder(folder.parent().unwrap_or(&self.root))?,
+            }
+        }
+        Ok(parent)
+    }
+
+    /// Makes an empty file of its own beside `path`; the name is unique to processes and hosts by creation itself.
+    fn temporary(&self, path: &Path) -> io::Result<(PathBuf, File)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut parent = self.make_parent(path)?;
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let temporary = parent.join(format!("{TEMPORARY}{}-{count}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&temporary) {
+                Ok(file) => return Ok((temporary, file)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                // A delete beside it took the folder away when it became empty.
+                Err(error) if error.kind() == ErrorKind::NotFound && self.root.is_dir() => {
+                    parent = self.make_parent(path)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn write_whole(&self, path: &Path, body: &[u8], if_absent: bool) -> io::Result<PutOutcome> {
+        if if_absent && path.symlink_metadata().is_ok() {
+            return Ok(PutOutcome::Exists);
+        }
+        let (temporary, mut file) = self.temporary(path)?;
+        let placed = file.write_all(body).and_then(|()| file.sync_all()).and_then(|()| {
+            if if_absent {
+                // A link fails when the name is taken, atomically; a rename would replace.
+                match fs::hard_link(&temporary, path) {
+                    Ok(()) => Ok(PutOutcome::Created),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(PutOutcome::Exists),
+                    Err(error) => Err(error),
+                }
+            } else {
+                fs::rename(&temporary, path).map(|()| PutOutcome::Created)
+            }
+        });
+        if if_absent || placed.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        if let Some(parent) = path.parent() {
+            sync_folder(parent)?;
+        }
+        placed
+    }
+
+    fn upload_path(&self, key: &str, upload: &UploadId) -> Result<PathBuf, StoreError> {
+        let name =
+            upload.0.strip_prefix(TEMPORARY).filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+        if name.is_none() {
+            return Err(StoreError::NoUpload { place: self.place.clone(), key: key.to_owned() });
+        }
+        // An unfinished upload is listed by its folder, with a slash at the end; one under way has its key.
+        let path = match key.strip_suffix('/') {
+            Some("") => self.root.clone(),
+            Some(folder) => self.path(folder)?,
+            None => self.path(key)?.parent().unwrap_or(&self.root).to_owned(),
+        };
+        Ok(path.join(&upload.0))
+    }
+
+    /// Runs work on files on a blocking thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Refused {
+                place: self.place.clone(),
+                action: "work on files".to_owned(),
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    fn open_file(&self, key: &str) -> Result<(File, u64), StoreError> {
+        let path = self.path(key)?;
+        let open = || {
+            let file = File::open(&path)?;
+            let facts = file.metadata()?;
+            if facts.is_file() { Ok((file, facts.len())) } else { Err(ErrorKind::NotFound.into()) }
+        };
+        open().map_err(|error: io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                self.check_root().err().unwrap_or_else(|| self.not_found(key))
+            }
+            _ => self.failed(&format!("read {key}"), &error),
+        })
+    }
+
+    /// Collects what lies below `folder`: files whose key is past `from`, by key. Folders that cannot hold one are
+    /// not entered, so a page costs what it shows and not the whole store.
+    fn walk(&self, folder: &str, prefix: &str, from: &str, visit: &mut dyn FnMut(Found) -> bool) -> io::Result<bool> {
+        let mut names: Vec<(String, bool)> = Vec::new();
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !folder.is_empty() => return Ok(true),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            // A name that is no text is not bkup's.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let is_folder = entry.file_type()?.is_dir();
+            names.push((if is_folder { format!("{folder}{name}/") } else { format!("{folder}{name}") }, is_folder));
+        }
+        names.sort();
+        for (key, is_folder) in names {
+            let may_match = if is_folder {
+                (key.starts_with(prefix) || prefix.starts_with(&key)) && (key.as_str() > from || from.starts_with(&key))
+            } else {
+                key.starts_with(prefix) && key.as_str() > from
+            };
+            if !may_match {
+                continue;
+            }
+            let go_on = if is_folder { self.walk(&key, prefix, from, visit)? } else { visit(Found { key }) };
+            if !go_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+struct Found {
+    key: String,
+}
+
+impl Found {
+    fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn modified(facts: &fs::Metadata) -> Option<Instant> {
+    Instant::try_from(facts.modified().ok()?).ok()
+}
+
+#[async_trait]
+impl ReadStore for FolderStore {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn get(&self, key: &str, cap: u64) -> Result<Bytes, StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| {
+            let (file, size) = store.open_file(&key)?;
+            let mut bytes = Vec::with_capacity(usize::try_from(size.min(cap)).unwrap_or(0));
+            file.take(cap.saturating_add(1))
+                .read_to_end(&mut bytes)
+                .map_err(|error| store.failed(&format!("read {key}"), &error))?;
+            if bytes.len() as u64 > cap {
+                return Err(StoreError::TooLarge { place: store.place.clone(), key, cap });
+            }
+            Ok(Bytes::from(bytes))
+        })
+        .await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| {
+            let (mut file, size) = store.open_file(&key)?;
+            if range.start > range.end || range.end > size {
+                let what = format!("it ends at byte {size}, before byte {}", range.end);
+                return Err(StoreError::Invalid { place: store.place.clone(), key, what });
+            }
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
+            file.seek(SeekFrom::Start(range.start))
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|error| store.failed(&format!("read {key}"), &error))?;
+            Ok(Bytes::from(bytes))
+        })
+        .await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| match store.open_file(&key) {
+            Ok((file, size)) => {
+                let modified = file.metadata().ok().as_ref().and_then(modified);
+                Ok(Some(ObjectFacts { key, size, modified }))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    async fn list_page(&self, prefix: &str, from: Option<&str>) -> Result<ListPage, StoreError> {
+        let (prefix, from) = (prefix.to_owned(), from.unwrap_or_default().to_owned());
+        self.run(move |store| {
+            store.check_root()?;
+            let mut keys = Vec::new();
+            let complete = store
+                .walk("", &prefix, &from, &mut |found| {
+                    if !found.name().starts_with('.') {
+                        keys.push(found.key);
+                    }
+                    keys.len() < PAGE
+                })
+                .map_err(|error| store.failed("list the folder", &error))?;
+            let next = if complete { None } else { keys.last().cloned() };
+            let mut objects = Vec::with_capacity(keys.len());
+            for key in keys {
+                // Deleted since it was listed: it is not there.
+                if let Ok(facts) = fs::metadata(store.root.join(&key)) {
+                    objects.push(ObjectFacts { size: facts.len(), modified: modified(&facts), key });
+                }
+            }
+            Ok(ListPage { objects, next })
+        })
+        .await
+    }
+
+    fn server_clock(&self) -> Option<ServerClock> {
+        None
+    }
+}
+
+#[async_trait]
+impl WriteStore for FolderStore {
+    fn capabilities(&self) -> Option<Capabilities> {
+        Some(Capabilities { conditional_writes: true, crc32c: true, multipart: true, lists_uploads: true })
+    }
+
+    async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<PutOutcome, StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| {
+            let path = store.path(&key)?;
+            store.check_root()?;
+            if options.crc32c.is_some_and(|sum| sum != crc32c(&body)) {
+                let detail = "its CRC32C does not agree".to_owned();
+                return Err(StoreError::DamagedInTransit { place: store.place.clone(), key, detail });
+            }
+            store
+                .write_whole(&path, &body, options.if_absent)
+                .map_err(|error| store.failed(&format!("write {key}"), &error))
+        })
+        .await
+    }
+
+    async fn begin_upload(&self, key: &str, _role: StorageRole) -> Result<UploadId, StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| {
+            let path = store.path(&key)?;
+            store.check_root()?;
+            let (temporary, _) =
+                store.temporary(&path).map_err(|error| store.failed(&format!("write {key}"), &error))?;
+            Ok(UploadId(temporary.file_name().unwrap_or_default().to_string_lossy().into_owned()))
+        })
+        .await
+    }
+
+    async fn put_part(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        offset: u64,
+        body: Bytes,
+    ) -> Result<PartTag, StoreError> {
+        let (key, upload) = (key.to_owned(), upload.clone());
+        self.run(move |store| {
+            let path = store.upload_path(&key, &upload)?;
+            OpenOptions::new()
+                .write(true)
+                .open(path)
+                .and_then(|file| file.write_all_at(&body, offset))
+                .map_err(|error| store.failed(&format!("write {key}"), &error))?;
+            Ok(PartTag { number, tag: number.to_string(), crc32c: None })
+        })
+        .await
+    }
+
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        _parts: &[PartTag],
+        size: u64,
+    ) -> Result<(), StoreError> {
+        let (key, upload) = (key.to_owned(), upload.clone());
+        self.run(move |store| {
+            let (temporary, path) = (store.upload_path(&key, &upload)?, store.path(&key)?);
+            let failed = |error: io::Error| store.failed(&format!("write {key}"), &error);
+            let file = match File::open(&temporary) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Err(StoreError::NoUpload { place: store.place.clone(), key });
+                }
+                file => file.map_err(failed)?,
+            };
+            let found = file.metadata().map_err(failed)?.len();
+            if found != size {
+                let what = format!("its parts hold {found} bytes instead of {size}");
+                return Err(StoreError::Invalid { place: store.place.clone(), key, what });
+            }
+            file.sync_all().map_err(failed)?;
+            fs::rename(&temporary, &path).map_err(failed)?;
+            sync_folder(path.parent().unwrap_or(&store.root)).map_err(failed)
+        })
+        .await
+    }
+
+    async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), StoreError> {
+        let (key, upload) = (key.to_owned(), upload.clone());
+        self.run(move |store| match fs::remove_file(store.upload_path(&key, &upload)?) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(store.failed("delete a temporary file", &error)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn unfinished_uploads(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        // A temporary file stands beside its object, so the folder of the prefix is looked through as a whole.
+        let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]).to_owned();
+        self.run(move |store| {
+            let mut uploads = Vec::new();
+            store
+                .walk("", &folder, "", &mut |found| {
+                    if found.name().starts_with(TEMPORARY) {
+                        let (key, name) = found.key.split_at(found.key.len() - found.name().len());
+                        let begun = fs::metadata(store.root.join(&found.key)).ok().as_ref().and_then(modified);
+                        let key = if key.is_empty() { "/" } else { key };
+                        uploads.push(UnfinishedUpload {
+                            key: key.to_owned(),
+                            upload: UploadId(name.to_owned()),
+                            begun,
+                        });
+                    }
+                    true
+                })
+                .map_err(|error| store.failed("list the folder", &error))?;
+            Ok(uploads)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.run(move |store| {
+            let path = store.path(&key)?;
+            store.check_root()?;
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+                Err(error) => return Err(store.failed(&format!("delete {key}"), &error)),
+            }
+            // Folders that became empty go, too; one that another writer just filled stays by itself.
+            let mut parent = path.parent();
+            while let Some(folder) = parent.filter(|folder| **folder != store.root) {
+                if sync_folder(folder).is_err() || fs::remove_dir(folder).is_err() {
+                    break;
+                }
+                parent = folder.parent();
+            }
+            match sync_folder(parent.unwrap_or(&store.root)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    Err(store.failed(&format!("delete {key}"), &error))
+                }
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {
+        let mut left = Vec::new();
+        for key in keys {
+            if let Err(error) = self.delete(key).await {
+                left.push((key.clone(), error));
+            }
+        }
+        Ok(left)
+    }
+}

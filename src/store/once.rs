@@ -1,0 +1,33 @@
+//! Writing once: the one place that knows how, with and without conditional writes.
+
+use bytes::Bytes;
+
+use super::{Capabilities, PutOptions, PutOutcome, StoreError, WriteStore};
+
+/// Writes an object unless its key is taken; the bytes of a taken key are left alone.
+///
+/// A store known to honour conditions decides by itself. Any other is asked first, then written with the condition all
+/// the same, then read back: that finds another writer who came in between, but cannot keep him out, so such a store
+/// also needs the catalog's lease.
+///
+/// # Errors
+/// When the store refuses or cannot be reached; when another writer's bytes took the place of these.
+pub async fn put_once(store: &dyn WriteStore, key: &str, body: Bytes) -> Result<PutOutcome, StoreError> {
+    let options = PutOptions { if_absent: true, ..PutOptions::default() };
+    if store.capabilities().is_some_and(|known: Capabilities| known.conditional_writes) {
+        return store.put(key, body, options).await;
+    }
+    if store.head(key).await?.is_some() {
+        return Ok(PutOutcome::Exists);
+    }
+    if store.put(key, body.clone(), options).await? == PutOutcome::Exists {
+        return Ok(PutOutcome::Exists);
+    }
+    match store.get(key, body.len() as u64).await {
+        Ok(found) if found == body => Ok(PutOutcome::Created),
+        Ok(_) | Err(StoreError::TooLarge { .. }) => {
+            Err(StoreError::Overwritten { place: store.place().to_owned(), key: key.to_owned() })
+        }
+        Err(error) => Err(error),
+    }
+}
