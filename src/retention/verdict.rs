@@ -15,7 +15,8 @@ pub struct Verdict {
     pub reasons: Vec<KeepReason>,
     /// Why it does not stay.
     pub dropped: Option<DropReason>,
-    /// When time alone would release it, where that can be said: nothing but windows, age limits and locks decides.
+    /// When time alone would release it, where that can be said: windows, age limits and locks end by themselves, floors,
+    /// pins and leases do not. A newer backup may release earlier what counts buckets; only a lock is a lower bound.
     pub release_at: Option<Instant>,
 }
 
