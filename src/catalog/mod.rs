@@ -1,1 +1,43 @@
-//! The `bkup` schema in PostgreSQL: migrations, queries, claims, the audit chain.
+//! The `bkup` schema in PostgreSQL: migrations, queries, claims, the audit chain. It is the queue, the history and
+//! the record of what was applied; the store's manifests stay the truth for restores.
+//!
+//! [`Reader`] is what planning gets: no method of it writes, and its sessions are read-only. [`Writer`] is for `apply`:
+//! every effect is one statement or one short transaction, guarded by the lease of the action it belongs to. No clock
+//! is read here but the database's own, which leases run by; every other instant is a parameter.
+
+mod audit;
+mod backups;
+mod claims;
+mod columns;
+mod documents;
+mod failure;
+mod history;
+mod marks;
+mod migrate;
+mod plans;
+mod readings;
+mod session;
+mod slots;
+mod stamp;
+mod state;
+mod stores;
+mod tenants;
+mod unmet;
+mod writer;
+
+pub use audit::{AuditEvent, AuditVerdict};
+pub use backups::{Completed, Completion, Intended, Intent};
+pub use claims::{ClaimOutcome, LEASE, Lease};
+pub use documents::DocumentChange;
+pub use failure::CatalogError;
+pub use history::{ExecutionFilter, ExecutionRow, Found};
+pub use marks::{MarkOutcome, Validation};
+pub use migrate::{Created, TenantLink, newest_version};
+pub use plans::{Begun, OutcomeRow};
+pub use readings::{Reading, ReadingEnd, ReadingKind};
+pub use session::transport_note;
+pub use stamp::as_recorded;
+pub use state::{Meta, Reader};
+pub use stores::{DigestKey, StoreRecord};
+pub use tenants::KnownTenant;
+pub use writer::Writer;

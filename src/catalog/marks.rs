@@ -1,0 +1,282 @@
+//! What happens to a backup after it was made: proven, quarantined, tombstoned, brought back, purged. The row is locked
+//! first and judged then, so that a reader that names the backup meanwhile is seen.
+
+use sqlx::{PgConnection, Row};
+
+use super::claims::Lease;
+use super::failure::CatalogError;
+use super::stamp::{Cells, Stamp, bigint};
+use super::state::verification_word;
+use super::writer::{Writer, fence};
+use crate::domain::{BackupId, Instant, Name, PruneWork, RunId, Verification};
+
+/// What came of marking a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MarkOutcome {
+    /// It is marked.
+    Done,
+    /// It was so already.
+    AlreadyDone,
+    /// It may not be marked; why.
+    Refused(String),
+}
+
+/// A look at a backup's objects, and what it showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validation<'a> {
+    /// The backup.
+    pub backup: &'a BackupId,
+    /// Where it was read.
+    pub store: &'a Name,
+    /// How deep the look was.
+    pub depth: Verification,
+    /// Whether all was well.
+    pub passed: bool,
+    /// What was seen, in words.
+    pub detail: Option<&'a str>,
+    /// How much was read.
+    pub bytes_read: u64,
+    /// In which run.
+    pub run: Option<&'a RunId>,
+    /// When.
+    pub at: Instant,
+}
+
+/// The state of a backup's row, locked.
+struct Marked {
+    marks: u64,
+    tombstoned: bool,
+    deleted: bool,
+    purging: bool,
+    quarantined: bool,
+    protected: bool,
+    purge_after: Option<Instant>,
+    locked_until: Option<Instant>,
+    leased: bool,
+}
+
+async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option<Marked>, CatalogError> {
+    let row = sqlx::query(
+        "SELECT marks, tombstoned_at IS NOT NULL AS tombstoned, deleted, purge_begun_at IS NOT NULL AS purging, \
+                quarantine IS NOT NULL AS quarantined, protected, purge_after, locked_until \
+         FROM bkup.executions WHERE backup_id = $1 AND status = 'COMPLETED' FOR UPDATE",
+    )
+    .bind(backup.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    // A statement of its own: the one above may have waited for a reader whose row it was too early to see.
+    let leased = sqlx::query(
+        "SELECT EXISTS (SELECT FROM bkup.restores WHERE lease_until > clock_timestamp() AND $1 = ANY(backups)) AS held",
+    )
+    .bind(backup.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(Marked {
+        marks: row.count("marks")?,
+        tombstoned: row.flag("tombstoned")?,
+        deleted: row.flag("deleted")?,
+        purging: row.flag("purging")?,
+        quarantined: row.flag("quarantined")?,
+        protected: row.flag("protected")?,
+        purge_after: row.maybe_at("purge_after")?,
+        locked_until: row.maybe_at("locked_until")?,
+        leased: leased.flag("held")?,
+    }))
+}
+
+fn refused(why: &str) -> Result<MarkOutcome, CatalogError> {
+    Ok(MarkOutcome::Refused(why.to_owned()))
+}
+
+const NOT_THERE: &str = "the catalog has no such completed backup";
+
+impl Writer {
+    /// Tombstones a backup: it is out of `latest` and stays restorable.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`]; what stands against it is an outcome.
+    pub async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        fence(&mut transaction, lease).await?;
+        let Some(row) = lock(&mut transaction, &work.backup).await? else { return refused(NOT_THERE) };
+        let mark = u64::from(work.mark);
+        match row {
+            Marked { marks, tombstoned: true, .. } if marks == mark + 1 => return Ok(MarkOutcome::AlreadyDone),
+            Marked { deleted: true, .. } => return refused("it is purged"),
+            Marked { marks, .. } if marks != mark => return refused("it was marked since the plan was made"),
+            Marked { tombstoned: true, .. } => return refused("it is tombstoned already"),
+            Marked { quarantined: true, .. } => return refused("it is quarantined"),
+            Marked { protected: true, .. } => return refused("it is protected"),
+            Marked { leased: true, .. } => return refused("something reads it"),
+            _ => {}
+        }
+        sqlx::query(
+            "UPDATE bkup.executions SET tombstoned_at = $2, purge_after = $3, expires_at = $3, marks = marks + 1, \
+                 updated_at = now() WHERE backup_id = $1 AND status = 'COMPLETED'",
+        )
+        .bind(work.backup.as_str())
+        .bind(Stamp(at))
+        .bind(Stamp::maybe(work.purge_after))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(MarkOutcome::Done)
+    }
+
+    /// Brings a tombstoned backup back. Once its purge has begun that is no longer possible.
+    ///
+    /// # Errors
+    /// As every statement; what stands against it is an outcome.
+    pub async fn undelete(&self, backup: &BackupId) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        let Some(row) = lock(&mut transaction, backup).await? else { return refused(NOT_THERE) };
+        match row {
+            Marked { deleted: true, .. } => return refused("it is purged"),
+            Marked { purging: true, .. } => return refused("its purge has begun"),
+            Marked { tombstoned: false, .. } => return Ok(MarkOutcome::AlreadyDone),
+            _ => {}
+        }
+        sqlx::query(
+            "UPDATE bkup.executions SET tombstoned_at = NULL, purge_after = NULL, expires_at = NULL, \
+                 marks = marks + 1, updated_at = now() WHERE backup_id = $1 AND status = 'COMPLETED'",
+        )
+        .bind(backup.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(MarkOutcome::Done)
+    }
+
+    /// Records that a purge begins, before the first object goes: from here on nobody reads the backup or brings it
+    /// back. A purge that died is begun again; that is `Done` too.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`]; what stands against it is an outcome.
+    pub async fn intend_purge(
+        &self,
+        lease: &Lease,
+        work: &PruneWork,
+        at: Instant,
+    ) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        fence(&mut transaction, lease).await?;
+        let Some(row) = lock(&mut transaction, &work.backup).await? else { return refused(NOT_THERE) };
+        match row {
+            Marked { deleted: true, .. } => return Ok(MarkOutcome::AlreadyDone),
+            Marked { tombstoned: false, .. } => return refused("it is not tombstoned"),
+            Marked { marks, .. } if marks != u64::from(work.mark) => {
+                return refused("it was marked since the plan was made");
+            }
+            Marked { leased: true, .. } => return refused("something reads it"),
+            Marked { quarantined: true, .. } => return refused("it is quarantined"),
+            Marked { protected: true, .. } => return refused("it is protected"),
+            Marked { purge_after: Some(after), .. } if after > at => return refused("its grace period is not over"),
+            Marked { locked_until: Some(until), .. } if until > at => return refused("the store's lock keeps it"),
+            _ => {}
+        }
+        sqlx::query(
+            "UPDATE bkup.executions SET purge_begun_at = coalesce(purge_begun_at, $2), updated_at = now() \
+             WHERE backup_id = $1 AND status = 'COMPLETED'",
+        )
+        .bind(work.backup.as_str())
+        .bind(Stamp(at))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(MarkOutcome::Done)
+    }
+
+    /// Records a backup as purged, after its objects are gone. The row stays, so that its slot is never done again.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`]; what stands against it is an outcome.
+    pub async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        fence(&mut transaction, lease).await?;
+        match lock(&mut transaction, backup).await? {
+            None => return refused(NOT_THERE),
+            Some(Marked { deleted: true, .. }) => return Ok(MarkOutcome::AlreadyDone),
+            Some(Marked { purging: false, .. }) => return refused("its purge was not begun"),
+            Some(_) => {}
+        }
+        sqlx::query(
+            "UPDATE bkup.executions SET deleted = true, purged_at = $2, marks = marks + 1, updated_at = now() \
+             WHERE backup_id = $1 AND status = 'COMPLETED'",
+        )
+        .bind(backup.as_str())
+        .bind(Stamp(at))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(MarkOutcome::Done)
+    }
+
+    /// Quarantines a backup: it is never deleted by itself and never stands in for a clean one. The first reason stays.
+    ///
+    /// # Errors
+    /// As every statement: unreachable, refused.
+    pub async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Result<MarkOutcome, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let row = sqlx::query(
+            "WITH row AS (SELECT id, quarantine FROM bkup.executions \
+                          WHERE backup_id = $1 AND status = 'COMPLETED' AND NOT deleted), \
+             marked AS (UPDATE bkup.executions e SET quarantine = $2, quarantined_at = $3, updated_at = now() \
+                        FROM row WHERE e.id = row.id AND row.quarantine IS NULL) \
+             SELECT quarantine IS NULL AS fresh FROM row",
+        )
+        .bind(backup.as_str())
+        .bind(reason)
+        .bind(Stamp(at))
+        .fetch_optional(&mut *connection)
+        .await?;
+        match row {
+            None => refused(NOT_THERE),
+            Some(row) if row.try_get("fresh")? => Ok(MarkOutcome::Done),
+            Some(_) => Ok(MarkOutcome::AlreadyDone),
+        }
+    }
+
+    /// Records a look at a backup. A good one raises how deeply it is proven; a bad one quarantines it.
+    ///
+    /// # Errors
+    /// As every statement: unreachable, refused.
+    pub async fn validated(&self, look: &Validation<'_>) -> Result<(), CatalogError> {
+        if look.depth == Verification::None {
+            return Err(CatalogError::unfit("a validation without depth"));
+        }
+        let depth = verification_word(look.depth);
+        let mut transaction = self.session().begin().await?;
+        sqlx::query(
+            "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, bytes_read, run, validated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(look.backup.as_str())
+        .bind(look.store.as_str())
+        .bind(depth)
+        .bind(look.passed)
+        .bind(look.detail)
+        .bind(bigint(look.bytes_read))
+        .bind(look.run.map(RunId::as_str))
+        .bind(Stamp(look.at))
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(if look.passed {
+            "UPDATE bkup.executions SET verified_at = greatest(verified_at, $3), updated_at = now(), \
+                 verification = CASE WHEN array_position(ARRAY['none', 'exists', 'checksum', 'restore'], verification) \
+                                        < array_position(ARRAY['none', 'exists', 'checksum', 'restore'], $2) \
+                                     THEN $2 ELSE verification END \
+             WHERE backup_id = $1 AND status = 'COMPLETED' AND NOT deleted"
+        } else {
+            "UPDATE bkup.executions SET quarantine = coalesce(quarantine, $2 || ' verification failed'), \
+                 quarantined_at = coalesce(quarantined_at, $3), updated_at = now() \
+             WHERE backup_id = $1 AND status = 'COMPLETED' AND NOT deleted"
+        })
+        .bind(look.backup.as_str())
+        .bind(depth)
+        .bind(Stamp(look.at))
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+}

@@ -1,0 +1,137 @@
+//! Instants as `timestamptz`, and reading cells of rows into domain values. Pure but for sqlx's traits.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use sqlx::Row;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
+use sqlx::{Decode, Encode, Type};
+
+use super::failure::CatalogError;
+use crate::domain::Instant;
+
+/// 2000-01-01 in microseconds since 1970: the wire format counts from there.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// An instant on its way to or from the database. What is finer than a microsecond is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(pub(super) Instant);
+
+impl Stamp {
+    /// Wraps an instant that may be absent.
+    pub(super) fn maybe(instant: Option<Instant>) -> Option<Self> {
+        instant.map(Self)
+    }
+}
+
+/// Returns the instant as the catalog can hold it: to the microsecond.
+#[must_use]
+pub fn as_recorded(instant: Instant) -> Instant {
+    Instant::from_microsecond(floor_micros(instant)).unwrap_or(instant)
+}
+
+fn floor_micros(instant: Instant) -> i64 {
+    i64::try_from(instant.as_nanosecond().div_euclid(1000)).unwrap_or(i64::MAX)
+}
+
+impl Type<Postgres> for Stamp {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("timestamptz")
+    }
+}
+
+impl PgHasArrayType for Stamp {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("_timestamptz")
+    }
+}
+
+impl Encode<'_, Postgres> for Stamp {
+    fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let micros = floor_micros(self.0).checked_sub(EPOCH).ok_or("the instant is out of range")?;
+        <i64 as Encode<Postgres>>::encode(micros, buf)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Stamp {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        if value.format() == PgValueFormat::Text {
+            return Err("instants are read in the binary format alone".into());
+        }
+        let micros = <i64 as Decode<Postgres>>::decode(value)?;
+        let since_1970 = micros.checked_add(EPOCH).ok_or("infinity is not an instant")?;
+        Ok(Self(Instant::from_microsecond(since_1970).map_err(|_| "the instant is out of range")?))
+    }
+}
+
+/// Cells of a row as domain values; what does not parse is [`CatalogError::Corrupt`] with the column's name.
+pub(super) trait Cells {
+    /// Reads a text.
+    fn text(&self, column: &str) -> Result<String, CatalogError>;
+    /// Reads a text that may be absent.
+    fn maybe_text(&self, column: &str) -> Result<Option<String>, CatalogError>;
+    /// Reads an instant.
+    fn at(&self, column: &str) -> Result<Instant, CatalogError>;
+    /// Reads an instant that may be absent.
+    fn maybe_at(&self, column: &str) -> Result<Option<Instant>, CatalogError>;
+    /// Reads a text with a form of its own.
+    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, CatalogError>;
+    /// Reads a text with a form of its own that may be absent or empty.
+    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>, CatalogError>;
+    /// Reads a number that is never negative; absent is zero.
+    fn count(&self, column: &str) -> Result<u64, CatalogError>;
+    /// Reads a truth value.
+    fn flag(&self, column: &str) -> Result<bool, CatalogError>;
+}
+
+impl Cells for PgRow {
+    fn text(&self, column: &str) -> Result<String, CatalogError> {
+        Ok(self.try_get(column)?)
+    }
+    fn maybe_text(&self, column: &str) -> Result<Option<String>, CatalogError> {
+        Ok(self.try_get(column)?)
+    }
+    fn at(&self, column: &str) -> Result<Instant, CatalogError> {
+        Ok(self.try_get::<Stamp, _>(column)?.0)
+    }
+    fn maybe_at(&self, column: &str) -> Result<Option<Instant>, CatalogError> {
+        Ok(self.try_get::<Option<Stamp>, _>(column)?.map(|stamp| stamp.0))
+    }
+    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, CatalogError> {
+        self.try_get::<&str, _>(column)?.parse().map_err(|error: T::Err| CatalogError::corrupt(column, error))
+    }
+    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>, CatalogError> {
+        match self.try_get::<Option<&str>, _>(column)? {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|error: T::Err| CatalogError::corrupt(column, error)),
+        }
+    }
+    fn count(&self, column: &str) -> Result<u64, CatalogError> {
+        let number = self.try_get::<Option<i64>, _>(column)?.unwrap_or(0);
+        u64::try_from(number).map_err(|_| CatalogError::corrupt(column, "is negative"))
+    }
+    fn flag(&self, column: &str) -> Result<bool, CatalogError> {
+        Ok(self.try_get(column)?)
+    }
+}
+
+/// Returns a count as a `bigint`, at most the largest one.
+pub(super) fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_recorded;
+    use crate::domain::Instant;
+
+    #[test]
+    fn an_instant_is_cut_to_the_microsecond_also_before_1970() {
+        for (given, kept) in [(1_500, 1_000), (-1_500, -2_000), (0, 0)] {
+            let instant = Instant::from_nanosecond(given).unwrap();
+            assert_eq!(as_recorded(instant).as_nanosecond(), kept);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What `apply` writes with, and the fence that every guarded effect passes first.
+
+use sqlx::PgConnection;
+
+use super::claims::Lease;
+use super::failure::CatalogError;
+use super::session::Session;
+use super::stamp::{Cells, Stamp, bigint};
+use super::state::Reader;
+use crate::domain::{Instant, RunId};
+
+/// Writes the catalog.
+#[derive(Clone)]
+pub struct Writer {
+    reader: Reader,
+}
+
+impl Writer {
+    /// Prepares a writer; nothing is connected yet. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`CatalogError::InvalidUrl`].
+    pub fn open(url: &str) -> Result<Self, CatalogError> {
+        Ok(Self { reader: Reader::over(Session::open(url, false)?) })
+    }
+
+    /// Returns a reader over the same connections: it sees what this writer has written.
+    #[must_use]
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(super) const fn session(&self) -> &Session {
+        self.reader.session()
+    }
+
+    /// Moves a simulated catalog's clock forward; to where it stands is no move.
+    ///
+    /// # Errors
+    /// [`CatalogError::ClockGoesBack`]; [`CatalogError::Conflict`] where the catalog is real.
+    pub async fn set_clock(&self, to: Instant) -> Result<(), CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let moved = sqlx::query("UPDATE bkup.meta SET clock = $1 WHERE simulated AND clock <= $1")
+            .bind(Stamp(to))
+            .execute(&mut *connection)
+            .await?;
+        if moved.rows_affected() == 1 {
+            return Ok(());
+        }
+        let now = sqlx::query("SELECT clock FROM bkup.meta")
+            .fetch_optional(&mut *connection)
+            .await?
+            .ok_or(CatalogError::Absent)?
+            .maybe_at("clock")?;
+        match now {
+            Some(now) => Err(CatalogError::ClockGoesBack { now, wanted: to }),
+            None => {
+                Err(CatalogError::Conflict { reason: "it is a real catalog, whose clock cannot be set".to_owned() })
+            }
+        }
+    }
+
+    /// Raises the serial, once for each run, and returns it.
+    ///
+    /// # Errors
+    /// As every statement: unreachable, refused.
+    pub async fn bump_serial(&self, run: &RunId) -> Result<i64, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let serial: Option<i64> = sqlx::query_scalar(
+            "UPDATE bkup.meta SET serial = serial + CASE WHEN serial_run IS DISTINCT FROM $1 THEN 1 ELSE 0 END, \
+             serial_run = $1 RETURNING serial",
+        )
+        .bind(run.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+        serial.ok_or(CatalogError::Absent)
+    }
+}
+
+/// Stops a runner whose work was taken over. The claim's row stays locked until the transaction ends, so nobody takes
+/// the work over in between.
+pub(super) async fn fence(connection: &mut PgConnection, lease: &Lease) -> Result<(), CatalogError> {
+    let held = sqlx::query(
+        "SELECT token FROM bkup.claims WHERE action_id = $1 AND token = $2 AND lease_until IS NOT NULL FOR UPDATE",
+    )
+    .bind(lease.action.to_string())
+    .bind(bigint(lease.token))
+    .fetch_optional(connection)
+    .await?;
+    if held.is_some() { Ok(()) } else { Err(CatalogError::Fenced { action: lease.action, token: lease.token }) }
+}
