@@ -1,9 +1,99 @@
 //! The shell: arguments to requests, wiring, terminal, exit codes.
 
+pub mod args;
+pub mod commands;
+pub mod context;
+pub mod exit;
+pub mod failure;
+pub mod output;
+pub mod plan_file;
+pub mod policies;
+pub mod progress;
+pub mod ui;
+
+mod logging;
+mod signal;
+pub(crate) mod version;
+mod wiring;
+
 use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use args::{Arguments, Command};
+use context::Context;
+use exit::Exit;
+use failure::CliError;
+
+use crate::diag::Explain;
+use crate::render::{Sources, diagnostics_text};
 
 /// Runs the program with the process's arguments and environment.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let (out_style, err_style) = context::bare_styles();
+    let command = Arguments::command().term_width(out_style.width.min(100));
+    let arguments = match command.try_get_matches_from(std::env::args_os()) {
+        Ok(matches) => Arguments::from_arg_matches(&matches),
+        Err(error) => Err(error),
+    };
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; everything else is wrong usage, for which clap says 2.
+            let wrong = error.use_stderr();
+            let style = if wrong { err_style } else { out_style };
+            let text = error.render();
+            context::bare_print(&if style.colour { text.ansi().to_string() } else { text.to_string() }, wrong);
+            return if wrong { Exit::Usage.into() } else { Exit::Success.into() };
+        }
+    };
+    let mut context = match Context::of_process(arguments.global) {
+        Ok(context) => context,
+        Err(error) => {
+            let text = diagnostics_text(&[error.explain()], &Sources::new(), &err_style);
+            context::bare_print(&text, true);
+            return error.exit().into();
+        }
+    };
+    run(&mut context, arguments.command).into()
+}
+
+/// Runs one command and returns how it ended. Whatever it failed with is shown here, once.
+pub fn run(context: &mut Context, command: Command) -> Exit {
+    let exit = match logging::start(context).and_then(|()| dispatch(context, command)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            context.ui.failure(&error.explain());
+            error.exit()
+        }
+    };
+    if let Some(exit) = context.stopped_by() {
+        return exit;
+    }
+    if let (Some(why), Exit::Success) = (context.ui.out.failure(), exit) {
+        let error = CliError::Unwritable { path: "standard output".to_owned(), why };
+        context.ui.failure(&error.explain());
+        return error.exit();
+    }
+    exit
+}
+
+fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Validate(args) => commands::validate::run(context, &args),
+        Command::Schema(args) => commands::schema::run(context, &args),
+        Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Apply(args) => commands::apply::run(context, &args),
+        Command::Status(args) => commands::status::run(context, &args),
+        Command::List(args) => commands::list::run(context, &args),
+        Command::Restore(args) => commands::restore::run(context, &args),
+        Command::Backup(args) => commands::backup::run(context, &args),
+        Command::Drill(args) => commands::drill::run(context, &args),
+        Command::Show(args) => commands::show::run(context, &args),
+        Command::Key(args) => commands::key::run(context, &args),
+        Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Completions(args) => commands::completions::run(context, &args),
+        Command::Man(args) => commands::man::run(context, &args),
+    }
 }

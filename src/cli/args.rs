@@ -1,0 +1,111 @@
+//! The command line as data. What the options mean is decided in the commands; nothing here reads the environment.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::commands;
+
+/// PostgreSQL backup and disaster recovery from policies in git.
+#[derive(Debug, Parser)]
+#[command(name = "bkup", version = super::version::SHORT, long_version = super::version::long(), max_term_width = 100)]
+#[command(disable_help_subcommand = true, after_long_help = super::exit::table())]
+#[command(about = "PostgreSQL backup and disaster recovery from policies in git")]
+#[command(
+    long_about = "PostgreSQL backup and disaster recovery from policies in git: validate what they promise, plan the \
+    difference to the world, apply it, and prove by drills that it comes back."
+)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Policy file or folder; repeatable [default: BKUP_POLICIES, ./policies, ./bkup.yaml]
+    #[arg(short, long, global = true, value_name = "PATH")]
+    pub policies: Vec<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub format: Format,
+    /// When to colour; NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE count too
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines are printed; BKUP_LOG filters them
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Folder of PostgreSQL's programs; repeatable [default: BKUP_PG_BIN, then the usual places]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub pg_bin: Vec<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal that can.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How log lines are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the policies, offline
+    Validate(commands::validate::ValidateArgs),
+    /// Print the JSON Schema of policy files
+    Schema(commands::schema::SchemaArgs),
+    /// Show what an apply would do; changes nothing
+    Plan(commands::plan::PlanArgs),
+    /// Do what the policies ask for
+    Apply(commands::apply::ApplyArgs),
+    /// Show every class and tenant against its objectives
+    Status(commands::status::StatusArgs),
+    /// List backups
+    List(commands::list::ListArgs),
+    /// Bring a database or a tenant back
+    Restore(commands::restore::RestoreArgs),
+    /// Take a schedule's backup now
+    Backup(commands::backup::BackupArgs),
+    /// Run a recovery plan's drill now
+    Drill(commands::drill::DrillArgs),
+    /// Show a saved plan, also a stale or applied one
+    Show(commands::show::ShowArgs),
+    /// Make keys
+    Key(commands::key::KeyArgs),
+    /// See the whole promise on this machine, with a server of its own
+    Demo(commands::demo::DemoArgs),
+    /// Print a completion script
+    Completions(commands::completions::CompletionsArgs),
+    /// Write man pages
+    Man(commands::man::ManArgs),
+}

@@ -1,0 +1,17 @@
+//! One command, one file: its arguments and its `run`.
+
+pub mod apply;
+pub mod backup;
+pub mod completions;
+pub mod demo;
+pub mod drill;
+pub mod key;
+pub mod list;
+pub mod man;
+pub mod narrow;
+pub mod plan;
+pub mod restore;
+pub mod schema;
+pub mod show;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,51 @@
+//! The options that narrow a plan, shared by `plan` and `apply`.
+
+use clap::{Args, ValueEnum};
+
+use crate::domain::{Narrowing, Percent};
+
+/// Which part of the work.
+#[derive(Debug, Clone, Args)]
+pub struct NarrowArgs {
+    /// Only this kind of work
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub only: Option<Only>,
+    /// Only what these addresses ask for: schedule.nightly, store.*; repeatable
+    #[arg(long, value_name = "ADDRESS-GLOB")]
+    pub target: Vec<String>,
+    /// Not what these addresses ask for; repeatable
+    #[arg(long, value_name = "ADDRESS-GLOB")]
+    pub exclude: Vec<String>,
+    /// Let a change delete up to this share of a scope's or store's backups, once
+    #[arg(long, value_name = "N%")]
+    pub allow_delete: Option<Percent>,
+}
+
+/// A kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// What the policies say.
+    Changes,
+    /// Taking backups.
+    Backups,
+    /// Reading backups back.
+    Verify,
+    /// Pruning.
+    Retention,
+    /// Restoring to prove it.
+    Drills,
+}
+
+impl NarrowArgs {
+    /// Returns how the plan is narrowed; absent where it is whole.
+    #[must_use]
+    pub fn narrowing(&self) -> Option<Narrowing> {
+        let only = self.only.and_then(|only| only.to_possible_value()).map(|value| value.get_name().to_owned());
+        let narrowing = Narrowing {
+            only,
+            target: self.target.iter().cloned().collect(),
+            exclude: self.exclude.iter().cloned().collect(),
+        };
+        (narrowing != Narrowing::default()).then_some(narrowing)
+    }
+}

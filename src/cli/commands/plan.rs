@@ -1,0 +1,81 @@
+//! `bkup plan`: shows what an apply would do. Changes nothing.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::narrow::NarrowArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::CliError;
+use crate::cli::{plan_file, policies};
+use crate::domain::Plan;
+use crate::render::{PlanView, plan_json, plan_text};
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Save the plan, for `bkup apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write the plan as JSON beside the text
+    #[arg(long, value_name = "FILE")]
+    pub json_out: Option<PathBuf>,
+    /// Exit 2 where there are changes or drift
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// With --detailed-exitcode: exit 2 also where work is due
+    #[arg(long, requires = "detailed_exitcode")]
+    pub include_due: bool,
+    /// Which part of the work
+    #[command(flatten)]
+    pub narrow: NarrowArgs,
+}
+
+/// Plans and shows it.
+///
+/// # Errors
+/// Where the policies are invalid or nothing can be planned.
+pub fn run(context: &mut Context, _args: &PlanArgs) -> Result<Exit, CliError> {
+    policies::read_all(context)?;
+    Err(CliError::NotServed("plan"))
+}
+
+/// Saves a plan where asked and prints it in the format asked for.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn show(context: &Context, args: &PlanArgs, plan: &Plan) -> Result<(), CliError> {
+    for path in args.out.iter().chain(&args.json_out) {
+        plan_file::write_whole(context, path, &plan_json(plan))?;
+    }
+    if context.ui.is_json() {
+        context.ui.print(&plan_json(plan));
+        return Ok(());
+    }
+    let next = next_command(args, plan);
+    context.ui.print(&plan_text(PlanView { plan, next: next.as_deref() }, &context.ui.style));
+    Ok(())
+}
+
+/// Returns how `plan` ends: refusals are a guard's, differences only where they were asked for.
+#[must_use]
+pub fn exit(args: &PlanArgs, plan: &Plan) -> Exit {
+    let counts = plan.counts();
+    let differs = counts.changes + counts.drift > 0 || args.include_due && counts.due > 0;
+    if !plan.refusals.is_empty() {
+        Exit::Refused
+    } else if args.detailed_exitcode && differs {
+        Exit::Differences
+    } else {
+        Exit::Success
+    }
+}
+
+fn next_command(args: &PlanArgs, plan: &Plan) -> Option<String> {
+    if plan.actions.is_empty() || !plan.refusals.is_empty() {
+        return None;
+    }
+    let file = args.out.as_ref().map(|path| format!(" {}", path.display()));
+    Some(format!("bkup apply{}", file.unwrap_or_default()))
+}

@@ -1,0 +1,39 @@
+//! `bkup status`: every class and tenant against its objectives; exit 8 where one is breached.
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::CliError;
+use crate::cli::policies;
+use crate::domain::{Instant, Name, ObjectiveRow};
+use crate::render::{is_breached, status_json, status_text};
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this database
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<Name>,
+    /// Only tenants of this class
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<Name>,
+}
+
+/// Shows the status.
+///
+/// # Errors
+/// Where it cannot be known.
+pub fn run(context: &mut Context, _args: &StatusArgs) -> Result<Exit, CliError> {
+    policies::read_all(context)?;
+    Err(CliError::NotServed("status"))
+}
+
+/// Prints rows in the format asked for and returns how `status` ends.
+pub fn show(context: &Context, args: &StatusArgs, mut rows: Vec<ObjectiveRow>, as_of: Instant) -> Exit {
+    rows.retain(|row| args.database.as_ref().is_none_or(|name| row.database == *name));
+    rows.retain(|row| args.class.is_none() || row.class == args.class);
+    let ui = &context.ui;
+    ui.print(&if ui.is_json() { status_json(&rows, as_of) } else { status_text(&rows, as_of, &ui.style) });
+    if is_breached(&rows) { Exit::Violated } else { Exit::Success }
+}

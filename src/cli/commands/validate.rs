@@ -1,0 +1,69 @@
+//! `bkup validate`: every problem of every policy file in one run, offline.
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::CliError;
+use crate::cli::{policies, wiring};
+use crate::diag::{Diagnostic, Severity};
+use crate::render::{Symbol, Tone, diagnostics_json, diagnostics_text, findings_summary};
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Let warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Reads and judges the policies.
+///
+/// # Errors
+/// Where there are none or one cannot be read.
+pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
+    let files = policies::read_all(context)?;
+    let findings = wiring::judge(&files)?;
+    let exit = verdict(&findings, args.strict);
+    let ui = &context.ui;
+    if ui.is_json() {
+        ui.print(&diagnostics_json(&findings));
+        return Ok(exit);
+    }
+    let mut text = diagnostics_text(&findings, &policies::sources(&files), &ui.style);
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let (symbol, tone, words) =
+        if exit == Exit::Success { (Symbol::Good, Tone::Good, "valid") } else { (Symbol::Bad, Tone::Bad, "invalid") };
+    let plural = if files.len() == 1 { "file" } else { "files" };
+    let summary = format!("{} {plural}, {}", files.len(), findings_summary(&findings));
+    text.push_str(&format!("{} {}: {summary}\n", ui.style.mark(symbol), ui.style.paint(tone, words)));
+    ui.print(&text);
+    Ok(exit)
+}
+
+fn verdict(findings: &[Diagnostic], strict: bool) -> Exit {
+    let fails = |severity| severity == Severity::Error || strict && severity == Severity::Warning;
+    if findings.iter().any(|finding| fails(finding.severity)) { Exit::InvalidPolicies } else { Exit::Success }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+    use crate::cli::exit::Exit;
+    use crate::diag::{Code, Diagnostic, Severity};
+
+    #[test]
+    fn only_strict_fails_on_warnings_and_nothing_fails_on_notes() {
+        let of = |severity| vec![Diagnostic::new(Code("BK100"), severity, "x")];
+        for (severity, strict, exit) in [
+            (Severity::Error, false, Exit::InvalidPolicies),
+            (Severity::Warning, false, Exit::Success),
+            (Severity::Warning, true, Exit::InvalidPolicies),
+            (Severity::Note, true, Exit::Success),
+        ] {
+            assert_eq!(verdict(&of(severity), strict), exit);
+        }
+    }
+}

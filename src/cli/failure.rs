@@ -1,0 +1,168 @@
+//! Why a command fails, its exit code, and what to do about it. Rendered once, in `cli::run`.
+
+use super::exit::Exit;
+use crate::diag::{Code, Diagnostic, Explain};
+use crate::render::PlanFormatError;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The arguments or the environment do not make sense.
+    #[error("{words}")]
+    Usage {
+        /// What does not.
+        words: String,
+        /// What would.
+        help: String,
+    },
+    /// There are no policies.
+    #[error("no policies found: {looked}")]
+    NoPolicies {
+        /// Where they were looked for.
+        looked: String,
+    },
+    /// A policy file or folder is there and cannot be read.
+    #[error("cannot read policies from {path}: {why}")]
+    PolicyUnreadable {
+        /// Which.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// The policies are larger than anybody's.
+    #[error("the policies are too large: {words}")]
+    PoliciesTooLarge {
+        /// What, and the limit.
+        words: String,
+    },
+    /// A file that was named cannot be read.
+    #[error("cannot read {path}: {why}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// A plan's text is no plan for this version.
+    #[error("cannot use the plan {path}")]
+    Plan {
+        /// Which file.
+        path: String,
+        /// Why not.
+        source: PlanFormatError,
+    },
+    /// A plan's digest is not that of its content.
+    #[error("the plan {path} was altered after it was made: its digest does not agree with its content")]
+    PlanAltered {
+        /// Which file.
+        path: String,
+    },
+    /// An approval is needed and nobody can be asked.
+    #[error("approval is needed, and there is no terminal to ask at")]
+    NoTerminal,
+    /// Someone was asked and did not say yes.
+    #[error("not approved; nothing was changed")]
+    Declined,
+    /// A file would be overwritten.
+    #[error("{path} exists; it is never overwritten")]
+    Exists {
+        /// Which.
+        path: String,
+    },
+    /// Something cannot be written.
+    #[error("cannot write {path}: {why}")]
+    Unwritable {
+        /// What.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// The asynchronous runtime or the signal handlers cannot be set up.
+    #[error("cannot start: {0}")]
+    NoRuntime(String),
+    /// A signal came while something was only being read.
+    #[error("interrupted; nothing was changed")]
+    Interrupted(Exit),
+    /// This build does not do it.
+    #[error("`bkup {0}` is not served by this version yet")]
+    NotServed(&'static str),
+    /// Another module failed.
+    #[error("{}", finding.message)]
+    Failed {
+        /// What it said.
+        finding: Box<Diagnostic>,
+        /// How bkup ends.
+        exit: Exit,
+    },
+}
+
+impl CliError {
+    /// Takes over another module's error, with the exit code it means here.
+    #[must_use]
+    pub fn of(error: &dyn Explain, exit: Exit) -> Self {
+        Self::Failed { finding: Box::new(error.explain()), exit }
+    }
+
+    /// Makes a usage error.
+    pub(super) fn usage(words: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { words: words.into(), help: help.into() }
+    }
+
+    /// Makes the error of a write that failed.
+    pub(super) fn unwritable(path: &std::path::Path, why: &std::io::Error) -> Self {
+        Self::Unwritable { path: path.display().to_string(), why: reason(why) }
+    }
+
+    /// Returns the exit code.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
+            Self::NoPolicies { .. } | Self::PolicyUnreadable { .. } | Self::PoliciesTooLarge { .. } => {
+                Exit::InvalidPolicies
+            }
+            Self::Failed { exit, .. } | Self::Interrupted(exit) => *exit,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+impl Explain for CliError {
+    fn explain(&self) -> Diagnostic {
+        let finding = |code, help: &str| Diagnostic::error(Code(code), self.to_string()).help(help);
+        match self {
+            Self::Usage { help, .. } => finding("BK890", help),
+            Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
+            Self::PolicyUnreadable { .. } => {
+                finding("BK892", "a file that is there must be readable: it could hold what keeps a backup")
+            }
+            Self::PoliciesTooLarge { .. } => finding("BK892", "name the policies themselves, not a folder above them"),
+            Self::Plan { source, .. } => {
+                let mut cause = source.explain();
+                cause.message = format!("{self}: {}", cause.message);
+                cause
+            }
+            Self::Unreadable { .. } => finding("BK893", "check the path and its permissions"),
+            Self::PlanAltered { .. } => {
+                finding("BK894", "make the plan anew with `bkup plan --out FILE`; a plan is not for editing")
+            }
+            Self::NoTerminal => finding(
+                "BK895",
+                "review with `bkup plan --out plan.json`, then run `bkup apply plan.json`, or add --auto-approve",
+            ),
+            Self::Exists { .. } => finding("BK896", "choose another name, or move the file away yourself"),
+            Self::Unwritable { .. } => finding("BK897", "check that the folder exists, is writable and not full"),
+            Self::Declined => finding("BK898", "answer `yes` to approve"),
+            Self::NotServed(_) | Self::NoRuntime(_) | Self::Interrupted(_) => {
+                Diagnostic::error(Code("BK899"), self.to_string())
+            }
+            Self::Failed { finding, .. } => (**finding).clone(),
+        }
+    }
+}
+
+/// Returns why an input or output failed, in words without the operating system's number.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let words = error.to_string();
+    words.split_once(" (os error").map_or(words.as_str(), |(head, _)| head).to_lowercase()
+}

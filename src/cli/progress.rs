@@ -1,0 +1,251 @@
+//! The progress of an apply as it runs: bars on a terminal, one line per event elsewhere, JSON lines for programs, and
+//! a sign of life at least every 30 seconds, because pipelines kill what is silent.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant as Clock};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::output::Output;
+use crate::domain::{Action, ActionId, ActionOutcome, Bytes, Event};
+use crate::render::{Style, action_title, elapsed, event_line, outcome_line};
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// A running display. Events are sent from any thread through [`Progress::sender`]; dropping it waits for the last.
+pub struct Progress {
+    sender: Option<Sender<Event>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Prints one JSON object a line on `out`, and the heartbeat on `err`.
+    pub(super) fn json(out: Output, err: Output) -> Self {
+        Self::start(move || Display::new(Kind::Json(out), err, Style::plain(), HEARTBEAT))
+    }
+
+    /// Prints one line per event.
+    pub(super) fn lines(err: Output, style: Style) -> Self {
+        Self::start(move || Display::new(Kind::Lines, err, style, HEARTBEAT))
+    }
+
+    /// Draws a bar per running action and one for the total.
+    pub(super) fn bars(err: Output, style: Style) -> Self {
+        Self::start(move || Display::new(Kind::Bars(Bars::new(style)), err, style, HEARTBEAT))
+    }
+
+    /// Returns an end to send events into. Sending never blocks and never fails the sender.
+    #[must_use]
+    pub fn sender(&self) -> Option<Sender<Event>> {
+        self.sender.clone()
+    }
+
+    fn start(make: impl FnOnce() -> Display + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || make().run(&receiver));
+        // Without a thread there is no display; the work goes on.
+        Self { sender: Some(sender), thread: thread.ok() }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // A display that panicked has nothing to say any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Kind {
+    Json(Output),
+    Lines,
+    Bars(Bars),
+}
+
+struct Running {
+    action: Action,
+    since: Clock,
+    bytes: Bytes,
+}
+
+struct Display {
+    kind: Kind,
+    err: Output,
+    style: Style,
+    heartbeat: Duration,
+    running: BTreeMap<ActionId, Running>,
+    done: u64,
+    total: u64,
+}
+
+impl Display {
+    const fn new(kind: Kind, err: Output, style: Style, heartbeat: Duration) -> Self {
+        Self { kind, err, style, heartbeat, running: BTreeMap::new(), done: 0, total: 0 }
+    }
+
+    fn run(mut self, events: &Receiver<Event>) {
+        let mut spoken = Clock::now();
+        loop {
+            match events.recv_timeout(self.heartbeat.saturating_sub(spoken.elapsed())) {
+                Ok(event) => {
+                    if self.show(event) {
+                        spoken = Clock::now();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.beat();
+                    spoken = Clock::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Kind::Bars(bars) = &self.kind {
+            bars.clear();
+        }
+    }
+
+    /// Shows an event and returns whether a line was written.
+    fn show(&mut self, event: Event) -> bool {
+        let quiet = matches!(event, Event::Progress { .. });
+        if let Kind::Json(out) = &self.kind {
+            out.write(&event_line(&event));
+        }
+        match event {
+            Event::Started { actions, bytes, .. } => {
+                self.total = actions;
+                if let Kind::Bars(bars) = &mut self.kind {
+                    bars.begin(actions, bytes);
+                } else {
+                    self.line(&format!("applying {actions} actions"));
+                }
+            }
+            Event::ActionStarted { action } => {
+                let title = action_title(&action, &self.style);
+                if let Kind::Bars(bars) = &mut self.kind {
+                    bars.add(action.id, &title, action.bytes);
+                } else {
+                    self.line(&format!("begin {title}"));
+                }
+                self.running.insert(action.id, Running { action: *action, since: Clock::now(), bytes: Bytes(0) });
+            }
+            Event::Progress { id, bytes } => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.bytes = bytes;
+                }
+                if let Kind::Bars(bars) = &mut self.kind {
+                    bars.moved(id, bytes);
+                }
+            }
+            Event::ActionFinished { id, outcome, elapsed_ms, retries } => {
+                self.done += 1;
+                if let Kind::Bars(bars) = &mut self.kind {
+                    bars.remove(id, self.done);
+                }
+                if let Some(running) = self.running.remove(&id) {
+                    let outcome = ActionOutcome { action: running.action, outcome, elapsed_ms, retries };
+                    let line = outcome_line(&outcome, &self.style);
+                    match &self.kind {
+                        Kind::Bars(bars) => bars.print(&line),
+                        _ => self.line(&format!("[{}/{}] {line}", self.done, self.total)),
+                    }
+                }
+            }
+            Event::Finished { .. } => {}
+        }
+        !quiet
+    }
+
+    fn line(&self, text: &str) {
+        if matches!(self.kind, Kind::Lines) {
+            self.err.write(&format!("{text}\n"));
+        }
+    }
+
+    fn beat(&self) {
+        if matches!(self.kind, Kind::Bars(_)) {
+            return;
+        }
+        let mut words = format!("still at work: {} of {} actions done", self.done, self.total);
+        let longest = self.running.values().min_by_key(|running| running.since);
+        if let Some(running) = longest {
+            let ms = u64::try_from(running.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let title = action_title(&running.action, &self.style);
+            words.push_str(&format!("; {title}: {} in {}", running.bytes, elapsed(ms)));
+        }
+        self.err.write(&format!("{words}\n"));
+    }
+}
+
+struct Bars {
+    all: MultiProgress,
+    total: Option<ProgressBar>,
+    each: BTreeMap<ActionId, ProgressBar>,
+    style: Style,
+}
+
+impl Bars {
+    fn new(style: Style) -> Self {
+        Self { all: MultiProgress::new(), total: None, each: BTreeMap::new(), style }
+    }
+
+    fn look(&self, template: &str) -> ProgressStyle {
+        let look = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        if self.style.unicode { look } else { look.progress_chars("=> ").tick_chars("-\\|/ ") }
+    }
+
+    fn begin(&mut self, actions: u64, _bytes: Option<Bytes>) {
+        let bar = self.all.add(ProgressBar::new(actions));
+        bar.set_style(self.look("[{elapsed}] {bar:30} {pos}/{len} actions"));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        self.total = Some(bar);
+    }
+
+    fn add(&mut self, id: ActionId, title: &str, bytes: Option<Bytes>) {
+        let bar = match bytes {
+            Some(bytes) => ProgressBar::new(bytes.0).with_style(
+                self.look("  {wide_msg} {bar:20} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"),
+            ),
+            None => ProgressBar::no_length()
+                .with_style(self.look("  {spinner} {wide_msg} {binary_bytes} {binary_bytes_per_sec}")),
+        };
+        let bar = match &self.total {
+            Some(total) => self.all.insert_before(total, bar),
+            None => self.all.add(bar),
+        };
+        bar.set_message(title.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(250));
+        self.each.insert(id, bar);
+    }
+
+    fn moved(&self, id: ActionId, bytes: Bytes) {
+        if let Some(bar) = self.each.get(&id) {
+            // The length is an estimate; a bar past its end would look done.
+            if bar.length().is_some_and(|length| length < bytes.0) {
+                bar.set_length(bytes.0);
+            }
+            bar.set_position(bytes.0);
+        }
+    }
+
+    fn remove(&mut self, id: ActionId, done: u64) {
+        if let Some(bar) = self.each.remove(&id) {
+            bar.finish_and_clear();
+        }
+        if let Some(total) = &self.total {
+            total.set_position(done);
+        }
+    }
+
+    fn print(&self, line: &str) {
+        // A terminal that is gone has nobody to tell.
+        let _ = self.all.println(line);
+    }
+
+    fn clear(&self) {
+        let _ = self.all.clear();
+    }
+}
