@@ -9,7 +9,8 @@ use super::runtime::Runtime;
 use super::{backups, drills, ensure, prune, record};
 use crate::catalog::{AuditEvent, Begun};
 use crate::domain::{
-    Action, ActionId, ActionKind, ActionOutcome, ApplyReport, CatalogState, Event, Evidence, Instant, Outcome, Plan, Precondition,
+    Action, ActionId, ActionKind, ActionOutcome, ApplyReport, CatalogState, Event, Evidence, Instant, Outcome, Plan,
+    Precondition,
 };
 
 /// What a run knows while it goes on.
@@ -175,13 +176,17 @@ impl Progress<'_> {
             .actions
             .iter()
             .map(|action| {
-                let (kind, elapsed, retries) = self.outcomes.get(&action.id).cloned().unwrap_or((Outcome::NotReached, 0, 0));
+                let (kind, elapsed, retries) =
+                    self.outcomes.get(&action.id).cloned().unwrap_or((Outcome::NotReached, 0, 0));
                 outcome(action, kind, elapsed, retries)
             })
             .collect();
         let did = outcomes.iter().any(|o| matches!(o.outcome, Outcome::Done { .. } | Outcome::Violated { .. }));
         let final_all = outcomes.iter().all(|o| {
-            matches!(o.outcome, Outcome::Done { .. } | Outcome::AlreadyDone { .. } | Outcome::Skipped { .. } | Outcome::Violated { .. })
+            matches!(
+                o.outcome,
+                Outcome::Done { .. } | Outcome::AlreadyDone { .. } | Outcome::Skipped { .. } | Outcome::Violated { .. }
+            )
         });
         let evidence = std::mem::take(&mut self.evidence);
         let runtime = self.runtime;

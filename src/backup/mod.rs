@@ -1,1 +1,8 @@
-//! One backup execution.
+//! One backup execution: engine to artifact to store, key objects first, manifest last. A backup exists when its
+//! manifest does; whatever an attempt leaves behind without one is garbage that a later plan collects.
+
+mod failure;
+mod logical;
+
+pub use failure::BackupError;
+pub use logical::{Destination, Order, Source, Taken, run};

@@ -81,8 +81,6 @@ pub enum ActionKind {
         before: Option<serde_json::Value>,
         /// The document afterwards; absent where it is archived.
         after: Option<serde_json::Value>,
-        /// The retention rule its backups are under from now on; schedules only.
-        retention: Option<RetentionRule>,
         /// Where it stands; absent where it is archived.
         location: Option<SourceLocation>,
     },

@@ -1,1 +1,6 @@
 //! Proves that a backup can be restored, and writes the evidence.
+
+mod checks;
+mod run;
+
+pub use run::{Drill, Subject, run};

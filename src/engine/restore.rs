@@ -14,6 +14,8 @@ pub struct RestoreOptions {
     pub no_acl: bool,
     /// Objects are dropped first.
     pub clean: bool,
+    /// All or nothing: an error leaves the database as it was.
+    pub single_transaction: bool,
 }
 
 /// The bytes of an archive; an `Err` item stops and kills the restore.

@@ -99,11 +99,6 @@ fn documents(view: &View<'_>, draft: &mut Plan) {
                 op,
                 before: before.map(|applied| applied.body.clone()),
                 after: document.map(|document| document.body.clone()),
-                retention: document
-                    .and_then(|_| address.name())
-                    .filter(|_| address.section() == Section::Schedule)
-                    .and_then(|name| view.desired.schedules.get(name))
-                    .map(|schedule| schedule.retention.clone()),
                 location: document.map(|document| document.location.clone()),
             },
             reason,

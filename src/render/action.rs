@@ -48,6 +48,9 @@ pub fn action_title(action: &Action, style: &Style) -> String {
                 place(work.database.as_ref(), &work.scope, style)
             )
         }
+        ActionKind::Quarantine { backup, words, .. } => {
+            format!("quarantine {}: {}", style.name(backup.as_str()), style.name(words))
+        }
         ActionKind::CollectGarbage { store, database, scope, backup, attempt } => format!(
             "collect what attempt {attempt} at {} of {} left in {store}",
             style.name(backup.as_str()),
@@ -68,7 +71,7 @@ pub(super) const fn action_symbol(kind: &ActionKind) -> Symbol {
             DocumentOp::Revive => Symbol::Replace,
         },
         ActionKind::BackUp(_) | ActionKind::Drill(_) => Symbol::Run,
-        ActionKind::RecordMissed { .. } => Symbol::Attention,
+        ActionKind::RecordMissed { .. } | ActionKind::Quarantine { .. } => Symbol::Attention,
         ActionKind::Tombstone(_) => Symbol::Prune,
         ActionKind::Purge(_) | ActionKind::CollectGarbage { .. } => Symbol::Remove,
     }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use futures_util::StreamExt;
+use tokio::task::JoinHandle;
 
 use super::RestoreError;
-use crate::artifact::{UnpackRequest, unpack};
+use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
 use crate::engine::{
-    Comparison, Connection, EntryFailure, Programs, RestoreOptions, RestoreRequest, RowKey, compare, create_roles, restore,
-    restore_shared, role_names,
+    Comparison, Connection, EntryFailure, Programs, RestoreOptions, RestoreRequest, RowKey, compare, create_roles,
+    restore, restore_shared, role_names,
 };
 use crate::store::ReadStore;
 
@@ -39,7 +40,7 @@ pub struct Origin {
 pub struct Opened {
     /// The backup.
     pub origin: Origin,
-    data: Vec<Identity>,
+    data: Option<Identity>,
     digest_key: Option<DigestKey>,
 }
 
@@ -62,7 +63,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     let manifest = &origin.manifest;
     if !manifest.parts.iter().any(|part| part.encrypted) {
         let digest_key = origin.digest_key.clone();
-        return Ok(Opened { data: Vec::new(), digest_key, origin });
+        return Ok(Opened { data: None, digest_key, origin });
     }
     let mine: Vec<String> = origin.identities.iter().map(|identity| identity.recipient().fingerprint()).collect();
     let Some(key) = manifest.keys.iter().find(|key| mine.contains(&key.fingerprint)) else {
@@ -71,7 +72,11 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     };
     let bytes = origin.store.get(&key.key, KEY_CAP).await?;
     let opened = open_key_object(&key.key, &bytes, &origin.identities)?;
-    Ok(Opened { data: vec![opened.identity], digest_key: opened.digest_key.or_else(|| origin.digest_key.clone()), origin })
+    Ok(Opened {
+        data: Some(opened.identity),
+        digest_key: opened.digest_key.or_else(|| origin.digest_key.clone()),
+        origin,
+    })
 }
 
 impl Opened {
@@ -85,13 +90,15 @@ impl Opened {
         }
     }
 
-    fn request(&self, part: &DataPart) -> UnpackRequest {
-        UnpackRequest {
-            store: Arc::clone(&self.origin.store),
-            part: part.clone(),
-            identities: self.data.clone(),
+    /// Begins to stream a part. Its content is not to be relied on before the task has ended well.
+    fn stream(&self, part: &DataPart) -> (PipeReader, JoinHandle<Result<(), ArtifactError>>) {
+        let (writer, reader) = pipe(8);
+        let keys = UnpackKeys {
+            identity: self.data.clone().filter(|_| part.encrypted),
             digest_key: self.digest_key.clone().filter(|_| self.origin.manifest.digest_key_id.is_some()),
-        }
+        };
+        let (store, part) = (Arc::clone(&self.origin.store), part.clone());
+        (reader, tokio::spawn(async move { unpack(store, &part, keys, writer).await }))
     }
 
     fn part(&self, kind: PartKind) -> Option<&DataPart> {
@@ -102,16 +109,12 @@ impl Opened {
     ///
     /// # Errors
     /// When it cannot be read back, or is larger than anyone's roles.
-    pub async fn globals(&self) -> Result<Option<Vec<u8>>, RestoreError> {
+    pub async fn globals(&self) -> Result<Option<bytes::Bytes>, RestoreError> {
         let Some(part) = self.part(PartKind::Globals) else { return Ok(None) };
-        let mut stream = unpack(self.request(part));
-        let mut globals = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            globals.extend_from_slice(&chunk?);
-            if globals.len() > GLOBALS_CAP {
-                return Err(RestoreError::NotServed(format!("{} is larger than 64 MiB", part.key)));
-            }
-        }
+        let (reader, task) = self.stream(part);
+        let globals = reader.collect(GLOBALS_CAP).await;
+        ended(task).await?;
+        let globals = globals.map_err(|error| RestoreError::NotServed(format!("{}: {error}", part.key)))?;
         Ok(Some(globals))
     }
 }
@@ -141,9 +144,20 @@ pub async fn load(
     let Some(part) = opened.part(PartKind::Archive) else {
         return Err(RestoreError::NotServed(format!("backup {} has no archive", manifest.backup_id)));
     };
-    let archive = unpack(opened.request(part)).map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
+    let (reader, task) = opened.stream(part);
+    let archive = futures_util::stream::unfold(reader, |mut reader| async move {
+        reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
+    })
+    .boxed();
     let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
-    let report = if manifest.scope.scope == "shared" { restore_shared(request).await? } else { restore(request).await? };
+    let shared = manifest.scope.scope == "shared";
+    let report = if shared { restore_shared(request).await } else { restore(request).await };
+    // Damage in the store is the cause, whatever words the program found for its sudden end.
+    let (report, fetched) = (report, ended(task).await);
+    if !matches!(fetched, Err(RestoreError::Artifact(ArtifactError::Consumer { .. }))) {
+        fetched?;
+    }
+    let report = report?;
     loaded.deferred = report.deferred;
     loaded.fetched = manifest.parts.iter().map(|part| Bytes(part.size)).sum();
     loaded.phases.push(phase("fetch and restore", manifest, begun));
@@ -170,5 +184,12 @@ fn phase(name: &str, manifest: &Manifest, begun: Monotonic) -> Phase {
         phase: name.to_owned(),
         subject: manifest.backup_id.clone(),
         milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+async fn ended(task: JoinHandle<Result<(), ArtifactError>>) -> Result<(), RestoreError> {
+    match task.await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(RestoreError::NotServed(format!("reading back ended early: {error}"))),
     }
 }

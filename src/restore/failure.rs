@@ -74,13 +74,17 @@ impl Explain for RestoreError {
             Self::Crypto(error) => return error.explain(),
             Self::Store(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),
-            Self::NoIdentity { .. } => {
-                ("BK861", "set `encryption.identity` of the store, and its variable to the key or to the path of its file")
+            Self::NoIdentity { .. } => (
+                "BK861",
+                "set `encryption.identity` of the store, and its variable to the key or to the path of its file",
+            ),
+            Self::NotEqual { .. } => {
+                ("BK862", "nothing was put in place; try the backup before it, and look at this one with a drill")
             }
-            Self::NotEqual { .. } => ("BK862", "nothing was put in place; try the backup before it, and look at this one with a drill"),
-            Self::TargetExists { .. } => {
-                ("BK863", "nothing was overwritten; restore into another name with --into new:NAME, or rename what is there")
-            }
+            Self::TargetExists { .. } => (
+                "BK863",
+                "nothing was overwritten; restore into another name with --into new:NAME, or rename what is there",
+            ),
             Self::NoRoom { .. } => ("BK864", "free some room, or set TMPDIR to a folder with more"),
             Self::NotServed(_) => ("BK865", "`bkup restore --help` shows what there is"),
         };

@@ -46,7 +46,8 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
         let fits = match wanted {
             Wanted::Id(id) => entry.id.as_str().starts_with(id.as_str()),
             Wanted::Latest { database, scope, .. } => {
-                entry.database == store::layout::encode(database.as_str()) && entry.scope.as_ref().is_none_or(|s| s == scope)
+                entry.database == store::layout::encode(database.as_str())
+                    && entry.scope.as_ref().is_none_or(|s| s == scope)
             }
         };
         if !fits {

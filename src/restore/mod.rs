@@ -9,4 +9,4 @@ mod target;
 pub use archive::{Loaded, Opened, Origin, load, open, prove};
 pub use failure::RestoreError;
 pub use find::{Found, Wanted, find_in_store};
-pub use target::{LiveReport, ScratchSpec, Workshop, into_live_tenant, into_new_database, into_scratch};
+pub use target::{LiveReport, ScratchSpec, Workshop, into_live_tenant, into_new_database, into_scratch, major_of};

@@ -163,7 +163,9 @@ pub async fn into_live_tenant(
 ) -> Result<LiveReport, RestoreError> {
     for schema in &backup.origin.manifest.scope.schemas {
         if schema_exists(live, schema).await? {
-            return Err(RestoreError::TargetExists { what: format!("schema {}", crate::engine::sql::quote_ident(schema)) });
+            return Err(RestoreError::TargetExists {
+                what: format!("schema {}", crate::engine::sql::quote_ident(schema)),
+            });
         }
     }
     let options = RestoreOptions { single_transaction: true, ..RestoreOptions::default() };
@@ -179,6 +181,8 @@ fn must_equal(manifest: &Manifest, proof: &Comparison) -> Result<(), RestoreErro
         return Ok(());
     }
     let mut what: Vec<String> = proof.differences.iter().map(|difference| difference.table.clone()).collect();
-    what.extend(proof.sequences.iter().map(|d| crate::engine::sql::quote_qualified(&d.recorded.schema, &d.recorded.sequence)));
+    what.extend(
+        proof.sequences.iter().map(|d| crate::engine::sql::quote_qualified(&d.recorded.schema, &d.recorded.sequence)),
+    );
     Err(RestoreError::NotEqual { backup: manifest.backup_id.clone(), what: what.join(", ") })
 }

@@ -1,0 +1,141 @@
+//! Drills, one after the other: a scratch server takes what the machine has.
+
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::claims::{Asked, Claimed};
+use super::ensure::{failed, failed_with};
+use super::run::{Progress, millis};
+use crate::catalog::{LEASE, ReadingEnd, ReadingKind};
+use crate::crypto::DigestKey;
+use crate::domain::{Action, ActionKind, DrillWork, Evidence, Outcome, canonical_json};
+use crate::drill::{self, Drill, Subject};
+use crate::restore::Origin;
+use crate::store::{self, ReadStore, StoreError, layout};
+
+/// How often the lease on what is read is renewed.
+const KEEP: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Runs every drill of the plan.
+pub(super) async fn run(progress: &mut Progress<'_>) {
+    for action in progress.actions(|kind| matches!(kind, ActionKind::Drill(_))) {
+        let ActionKind::Drill(work) = action.kind.clone() else { continue };
+        let begun = Monotonic::now();
+        if let Some(obstacle) = progress.obstacle(&action) {
+            progress.settle(action.id, obstacle, 0, 0).await;
+            continue;
+        }
+        progress.begin(&action);
+        let outcome = match progress.claims.claim(action.id).await {
+            Err(error) => failed(&error),
+            Ok(Asked::Stopped) => Outcome::NotReached,
+            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
+            Ok(Asked::Mine(claimed)) => {
+                let outcome = perform(progress, &action, &work, &claimed).await.unwrap_or_else(|failure| failure);
+                let _ = progress.claims.release(claimed).await;
+                outcome
+            }
+        };
+        progress.settle(action.id, outcome, millis(begun), 0).await;
+        progress.flush_audit().await;
+    }
+}
+
+/// `Err` is an outcome too: the one of a step that failed before there was anything to prove.
+async fn perform(
+    progress: &mut Progress<'_>,
+    action: &Action,
+    work: &DrillWork,
+    claimed: &Claimed,
+) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let catalog = &runtime.catalog;
+    let state = catalog.reader().state().await.map_err(|error| failed(&error))?;
+    if let crate::domain::CatalogState::Present(facts) = &state
+        && facts.drills.get(&work.plan).map_or(0, |record| record.attempts) != work.attempt
+    {
+        return Ok(Outcome::AlreadyDone { summary: "this attempt was made meanwhile".to_owned() });
+    }
+    let mut subjects = Vec::new();
+    for part in &work.backups {
+        let handle = runtime.store(&part.store).map_err(failed_with)?;
+        let reader: Arc<dyn ReadStore> = Arc::clone(&handle.store) as Arc<dyn ReadStore>;
+        let key = layout::manifest(Some(&part.database), &part.scope, &part.backup);
+        let manifest = store::read_manifest(reader.as_ref(), &key).await.map_err(|error| failed(&error))?;
+        let known = catalog.reader().digest_key(&part.store, &part.database).await.map_err(|error| failed(&error))?;
+        let digest_key = known.and_then(|known| known.key.as_slice().try_into().ok()).map(DigestKey::from_bytes);
+        let origin = Origin { manifest, store: reader, identities: handle.identities.clone(), digest_key };
+        subjects.push(Subject { part: part.clone(), origin });
+    }
+    let ids: Vec<_> = work.backups.iter().map(|b| b.backup.clone()).collect();
+    let at = (runtime.now)();
+    let reading = catalog
+        .begin_reading(ReadingKind::Drill, &ids, "scratch", &runtime.runner, LEASE, at)
+        .await
+        .map_err(|error| failed(&error))?;
+    let previous = catalog.reader().evidence_head().await.map_err(|error| failed(&error))?;
+    let drill = Drill {
+        work: work.clone(),
+        subjects,
+        workshop: runtime.workshop.clone(),
+        tag: runtime.tag().map_err(|error| failed(&error))?,
+        now: Arc::clone(&runtime.now),
+        simulated: runtime.simulated.is_some(),
+        tool_version: runtime.tool_version.clone(),
+        previous: previous.map(|digest| digest.to_string()),
+    };
+    let keep = async {
+        loop {
+            tokio::time::sleep(KEEP).await;
+            if matches!(catalog.keep_reading(&reading, LEASE).await, Ok(false)) {
+                return;
+            }
+        }
+    };
+    let evidence = tokio::select! {
+        evidence = drill::run(&drill) => Ok(evidence),
+        () = keep => Err(failed_with("the lease on what it reads was lost")),
+        () = claimed.until_lost() => Err(failed_with("its lease was lost; someone else does it now")),
+        () = runtime.until_stopped() => Err(Outcome::NotReached),
+    };
+    let end = match &evidence {
+        Ok(evidence) => ReadingEnd::Completed { bytes_fetched: evidence.bytes_fetched },
+        Err(_) => ReadingEnd::Failed("the drill was interrupted".to_owned()),
+    };
+    let _ = catalog.end_reading(&reading, &end, (runtime.now)()).await;
+    let evidence = evidence?;
+    file(progress, work, &evidence).await?;
+    catalog.record_drill(&claimed.lease, work, &evidence, &runtime.run).await.map_err(|error| failed(&error))?;
+    let facts = json!({ "drill": work.drill, "status": evidence.status, "backups": evidence.backups });
+    progress.note("drill recorded", action.address.to_string(), facts);
+    let outcome = judge(&evidence);
+    progress.evidence.push(evidence);
+    Ok(outcome)
+}
+
+/// Writes the evidence beside the backups it speaks of. It is written once; the same attempt has the same name.
+async fn file(progress: &Progress<'_>, work: &DrillWork, evidence: &Evidence) -> Result<(), Outcome> {
+    let body = Bytes::from(canonical_json(evidence));
+    for name in progress.plan.connections.stores.keys() {
+        let Ok(handle) = progress.runtime.store(name) else { continue };
+        let key = layout::evidence(&work.plan, &work.drill);
+        match store::put_once(handle.store.as_ref(), &key, body.clone()).await {
+            Ok(_) | Err(StoreError::Overwritten { .. }) => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(())
+}
+
+fn judge(evidence: &Evidence) -> Outcome {
+    if let Some(failure) = &evidence.failure {
+        return Outcome::Violated { reason: failure.clone() };
+    }
+    let checks = evidence.checks.len();
+    let seconds = evidence.restore_duration_ms / 1000;
+    let tenths = evidence.restore_duration_ms % 1000 / 100;
+    Outcome::Done { summary: format!("{checks} checks held, restored in {seconds}.{tenths} s") }
+}

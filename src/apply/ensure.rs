@@ -1,0 +1,162 @@
+//! The catalog, the stores' markers, documents, and the world's differences that only need to be written down.
+
+use std::time::Instant as Monotonic;
+
+use serde_json::json;
+
+use super::claims::Asked;
+use super::failure::ApplyError;
+use super::run::{Progress, document_digest, millis};
+use super::runtime::{Runtime, op_word};
+use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
+use crate::domain::{Action, ActionId, ActionKind, CatalogState, DocumentOp, Name, Outcome, Plan};
+use crate::store;
+
+/// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
+pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(ActionId, Outcome, u64)>, ApplyError> {
+    let action = plan.actions.iter().find(|a| matches!(a.kind, ActionKind::EnsureCatalog { .. }));
+    let Some(action) = action else { return Ok(None) };
+    let begun = Monotonic::now();
+    let lineage = runtime.tag().map_err(|error| ApplyError::Stale(error.to_string()))?;
+    let made = runtime.catalog.create(&lineage, runtime.simulated).await?;
+    let outcome = if made.from_version == Some(made.version) {
+        Outcome::AlreadyDone { summary: format!("it is of version {} already", made.version) }
+    } else {
+        Outcome::Done { summary: format!("version {}", made.version) }
+    };
+    Ok(Some((action.id, outcome, millis(begun))))
+}
+
+/// Checks, before anything is changed, that every document is still as the plan saw it.
+pub(super) async fn check_documents(runtime: &Runtime, plan: &Plan) -> Result<(), ApplyError> {
+    let state = runtime.catalog.reader().state().await?;
+    let CatalogState::Present(facts) = state else { return Ok(()) };
+    for action in &plan.actions {
+        let Some(planned) = document_digest(action) else { continue };
+        let there = facts.applied.get(&action.address).map(|applied| applied.digest);
+        if planned != there {
+            return Err(ApplyError::Stale(format!("{} was changed since the plan was made", action.address)));
+        }
+    }
+    Ok(())
+}
+
+/// Does the rest of the first phase.
+pub(super) async fn run(progress: &mut Progress<'_>) {
+    let wanted = |kind: &ActionKind| {
+        matches!(
+            kind,
+            ActionKind::EnsureStore { .. }
+                | ActionKind::ApplyDocument { .. }
+                | ActionKind::RecordMissed { .. }
+                | ActionKind::Quarantine { .. }
+        )
+    };
+    for action in progress.actions(wanted) {
+        let begun = Monotonic::now();
+        if let Some(obstacle) = progress.obstacle(&action) {
+            progress.settle(action.id, obstacle, 0, 0).await;
+            continue;
+        }
+        progress.begin(&action);
+        let outcome = match progress.claims.claim(action.id).await {
+            Err(error) => failed(&error),
+            Ok(Asked::Stopped) => Outcome::NotReached,
+            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
+            Ok(Asked::Mine(claimed)) => {
+                let outcome = perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure);
+                let _ = progress.claims.release(claimed).await;
+                outcome
+            }
+        };
+        progress.settle(action.id, outcome, millis(begun), 0).await;
+    }
+    progress.flush_audit().await;
+}
+
+/// Words an error as an outcome.
+pub(super) fn failed<E: crate::diag::Explain>(error: &E) -> Outcome {
+    let finding = error.explain();
+    let help = finding.help.map(|help| format!("; {help}")).unwrap_or_default();
+    Outcome::Failed { code: finding.code.to_string(), error: format!("{}{help}", finding.message) }
+}
+
+/// Words a reason without a typed error as an outcome.
+pub(super) fn failed_with(reason: impl Into<String>) -> Outcome {
+    Outcome::Failed { code: "BK882".to_owned(), error: reason.into() }
+}
+
+/// `Err` is an outcome too: the one of a step that failed.
+async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let now = (runtime.now)();
+    let catalog = &runtime.catalog;
+    match &action.kind {
+        ActionKind::EnsureStore { store, url } => ensure_store(progress, lease, store, url).await,
+        ActionKind::ApplyDocument { op, after, location, .. } => {
+            let change = DocumentChange {
+                address: &action.address,
+                op: *op,
+                body: after.as_ref(),
+                location: location.as_ref(),
+                commit: runtime.commit.as_deref(),
+                by: &runtime.actor,
+                run: &runtime.run,
+                at: now,
+            };
+            catalog.apply_document(lease, &change).await.map_err(|error| failed(&error))?;
+            let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
+            progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
+            let summary = if *op == DocumentOp::Archive { "archived; its backups stay" } else { "recorded" };
+            Ok(Outcome::Done { summary: summary.to_owned() })
+        }
+        ActionKind::RecordMissed { schedule, database, slots, scopes } => {
+            catalog
+                .settle(lease, schedule, database.as_ref(), slots, *scopes, now)
+                .await
+                .map_err(|error| failed(&error))?;
+            let facts = json!({ "slots": slots, "scopes": scopes, "database": database });
+            progress.note("slots missed", action.address.to_string(), facts);
+            Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
+        }
+        ActionKind::Quarantine { backup, words, .. } => {
+            let marked = catalog.quarantine(backup, words, now).await.map_err(|error| failed(&error))?;
+            progress.note("backup quarantined", backup.as_str(), json!({ "reason": words }));
+            Ok(match marked {
+                MarkOutcome::Done => Outcome::Done { summary: "quarantined".to_owned() },
+                MarkOutcome::AlreadyDone => Outcome::AlreadyDone { summary: "it is quarantined already".to_owned() },
+                MarkOutcome::Refused(reason) => Outcome::Skipped { reason },
+            })
+        }
+        _ => Err(failed_with("the action belongs to another phase")),
+    }
+}
+
+async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, url: &str) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let handle = runtime.store(name).map_err(failed_with)?;
+    let offered = runtime.tag().map_err(|error| failed(&error))?;
+    let marker = store::ensure_marker(handle.store.as_ref(), &offered).await.map_err(|error| failed(&error))?;
+    let token = runtime.tag().map_err(|error| failed(&error))?;
+    let learnt = store::probe(handle.store.as_ref(), &token).await.map_err(|error| failed(&error))?;
+    let record = StoreRecord {
+        store: name.clone(),
+        url: url.to_owned(),
+        store_id: marker.store_id.clone(),
+        capabilities: serde_json::to_value(learnt).unwrap_or_default(),
+        probed_at: (runtime.now)(),
+    };
+    runtime.catalog.store_learnt(lease, &record).await.map_err(|error| failed(&error))?;
+    progress.note(
+        "store learnt",
+        format!("store.{name}"),
+        json!({ "store_id": marker.store_id, "capabilities": record.capabilities }),
+    );
+    let summary = if learnt.conditional_writes {
+        "ready".to_owned()
+    } else {
+        // Never silent: two runners without a common catalog could overwrite each other here.
+        "ready; it ignores conditional writes, so every manifest is read back and the catalog's leases alone keep writers apart".to_owned()
+    };
+    Ok(Outcome::Done { summary })
+}

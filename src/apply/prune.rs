@@ -1,0 +1,186 @@
+//! Deletions, last and in two phases. A purge takes the manifest first: a backup whose data is gone must not look
+//! whole. Then data, then keys, then the row says so.
+
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::json;
+
+use super::claims::Asked;
+use super::ensure::{failed, failed_with};
+use super::run::{Progress, millis};
+use super::runtime::Runtime;
+use crate::catalog::{Completed, Lease, MarkOutcome};
+use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, Verification};
+use crate::store::layout::{self, MarkKind};
+use crate::store::{self, ReadStore, StoreError, WriteStore};
+
+/// How many objects one request deletes.
+const BATCH: usize = 1000;
+
+/// Tombstones, then purges.
+pub(super) async fn run(progress: &mut Progress<'_>) {
+    let wanted = |kind: &ActionKind| {
+        matches!(kind, ActionKind::Tombstone(_) | ActionKind::Purge(_) | ActionKind::CollectGarbage { .. })
+    };
+    for action in progress.actions(wanted) {
+        let begun = Monotonic::now();
+        if let Some(obstacle) = progress.obstacle(&action) {
+            progress.settle(action.id, obstacle, 0, 0).await;
+            continue;
+        }
+        progress.begin(&action);
+        let outcome = match progress.claims.claim(action.id).await {
+            Err(error) => failed(&error),
+            Ok(Asked::Stopped) => Outcome::NotReached,
+            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
+            Ok(Asked::Mine(claimed)) => {
+                let outcome = perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure);
+                let _ = progress.claims.release(claimed).await;
+                outcome
+            }
+        };
+        progress.settle(action.id, outcome, millis(begun), 0).await;
+    }
+    progress.flush_audit().await;
+}
+
+/// `Err` is an outcome too: the one of a step that failed.
+async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    match &action.kind {
+        ActionKind::Tombstone(work) => {
+            let store = Arc::clone(&runtime.store(&work.store).map_err(failed_with)?.store);
+            let marked =
+                runtime.catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            if let Some(outcome) = unless_done(marked) {
+                return Ok(outcome);
+            }
+            mark(runtime, store.as_ref(), work, MarkKind::Tombstone).await?;
+            let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
+            progress.note("backup tombstoned", work.backup.as_str(), facts);
+            let until = work
+                .purge_after
+                .map_or(String::new(), |at| format!("; kept until {}", at.strftime("%Y-%m-%d %H:%M UTC")));
+            Ok(Outcome::Done { summary: format!("tombstoned{until}") })
+        }
+        ActionKind::Purge(work) => {
+            let store = Arc::clone(&runtime.store(&work.store).map_err(failed_with)?.store);
+            let marked =
+                runtime.catalog.intend_purge(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            if let Some(outcome) = unless_done(marked) {
+                return Ok(outcome);
+            }
+            let database = work.database.as_ref();
+            store
+                .delete(&layout::manifest(database, &work.scope, &work.backup))
+                .await
+                .map_err(|error| failed(&error))?;
+            let mut gone = delete_below(&store, &layout::backup_folder(database, &work.scope, &work.backup)).await?;
+            gone += delete_below(&store, &layout::keys_folder(database, &work.scope, &work.backup)).await?;
+            mark(runtime, store.as_ref(), work, MarkKind::Purge).await?;
+            let purged =
+                runtime.catalog.purged(lease, &work.backup, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            if let Some(outcome) = unless_done(purged) {
+                return Ok(outcome);
+            }
+            progress.note("backup purged", work.backup.as_str(), json!({ "objects": gone + 1, "scope": work.scope }));
+            Ok(Outcome::Done { summary: format!("purged, {} objects", gone + 1) })
+        }
+        ActionKind::CollectGarbage { store, database, scope, backup, attempt } => {
+            collect(progress, lease, store, database.as_ref(), scope, backup, *attempt).await
+        }
+        _ => Err(failed_with("the action belongs to another phase")),
+    }
+}
+
+fn unless_done(marked: MarkOutcome) -> Option<Outcome> {
+    match marked {
+        MarkOutcome::Done => None,
+        MarkOutcome::AlreadyDone => Some(Outcome::AlreadyDone { summary: "it was so already".to_owned() }),
+        MarkOutcome::Refused(reason) => Some(Outcome::Skipped { reason }),
+    }
+}
+
+/// Leaves a hint beside the backup, for a catalog that is ever rebuilt from the store. It is append-only; one that is
+/// there was left by an earlier try.
+async fn mark(runtime: &Runtime, store: &dyn WriteStore, work: &PruneWork, kind: MarkKind) -> Result<(), Outcome> {
+    let key = layout::mark(work.database.as_ref(), &work.scope, &work.backup, work.mark, kind);
+    let body = json!({
+        "format_version": "1.0", "backup_id": work.backup, "mark": kind.word(), "at": (runtime.now)(),
+        "purge_after": work.purge_after, "run": runtime.run,
+    });
+    match store::put_once(store, &key, Bytes::from(crate::domain::canonical_json(&body))).await {
+        Ok(_) | Err(StoreError::Overwritten { .. }) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Deletes everything below a prefix, page by page; returns how many objects went.
+async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+    let reader: Arc<dyn ReadStore> = Arc::clone(store) as Arc<dyn ReadStore>;
+    let mut objects = store::list(reader, prefix);
+    let mut batch = Vec::new();
+    let mut gone = 0;
+    loop {
+        let next = objects.next().await.transpose().map_err(|error| failed(&error))?;
+        let ended = next.is_none();
+        batch.extend(next.map(|facts| facts.key));
+        if batch.len() >= BATCH || (ended && !batch.is_empty()) {
+            let left = store.delete_many(&batch).await.map_err(|error| failed(&error))?;
+            if let Some((key, error)) = left.first() {
+                return Err(failed_with(format!("{key} could not be deleted: {error}")));
+            }
+            gone += batch.len();
+            batch.clear();
+        }
+        if ended {
+            return Ok(gone);
+        }
+    }
+}
+
+/// Deletes what an attempt without a manifest of its own left behind, unfinished uploads included.
+async fn collect(
+    progress: &mut Progress<'_>,
+    lease: &Lease,
+    name: &Name,
+    database: Option<&Name>,
+    scope: &Scope,
+    backup: &BackupId,
+    attempt: u64,
+) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let store = Arc::clone(&runtime.store(name).map_err(failed_with)?.store);
+    let manifest_key = layout::manifest(database, scope, backup);
+    // The manifest may name this very attempt: its runner died after writing it. Then nothing of it is garbage.
+    match store::read_manifest(store.as_ref(), &manifest_key).await {
+        Ok(manifest) if manifest.attempt == attempt => {
+            let at = (runtime.now)();
+            let completed = Completed {
+                manifest: &manifest,
+                manifest_key: &manifest_key,
+                store: name,
+                verified: Some((Verification::Checksum, at)),
+            };
+            runtime.catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
+            progress.note("backup completed", backup.as_str(), json!({ "attempt": attempt, "adopted": true }));
+            let summary = "its manifest is there: it is a backup, and recorded as one now".to_owned();
+            return Ok(Outcome::Done { summary });
+        }
+        Ok(_) | Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(failed(&error)),
+    }
+    let folder = layout::attempt_folder(database, scope, backup, attempt);
+    for upload in store.unfinished_uploads(&folder).await.map_err(|error| failed(&error))? {
+        store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
+    }
+    let mut gone = delete_below(&store, &folder).await?;
+    let keys = format!("{}a-{attempt}/", layout::keys_folder(database, scope, backup));
+    gone += delete_below(&store, &keys).await?;
+    runtime.catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;
+    progress.note("garbage collected", backup.as_str(), json!({ "attempt": attempt, "objects": gone }));
+    Ok(Outcome::Done { summary: format!("{gone} objects of attempt {attempt} deleted") })
+}

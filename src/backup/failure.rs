@@ -1,0 +1,57 @@
+//! What can go wrong while a backup is taken.
+
+use crate::artifact::ArtifactError;
+use crate::crypto::CryptoError;
+use crate::diag::{Code, Diagnostic, Explain};
+use crate::engine::EngineError;
+use crate::store::StoreError;
+
+/// Why a backup was not taken. Nothing of it is visible then.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A PostgreSQL program or the server failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Compressing, encrypting or reading back failed.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A key could not be sealed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan asks for a kind of backup that this version does not take.
+    #[error("this version takes no {0} backups")]
+    NotServed(String),
+    /// The run was interrupted.
+    #[error("the run was interrupted")]
+    Interrupted,
+}
+
+impl BackupError {
+    /// Returns whether trying again may help: the store stumbled, or the server went away.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Artifact(ArtifactError::Store(error)) => error.is_transient(),
+            Self::Engine(error) => matches!(error, EngineError::SnapshotLost { .. }),
+            _ => false,
+        }
+    }
+}
+
+impl Explain for BackupError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Engine(error) => error.explain(),
+            Self::Artifact(error) => error.explain(),
+            Self::Crypto(error) => error.explain(),
+            Self::Store(error) => error.explain(),
+            Self::NotServed(_) => Diagnostic::error(Code("BK850"), self.to_string())
+                .help("make the plan again with the version of bkup that applies it"),
+            Self::Interrupted => Diagnostic::error(Code("BK851"), self.to_string())
+                .help("run `bkup apply` again: it takes what is still due, and collects what this attempt left"),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A logical backup: a `pg_dump` archive streamed through compression and encryption into the store, its rows digested
+//! as they pass, its ciphertext read back before the manifest says that it is there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
+
+use bytes::Bytes;
+
+use super::BackupError;
+use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
+use crate::crypto::{DataKey, DigestKey, Recipient};
+use crate::domain::{
+    ActionId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
+    ManifestScope, PartKind, PhaseTiming, Scope,
+};
+use crate::engine::snapshot::SnapshotFacts;
+use crate::engine::{Connection, DumpRequest, DumpScope, DumpSummary, Programs, RowKey, dump, dump_globals};
+use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
+
+/// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
+/// and with it vacuum, for hours.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// The database a backup is taken of.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// How it is reached.
+    pub connection: Connection,
+    /// The programs for its version.
+    pub programs: Programs,
+    /// What the exporter said: all backups of a slot share it, so they are of one instant.
+    pub snapshot: SnapshotFacts,
+    /// The schemas that refer to each other across tenants, as (from, to).
+    pub references: Arc<Vec<(String, String)>>,
+}
+
+/// The store a backup is written to.
+#[derive(Clone)]
+pub struct Destination {
+    /// The store.
+    pub store: Arc<dyn WriteStore>,
+    /// Its id.
+    pub store_id: String,
+    /// Who can open the backup; empty: it is not encrypted.
+    pub recipients: Vec<Recipient>,
+    /// The key of the content digests; absent where nothing is encrypted, so that the store alone can prove a restore.
+    pub digest_key: Option<DigestKey>,
+    /// The storage class data is written with.
+    pub storage_class: Option<String>,
+}
+
+/// What is to be done, and by whom.
+#[derive(Clone)]
+pub struct Order {
+    /// The work.
+    pub work: BackupWork,
+    /// Its action.
+    pub action: ActionId,
+    /// The claim's fencing token.
+    pub attempt: u64,
+    /// The digest of the policies behind it.
+    pub policy_digest: Digest,
+    /// The simulated clock, where it is one.
+    pub simulated: Option<Instant>,
+    /// The clock.
+    pub now: Arc<dyn Fn() -> Instant + Send + Sync>,
+    /// bkup's version.
+    pub tool_version: String,
+}
+
+/// A backup that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The manifest's key.
+    pub manifest_key: String,
+    /// Whether this attempt made it; otherwise an earlier or concurrent one had, and this attempt's data is garbage.
+    pub by_this_attempt: bool,
+}
+
+/// Takes a backup, unless its manifest is there already.
+///
+/// # Errors
+/// [`BackupError`]; nothing is visible then.
+pub async fn run(order: &Order, source: &Source, destination: &Destination) -> Result<Taken, BackupError> {
+    let work = &order.work;
+    if work.engine != Engine::Logical {
+        return Err(BackupError::NotServed(format!("{:?}", work.engine).to_lowercase()));
+    }
+    let database = Some(&work.database);
+    let manifest_key = layout::manifest(database, &work.scope, &work.backup);
+    // An attempt that died between its manifest and the catalog, or whose reply was lost, has done the work.
+    if destination.store.head(&manifest_key).await?.is_some() {
+        let manifest = read_manifest(destination.store.as_ref(), &manifest_key).await?;
+        return Ok(Taken { manifest, manifest_key, by_this_attempt: false });
+    }
+    let started_at = (order.now)();
+    let mut timings = Vec::new();
+    let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
+    let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    let begun = Monotonic::now();
+    let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
+    let mut parts = vec![archive];
+    if matches!(work.scope, Scope::Database | Scope::Shared) {
+        let globals = dump_globals(&source.programs, &source.connection).await?;
+        let globals = PipeReader::from_bytes(globals);
+        parts.push(pack_part(order, destination, data_key.as_ref(), PartKind::Globals, "globals.sql", globals).await?);
+    }
+    timings.push(lap("dump", begun));
+    let begun = Monotonic::now();
+    for part in &parts {
+        read_back(Arc::clone(&destination.store) as _, part).await?;
+    }
+    timings.push(lap("read back", begun));
+    let manifest = manifest(order, source, destination, started_at, data_key.as_ref(), keys, parts, summary, timings);
+    match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
+        ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
+        ManifestOutcome::Lost(theirs) => Ok(Taken { manifest: *theirs, manifest_key, by_this_attempt: false }),
+    }
+}
+
+/// Writes the attempt's key once per recipient. Keys go before data: data whose key was never written is lost.
+async fn seal_keys(
+    order: &Order,
+    destination: &Destination,
+    data_key: Option<&DataKey>,
+) -> Result<Vec<KeyObject>, BackupError> {
+    let Some(data_key) = data_key else { return Ok(Vec::new()) };
+    let work = &order.work;
+    let mut keys = Vec::new();
+    for recipient in &destination.recipients {
+        let fingerprint = recipient.fingerprint();
+        let key = layout::key_object(Some(&work.database), &work.scope, &work.backup, order.attempt, &fingerprint);
+        let sealed = data_key.seal(recipient, destination.digest_key.as_ref())?;
+        // Keys live outside the attempt's data prefix and are never conditional: the attempt owns its prefix alone.
+        let _ = destination.store.put(&key, Bytes::from(sealed), PutOptions::default()).await?;
+        keys.push(KeyObject { key, recipient: recipient.as_str().to_owned(), fingerprint });
+    }
+    Ok(keys)
+}
+
+async fn archive(
+    order: &Order,
+    source: &Source,
+    destination: &Destination,
+    data_key: Option<&DataKey>,
+) -> Result<(DataPart, DumpSummary), BackupError> {
+    let work = &order.work;
+    let scope = match (&work.scope, &work.tenant) {
+        (Scope::Database, _) => DumpScope::Database,
+        (Scope::Shared, _) => DumpScope::AllBut(work.leave_out.clone()),
+        (Scope::Tenant(_), Some(tenant)) => DumpScope::Schema(tenant.schema.clone()),
+        (other, _) => return Err(BackupError::NotServed(other.to_string())),
+    };
+    let mut dump = dump(DumpRequest {
+        programs: source.programs.clone(),
+        connection: source.connection.clone(),
+        scope,
+        snapshot: Some(source.snapshot.id.clone()),
+        lock_wait: LOCK_WAIT,
+        row_key: destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes())),
+        encoding: source.snapshot.encoding.clone(),
+    })?;
+    let mut chunks = dump.take_chunks();
+    let (writer, reader) = pipe(4);
+    let feed = async move {
+        while let Some(chunk) = chunks.recv().await {
+            // A reader that is gone has failed and will say why; the dump is killed by being dropped.
+            writer.send(chunk).await.ok()?;
+        }
+        let summary = dump.finish().await;
+        match &summary {
+            Ok(_) => writer.finish().await.ok()?,
+            Err(error) => writer.fail(error.to_string()).await,
+        }
+        Some(summary)
+    };
+    let (summary, packed) =
+        tokio::join!(feed, pack_part(order, destination, data_key, PartKind::Archive, "archive.dump", reader));
+    match (summary, packed) {
+        (Some(Err(error)), _) => Err(error.into()),
+        (_, Err(error)) => Err(error),
+        (Some(Ok(summary)), Ok(part)) => Ok((part, summary)),
+        (None, Ok(_)) => Err(BackupError::Interrupted),
+    }
+}
+
+/// Packs one part under the attempt's own prefix.
+async fn pack_part(
+    order: &Order,
+    destination: &Destination,
+    data_key: Option<&DataKey>,
+    kind: PartKind,
+    name: &str,
+    source: PipeReader,
+) -> Result<DataPart, BackupError> {
+    let work = &order.work;
+    let compressed = match work.compression {
+        Compression::None => "",
+        Compression::Lz4 => ".lz4",
+        Compression::Zstd(_) => ".zst",
+    };
+    let encrypted = if data_key.is_some() { ".age" } else { "" };
+    let name = format!("{name}{compressed}{encrypted}");
+    let request = PackRequest {
+        store: Arc::clone(&destination.store),
+        key: layout::part(Some(&work.database), &work.scope, &work.backup, order.attempt, &name),
+        kind,
+        compression: work.compression,
+        recipient: data_key.map(|key| key.recipient().clone()),
+        digest_key: destination.digest_key.clone(),
+        estimate: None,
+    };
+    Ok(pack(request, source).await?)
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything a manifest records, gathered once")]
+fn manifest(
+    order: &Order,
+    source: &Source,
+    destination: &Destination,
+    started_at: Instant,
+    data_key: Option<&DataKey>,
+    keys: Vec<KeyObject>,
+    parts: Vec<DataPart>,
+    summary: DumpSummary,
+    timings: Vec<PhaseTiming>,
+) -> Manifest {
+    let work = &order.work;
+    let facts = &source.snapshot;
+    let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
+    let mut mutual: Vec<String> = source
+        .references
+        .iter()
+        .filter_map(|(from, to)| match schema {
+            Some(schema) if from == schema => Some(to.clone()),
+            Some(schema) if to == schema => Some(from.clone()),
+            _ => None,
+        })
+        .filter(|other| work.tenant.is_some() && Some(other.as_str()) != schema)
+        .collect();
+    mutual.sort_unstable();
+    mutual.dedup();
+    Manifest {
+        format_version: MANIFEST_FORMAT.to_owned(),
+        backup_id: work.backup.to_string(),
+        action_id: order.action.to_string(),
+        attempt: order.attempt,
+        store_id: destination.store_id.clone(),
+        backup_type: work.backup_type.word().to_owned(),
+        engine: "logical".to_owned(),
+        method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+        simulated: order.simulated.is_some(),
+        database: Some(work.database.to_string()),
+        schedule: work.schedule.to_string(),
+        retention: serde_json::to_value(&work.retention).unwrap_or_default(),
+        protect: false,
+        slot: work.slot.to_string(),
+        consistent_at: order.simulated.unwrap_or(facts.consistent_at).to_string(),
+        started_at: started_at.to_string(),
+        completed_at: (order.now)().to_string(),
+        scope: ManifestScope {
+            scope: work.scope.to_string(),
+            datname: Some(facts.datname.clone()),
+            tenant_id: work.tenant.as_ref().and_then(|tenant| tenant.id.clone()),
+            schemas: summary.schemas,
+            tables: summary.tables,
+            sequences: summary.sequences,
+            extensions: summary.extensions,
+            roles: summary.roles,
+            large_objects: summary.large_objects,
+        },
+        parts,
+        keys,
+        data_recipient: data_key.map(|key| key.recipient().as_str().to_owned()),
+        digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
+        shared: work.shared.as_ref().map(ToString::to_string),
+        parent: None,
+        mutual,
+        policy_digest: order.policy_digest.to_string(),
+        tool_version: order.tool_version.clone(),
+        server_version: facts.server_version.clone(),
+        dump_version: Some(summary.dump_version),
+        system_identifier: facts.system_identifier.clone(),
+        begin_lsn: None,
+        end_lsn: facts.lsn.map(|lsn| lsn.to_string()),
+        timeline: None,
+        snapshot: Some(facts.id.clone()),
+        timings,
+        storage_class: destination.storage_class.clone(),
+        locked_until: None,
+        notes: summary.notes,
+    }
+}
+
+fn lap(phase: &str, since: Monotonic) -> PhaseTiming {
+    PhaseTiming {
+        phase: phase.to_owned(),
+        milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}

@@ -1,0 +1,172 @@
+//! One drill: a scratch server, the backups restored into it, the checks made, the times taken, everything removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use super::checks;
+use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Name, Period, Phase, Scope};
+use crate::engine::restore::create_database;
+use crate::engine::{Connection, RestoreOptions};
+use crate::restore::{self, Opened, Origin, RestoreError, ScratchSpec, Workshop};
+
+/// A backup that a drill restores.
+#[derive(Clone)]
+pub struct Subject {
+    /// As planned.
+    pub part: DrillBackup,
+    /// Where it lies.
+    pub origin: Origin,
+}
+
+/// A drill to run.
+pub struct Drill {
+    /// The work.
+    pub work: DrillWork,
+    /// Its backups, in the order in which they are restored.
+    pub subjects: Vec<Subject>,
+    /// Where scratch servers are made.
+    pub workshop: Workshop,
+    /// What tells this drill's server from others.
+    pub tag: String,
+    /// The clock.
+    pub now: Arc<dyn Fn() -> Instant + Send + Sync>,
+    /// Whether that clock is simulated.
+    pub simulated: bool,
+    /// bkup's version.
+    pub tool_version: String,
+    /// The digest of the evidence before this one.
+    pub previous: Option<String>,
+}
+
+/// A backup that was restored, with the database it went into.
+pub(super) struct Restored {
+    pub part: DrillBackup,
+    pub opened: Opened,
+    pub target: Connection,
+}
+
+/// Runs a drill. It always gives evidence: what does not work is what it is for.
+pub async fn run(drill: &Drill) -> Evidence {
+    let begin = (drill.now)();
+    let clock = Monotonic::now();
+    let mut seen = Seen::default();
+    let failure = attempt(drill, &mut seen).await.err().map(|error| error.to_string());
+    let elapsed = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+    evidence(drill, begin, elapsed, seen, failure)
+}
+
+#[derive(Default)]
+struct Seen {
+    phases: Vec<Phase>,
+    checks: Vec<CheckResult>,
+    fetched: Bytes,
+    server_version: String,
+}
+
+async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
+    let begun = Monotonic::now();
+    let manifests = drill.subjects.iter().map(|subject| &subject.origin.manifest);
+    let major = manifests.clone().map(restore::major_of).max().unwrap_or(0);
+    let expected = manifests.flat_map(|manifest| &manifest.parts).map(|part| Bytes(part.original_size)).sum();
+    let spec = ScratchSpec { major, tag: drill.tag.clone(), expected };
+    let (scratch, programs) = drill.workshop.start(&spec).await?;
+    seen.server_version = programs.line.clone();
+    seen.phases.push(phase("start server", &drill.work.drill, begun));
+
+    // Each group of a database has one of its own: the same roles and extensions, but never each other's schemas.
+    let mut databases: BTreeMap<(Name, bool), Connection> = BTreeMap::new();
+    let mut restored = Vec::new();
+    for subject in &drill.subjects {
+        let whole = subject.part.scope == Scope::Database;
+        let key = (subject.part.database.clone(), whole);
+        let target = match databases.get(&key) {
+            Some(target) => target.clone(),
+            None => {
+                let name = format!("drill_{}", databases.len());
+                create_database(&scratch.connection("postgres"), &name).await?;
+                let target = scratch.connection(&name);
+                databases.insert(key, target.clone());
+                target
+            }
+        };
+        let begun = Monotonic::now();
+        let opened = restore::open(subject.origin.clone()).await?;
+        seen.phases.push(phase("open key", subject.part.backup.as_str(), begun));
+        let loaded = restore::load(&opened, &programs, &target, RestoreOptions::default()).await?;
+        seen.fetched = seen.fetched.plus(loaded.fetched);
+        seen.phases.extend(loaded.phases);
+        restored.push(Restored { part: subject.part.clone(), opened, target });
+    }
+    for check in &drill.work.checks {
+        let begun = Monotonic::now();
+        seen.checks.extend(checks::perform(check, &restored).await?);
+        seen.phases.push(phase("check", &checks::word(check), begun));
+    }
+    let begun = Monotonic::now();
+    scratch.stop().await?;
+    seen.phases.push(phase("remove server", &drill.work.drill, begun));
+    Ok(())
+}
+
+fn phase(name: &str, subject: &str, begun: Monotonic) -> Phase {
+    Phase {
+        phase: name.to_owned(),
+        subject: subject.to_owned(),
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn evidence(drill: &Drill, begin: Instant, elapsed: u64, seen: Seen, failure: Option<String>) -> Evidence {
+    let work = &drill.work;
+    let instants = drill.subjects.iter().filter_map(|s| s.origin.manifest.consistent_at.parse::<Instant>().ok());
+    let age = instants.min().map_or(Period::default(), |oldest| Period::between(oldest, begin));
+    let minutes = |period: Period| u64::try_from(period.as_seconds() / 60).unwrap_or(0);
+    let rpo_compliant = work.rpo.map(|rpo| age <= rpo);
+    // What comes after the last check is tidying up, not recovery.
+    let tidying: u64 = seen.phases.iter().filter(|p| p.phase == "remove server").map(|p| p.milliseconds).sum();
+    let restore_ms = elapsed.saturating_sub(tidying);
+    let rto_compliant =
+        work.rto.map(|rto| restore_ms <= u64::try_from(rto.as_seconds()).unwrap_or(0).saturating_mul(1000));
+    let failed_check = seen.checks.iter().find(|check| !check.passed).map(|check| {
+        let of = check.tenant.as_ref().map(|tenant| format!(" of tenant {tenant:?}")).unwrap_or_default();
+        format!("check {:?}{of} did not hold: expected {}, saw {}", check.check, check.expected, check.observed)
+    });
+    let objective = || match (rpo_compliant, rto_compliant) {
+        (Some(false), _) => {
+            Some(format!("the backup is {age} old, and the plan allows a loss of {}", work.rpo.unwrap_or_default()))
+        }
+        (_, Some(false)) => {
+            Some(format!("the restore took {restore_ms} ms, and the plan allows {}", work.rto.unwrap_or_default()))
+        }
+        _ => None,
+    };
+    let failure = failure.or(failed_check).or_else(objective);
+    let mut tenants: Vec<String> = work.backups.iter().filter_map(|b| b.scope.tenant().map(str::to_owned)).collect();
+    tenants.dedup();
+    Evidence {
+        format_version: "1.0".to_owned(),
+        drill_id: work.drill.clone(),
+        plan: work.plan.to_string(),
+        plan_digest: work.plan_digest.to_string(),
+        drill_timestamp: begin.to_string(),
+        status: if failure.is_none() { "passed" } else { "failed" }.to_owned(),
+        backups: work.backups.iter().map(|b| b.backup.to_string()).collect(),
+        backup_age_minutes: minutes(age),
+        restore_duration_minutes: restore_ms.div_ceil(60_000),
+        restore_duration_ms: restore_ms,
+        rpo_compliant,
+        rto_compliant,
+        rpo_minutes: work.rpo.map(minutes),
+        rto_minutes: work.rto.map(minutes),
+        tenants,
+        phases: seen.phases,
+        checks: seen.checks,
+        bytes_fetched: seen.fetched.0,
+        server_version: seen.server_version,
+        tool_version: drill.tool_version.clone(),
+        failure,
+        previous: drill.previous.clone(),
+        simulated: drill.simulated,
+    }
+}
