@@ -52,8 +52,10 @@ pub struct GlobalArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
+    #[value(help = None::<&str>)]
     Text,
     /// For programs.
+    #[value(help = None::<&str>)]
     Json,
 }
 
@@ -61,10 +63,13 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
     /// On a terminal that can.
+    #[value(help = None::<&str>)]
     Auto,
     /// Always.
+    #[value(help = None::<&str>)]
     Always,
     /// Never.
+    #[value(help = None::<&str>)]
     Never,
 }
 
@@ -72,8 +77,10 @@ pub enum Colour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
+    #[value(help = None::<&str>)]
     Text,
     /// One JSON object a line.
+    #[value(help = None::<&str>)]
     Json,
 }
 

@@ -249,3 +249,107 @@ impl Bars {
         let _ = self.all.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::{Display, Kind, Progress};
+    use crate::cli::output::Output;
+    use crate::domain::{
+        Action, ActionClass, ActionId, ActionKind, Address, Bytes, Digest, Event, Outcome, Reason, ReasonCode, RunId,
+        Section,
+    };
+    use crate::render::Style;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Buffer {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+        fn output(&self) -> Output {
+            Output::new(Box::new(self.clone()))
+        }
+    }
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn events() -> Vec<Event> {
+        let address = Address::of(Section::Store, "primary".parse().unwrap());
+        let id = ActionId::of("ensure_store", None, None, &address, None);
+        let kind = ActionKind::EnsureStore { store: "primary".parse().unwrap(), url: "file:///tmp/s".to_owned() };
+        let reason = Reason { code: ReasonCode::Missing, words: "it is new".to_owned(), location: None };
+        let class = ActionClass::Change;
+        let action =
+            Action { id, address, class, kind, reason, preconditions: vec![], after: vec![], bytes: Some(Bytes(10)) };
+        let at = "2026-11-20T02:00:00Z".parse().unwrap();
+        let digest = Digest::new([1; 32]);
+        let run = RunId::of(at, 1);
+        vec![
+            Event::Started { format_version: "1.0".to_owned(), run, plan_digest: digest, at, actions: 1, bytes: None },
+            Event::ActionStarted { action: Box::new(action) },
+            Event::Progress { id, bytes: Bytes(2048) },
+            Event::ActionFinished {
+                id,
+                outcome: Outcome::Done { summary: "made".to_owned() },
+                elapsed_ms: 800,
+                retries: 0,
+            },
+        ]
+    }
+
+    #[test]
+    fn lines_say_what_begins_and_how_it_ended() {
+        let err = Buffer::default();
+        let progress = Progress::lines(err.output(), Style::plain());
+        let sender = progress.sender().unwrap();
+        events().into_iter().for_each(|event| sender.send(event).unwrap());
+        drop(sender);
+        drop(progress);
+        let title = "store.primary: mark file:///tmp/s as a store and learn what it can do";
+        assert_eq!(err.text(), format!("applying 1 actions\nbegin {title}\n[1/1] ✓ + {title}: made (0.8 s)\n"));
+    }
+
+    #[test]
+    fn every_event_is_a_json_line_in_order() {
+        let (out, err) = (Buffer::default(), Buffer::default());
+        let progress = Progress::json(out.output(), err.output());
+        let sender = progress.sender().unwrap();
+        events().into_iter().for_each(|event| sender.send(event).unwrap());
+        drop(sender);
+        drop(progress);
+        let back: Vec<Event> = out.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(back, events());
+        assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn silent_work_still_gives_a_sign_of_life() {
+        let err = Buffer::default();
+        let (sender, receiver) = channel();
+        let display = Display::new(Kind::Lines, err.output(), Style::plain(), Duration::from_millis(20));
+        let thread = std::thread::spawn(move || display.run(&receiver));
+        events().into_iter().take(3).for_each(|event| sender.send(event).unwrap());
+        let mut tries = 0;
+        while !err.text().contains("still at work") && tries < 500 {
+            std::thread::sleep(Duration::from_millis(10));
+            tries += 1;
+        }
+        drop(sender);
+        thread.join().unwrap();
+        assert!(err.text().contains("still at work: 0 of 1 actions done; store.primary: "), "{}", err.text());
+        assert!(err.text().contains("2.00 KiB in "), "{}", err.text());
+    }
+}

@@ -53,3 +53,23 @@ async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> Exit {
         _ = terminate.recv() => Exit::Terminated,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Stop;
+    use crate::cli::exit::Exit;
+
+    #[test]
+    fn the_first_signal_asks_to_stop_and_is_remembered() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let stop = Stop::new();
+        stop.listen(&runtime).unwrap();
+        let mut receiver = stop.receiver();
+        assert!(!*receiver.borrow());
+        assert_eq!(stop.exit(), None);
+        let pid = std::process::id().to_string();
+        assert_cmd::Command::new("kill").args(["-TERM", &pid]).assert().success();
+        runtime.block_on(async { receiver.wait_for(|stop| *stop).await.map(drop) }).unwrap();
+        assert_eq!(stop.exit(), Some(Exit::Terminated));
+    }
+}

@@ -1,36 +1,63 @@
 //! The list of backups, as a table and as JSON. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::action::{count, place};
 use super::json::pretty;
-use super::moment::{age, moment};
-use super::style::{Style, Tone};
+use super::moment::{age, moment_cell};
+use super::style::{Style, Symbol, Tone};
 use super::table::Table;
 use crate::domain::{Backup, Bytes, Instant, Period, Verification};
 
-/// Writes backups for people, in the order given.
+const QUARANTINED: &str = "! quarantined";
+
+/// Writes backups for people: by database and scope, each in the order given. Ids stay whole, to be copied.
 #[must_use]
 pub fn backups_text(backups: &[Backup], as_of: Instant, style: &Style) -> String {
     if backups.is_empty() {
         return "No backups.\n".to_owned();
     }
-    let mut table = Table::new(style, &["backup", "of", "content of", "age", "size", "proven", "state"]);
-    table.right(4);
+    let mut groups: BTreeMap<_, Vec<&Backup>> = BTreeMap::new();
     for backup in backups {
-        table.row(vec![
-            style.name(backup.id.as_str()),
-            place(backup.database.as_ref(), &backup.scope, style),
-            moment(backup.consistent_at),
-            age(Period::between(backup.consistent_at, as_of)),
-            backup.size.to_string(),
-            proven(backup).to_owned(),
-            state(backup, style),
-        ]);
+        groups.entry((&backup.database, &backup.scope)).or_default().push(backup);
     }
-    table.paint("! quarantined", Tone::Bad);
-    let total: Bytes = backups.iter().map(|backup| backup.size).sum();
-    format!("{}{}{}{total}\n", table.render(style), count(backups.len(), "backup"), style.dot())
+    let mut out = String::new();
+    for ((database, scope), group) in groups {
+        out.push_str(&format!(
+            "{}  {}\n",
+            style.heading(&place(database.as_ref(), scope, style)),
+            total(&group, style)
+        ));
+        let mut table = Table::new(style, &["backup", "content of (UTC)", "age", "size", "state"]);
+        (0..4).for_each(|column| table.whole(column));
+        table.right(3);
+        for backup in &group {
+            table.row(vec![
+                style.name(backup.id.as_str()),
+                moment_cell(backup.consistent_at),
+                age(Period::between(backup.consistent_at, as_of)),
+                backup.size.to_string(),
+                state(backup),
+            ]);
+        }
+        table.paint(QUARANTINED, Tone::Bad);
+        out.push_str(&table.render(style));
+        for backup in group {
+            if let Some(why) = &backup.quarantine {
+                let mark = style.mark(Symbol::Attention);
+                out.push_str(&format!("  {mark} {}: {}\n", style.name(backup.id.as_str()), style.name(why)));
+            }
+        }
+        out.push('\n');
+    }
+    format!("{out}{}\n", total(&backups.iter().collect::<Vec<_>>(), style))
+}
+
+fn total(backups: &[&Backup], style: &Style) -> String {
+    let bytes: Bytes = backups.iter().map(|backup| backup.size).sum();
+    format!("{}{}{bytes}", count(backups.len(), "backup"), style.dot())
 }
 
 /// Writes backups as JSON: `{"format_version":"1.0","as_of":...,"backups":[...]}`.
@@ -45,22 +72,16 @@ pub fn backups_json(backups: &[Backup], as_of: Instant) -> String {
     pretty(&List { format_version: "1.0", as_of, backups })
 }
 
-const fn proven(backup: &Backup) -> &'static str {
-    match backup.verification {
-        Verification::None => "no",
-        Verification::Exists => "exists",
-        Verification::Checksum => "checksum",
+fn state(backup: &Backup) -> String {
+    let proven = match backup.verification {
+        Verification::None => "unproven",
+        Verification::Exists => "seen",
+        Verification::Checksum => "read back",
         Verification::Restore => "restored",
-    }
-}
-
-fn state(backup: &Backup, style: &Style) -> String {
-    let mut words = Vec::new();
-    words.extend(backup.quarantine.as_ref().map(|why| format!("! quarantined: {}", style.name(why))));
-    words.extend(backup.tombstoned_at.map(|at| format!("tombstoned {}", moment(at))));
-    if backup.protected {
-        words.push("protected".to_owned());
-    }
-    words.extend(backup.locked_until.map(|until| format!("locked until {}", moment(until))));
-    if words.is_empty() { "ok".to_owned() } else { words.join(", ") }
+    };
+    let mut words = vec![if backup.quarantine.is_some() { QUARANTINED } else { proven }.to_owned()];
+    words.extend(backup.tombstoned_at.map(|at| format!("tombstoned {}", moment_cell(at))));
+    words.extend(backup.protected.then(|| "protected".to_owned()));
+    words.extend(backup.locked_until.map(|until| format!("locked until {}", moment_cell(until))));
+    words.join(", ")
 }

@@ -89,6 +89,7 @@ fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Sources, style:
             })
             .collect();
     };
+    let last = source.trim_end_matches(['\n', '\r']).len();
     let mut text = blot(source);
     if !style.unicode {
         // Spans count bytes, so the stand-ins must have as many.
@@ -101,7 +102,9 @@ fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Sources, style:
             .iter()
             .map(|(span, words, primary)| {
                 let words = (!words.is_empty()).then(|| style.name(words));
-                let at = (span.begin, span.end - span.begin);
+                // A place after the last line end has no line of its own to be shown on.
+                let begin = span.begin.min(last);
+                let at = (begin, span.end.min(last).saturating_sub(begin));
                 if *primary {
                     LabeledSpan::new_primary_with_span(words, at)
                 } else {

@@ -1,6 +1,5 @@
 //! Plans, reports and events as JSON, and plans back from it. Pure.
 
-use super::escape::escape;
 use crate::diag::{Code, Diagnostic, Explain};
 use crate::domain::{ApplyReport, Event, PLAN_FORMAT, Plan};
 
@@ -44,7 +43,7 @@ pub enum PlanFormatError {
 
 impl Explain for PlanFormatError {
     fn explain(&self) -> Diagnostic {
-        let finding = Diagnostic::error(Code("BK893"), escape(&self.to_string()));
+        let finding = Diagnostic::error(Code("BK893"), self.to_string());
         match self {
             Self::NotAPlan(_) => finding.help("write a plan with `bkup plan --out plan.json`"),
             Self::OtherMajor { .. } => {

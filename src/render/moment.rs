@@ -8,6 +8,11 @@ pub fn moment(instant: Instant) -> String {
     instant.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// Writes an instant to the minute for a column whose heading says UTC: `2026-11-20 02:00`.
+pub(super) fn moment_cell(instant: Instant) -> String {
+    instant.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Writes a length of time by its two largest units: `3h 12m`, `12d 4h`, `45s`.
 #[must_use]
 pub fn age(period: Period) -> String {

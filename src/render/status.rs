@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::action::{count, count64};
 use super::json::pretty;
-use super::moment::{age, moment};
+use super::moment::{age, moment, moment_cell};
 use super::style::{Style, Symbol, Tone};
 use super::table::Table;
 use crate::domain::{Bytes, Instant, Name, ObjectiveRow, Period, Scope};
@@ -43,22 +43,26 @@ pub fn status_text(rows: &[ObjectiveRow], as_of: Instant, style: &Style) -> Stri
     out.push_str(&format!("{}\n", style.paint(Tone::Dim, &format!("as of {}", moment(as_of)))));
     for group in groups(rows) {
         out.push_str(&format!("\n{}\n", group_line(&group, style)));
-        let headings = ["scope", "newest backup of", "age", "rpo", "verified", "drilled", "backups", "size", "state"];
+        let tenants = group.rows.iter().all(|row| row.scope.tenant().is_some());
+        let first = if tenants { "tenant" } else { "scope" };
+        let headings = [first, "newest (UTC)", "age", "rpo", "verified", "drilled", "backups", "state"];
         let mut table = Table::new(style, &headings);
+        (1..headings.len()).for_each(|column| table.whole(column));
         table.right(6);
-        table.right(7);
         let mut members = group.rows.clone();
         members.sort_by_key(|row| (row.breached != Some(true), &row.scope));
         for row in members {
             table.row(vec![
-                style.name(&row.scope.to_string()),
-                row.consistent_at.map_or_else(|| "none".to_owned(), moment),
+                row.scope
+                    .tenant()
+                    .filter(|_| tenants)
+                    .map_or_else(|| style.name(&row.scope.to_string()), |t| style.name(t)),
+                row.consistent_at.map_or_else(|| "none".to_owned(), moment_cell),
                 row.age.map_or_else(|| "-".to_owned(), age),
                 row.rpo.map_or_else(|| "-".to_owned(), age),
                 since(row.verified_at, as_of),
                 since(row.drilled_at, as_of),
                 row.backups.to_string(),
-                row.bytes.to_string(),
                 state(row).to_owned(),
             ]);
         }
@@ -111,8 +115,12 @@ pub(super) fn objectives(rows: &[ObjectiveRow], style: &Style) -> Option<String>
     }
     let mut out = format!("{}\n", style.heading("Objectives as they stand"));
     for group in groups(rows) {
-        let mark = if group.breached() > 0 { Symbol::Attention } else { Symbol::Good };
-        out.push_str(&format!("  {} {}\n", style.mark(mark), group_line(&group, style)));
+        let mark = match group.breached() {
+            0 if group.objectives() == 0 => " ".to_owned(),
+            0 => style.mark(Symbol::Good),
+            _ => style.mark(Symbol::Attention),
+        };
+        out.push_str(&format!("  {mark} {}\n", group_line(&group, style)));
         for row in group.rows.iter().filter(|row| row.breached == Some(true)) {
             let rpo = row.rpo.map_or_else(String::new, |rpo| format!(", RPO {}", age(rpo)));
             let seen = row.age.map_or_else(|| "no backup".to_owned(), |a| format!("newest backup is {} old", age(a)));
@@ -132,6 +140,10 @@ struct Group<'a> {
 impl Group<'_> {
     fn breached(&self) -> usize {
         self.rows.iter().filter(|row| row.breached == Some(true)).count()
+    }
+
+    fn objectives(&self) -> usize {
+        self.rows.iter().filter(|row| row.breached.is_some()).count()
     }
 
     fn oldest(&self) -> Option<Period> {
@@ -159,10 +171,10 @@ fn group_line(group: &Group<'_>, style: &Style) -> String {
     };
     let mut facts = vec![count(group.rows.len(), "scope")];
     let breached = group.breached();
-    facts.push(if breached == 0 {
-        "none breached".to_owned()
-    } else {
-        style.paint(Tone::Bad, &format!("{breached} breached"))
+    facts.push(match (breached, group.objectives()) {
+        (0, 0) => "no objective".to_owned(),
+        (0, _) => "none breached".to_owned(),
+        (n, _) => style.paint(Tone::Bad, &format!("{n} breached")),
     });
     facts.extend(group.oldest().map(|oldest| format!("oldest {}", age(oldest))));
     let rpos: std::collections::BTreeSet<Period> = group.rows.iter().filter_map(|row| row.rpo).collect();

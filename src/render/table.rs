@@ -1,6 +1,6 @@
 //! Tables for terminals: columns without borders, wrapped to the width. Cells are escaped by whoever fills them. Pure.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Comfy, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Comfy, presets};
 
 use super::style::{Style, Tone};
 
@@ -25,6 +25,13 @@ impl Table {
     pub(super) fn right(&mut self, column: usize) {
         if let Some(column) = self.inner.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+
+    /// Keeps a column on one line: what people copy, such as ids, must not be cut.
+    pub(super) fn whole(&mut self, column: usize) {
+        if let Some(column) = self.inner.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
 

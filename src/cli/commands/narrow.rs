@@ -25,14 +25,19 @@ pub struct NarrowArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Only {
     /// What the policies say.
+    #[value(help = None::<&str>)]
     Changes,
     /// Taking backups.
+    #[value(help = None::<&str>)]
     Backups,
     /// Reading backups back.
+    #[value(help = None::<&str>)]
     Verify,
     /// Pruning.
+    #[value(help = None::<&str>)]
     Retention,
     /// Restoring to prove it.
+    #[value(help = None::<&str>)]
     Drills,
 }
 

@@ -7,7 +7,7 @@ use super::super::action::{action_symbol, action_title, count, count64};
 use super::super::moment::moment;
 use super::super::style::Style;
 use super::super::table::Table;
-use crate::domain::{Action, ActionClass, ActionKind, Bytes, Instant, Name, Plan, Reason};
+use crate::domain::{Action, ActionClass, ActionKind, Bytes, Instant, Name, Plan, Scope};
 
 /// From so many scopes on, a row names only the first few.
 const NAMED: usize = 8;
@@ -20,6 +20,8 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
         return None;
     }
     let mut table = Table::new(style, &["", "work", "of", "slot", "bytes", "because"]);
+    table.whole(3);
+    table.whole(4);
     table.right(4);
     let mut groups: BTreeMap<(&Name, &Name, Instant), Vec<&Action>> = BTreeMap::new();
     for action in &actions {
@@ -28,17 +30,14 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
         }
     }
     for ((schedule, database, slot), group) in groups {
-        let scopes: Vec<String> = group
+        let scopes: Vec<&Scope> = group
             .iter()
-            .filter_map(|action| match &action.kind {
-                ActionKind::BackUp(work) => Some(style.name(&work.scope.to_string())),
-                _ => None,
-            })
+            .filter_map(|action| if let ActionKind::BackUp(work) = &action.kind { Some(&work.scope) } else { None })
             .collect();
         table.row(vec![
             style.symbol(action_symbol(&group[0].kind)).to_owned(),
             format!("back up, {schedule}"),
-            format!("{database} {}", names(&scopes)),
+            format!("{database} {}", names(&scopes, style)),
             moment(slot),
             bytes(&group),
             reasons(&group, style),
@@ -70,11 +69,21 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
     Some(format!("{} ({})\n{}", style.heading("Due: time has brought it"), count(total, "action"), table.render(style)))
 }
 
-fn names(scopes: &[String]) -> String {
-    if scopes.len() <= NAMED {
-        return scopes.join(", ");
+/// Names scopes, tenants by slug alone; only the first few of many.
+fn names(scopes: &[&Scope], style: &Style) -> String {
+    let tenants = scopes.iter().all(|scope| scope.tenant().is_some());
+    let shown = |scope: &&Scope| match scope.tenant() {
+        Some(slug) if tenants => style.name(slug),
+        _ => style.name(&scope.to_string()),
+    };
+    let all = scopes.len();
+    let (one, many) = if tenants { ("tenant ", "tenants ") } else { ("", "scopes ") };
+    let some: Vec<String> = scopes.iter().take(if all > NAMED { 3 } else { all }).map(shown).collect();
+    match all {
+        1 => format!("{one}{}", some.join(", ")),
+        2..=NAMED => format!("{all} {many}{}", some.join(", ")),
+        _ => format!("{all} {many}{} and {} more", some.join(", "), all - some.len()),
     }
-    format!("{} scopes: {} and {} more", scopes.len(), scopes[..3].join(", "), scopes.len() - 3)
 }
 
 fn bytes(group: &[&Action]) -> String {
@@ -82,20 +91,18 @@ fn bytes(group: &[&Action]) -> String {
     if known.is_empty() { String::new() } else { format!("~{}", known.into_iter().sum::<Bytes>()) }
 }
 
-/// Returns the reason a group shares, or the number of different ones.
+/// Returns the reason a group shares, or the first ones of several. The policy line is the schedule's, named in the row.
 fn reasons(group: &[&Action], style: &Style) -> String {
-    let mut words: Vec<&Reason> = Vec::new();
+    let mut words: Vec<&str> = Vec::new();
     for action in group {
-        if !words.iter().any(|reason| reason.words == action.reason.words) {
-            words.push(&action.reason);
+        if !words.contains(&action.reason.words.as_str()) {
+            words.push(&action.reason.words);
         }
     }
-    let place = words.first().and_then(|reason| reason.location.as_ref());
-    let place = place.map_or_else(String::new, |p| format!(" ({}:{})", style.name(&p.file), p.line));
     match words.as_slice() {
-        [one] => format!("{}{place}", style.name(&one.words)),
-        [one, two] => format!("{}; {}{place}", style.name(&one.words), style.name(&two.words)),
-        [one, rest @ ..] => format!("{}, and {} other reasons{place}", style.name(&one.words), rest.len()),
+        [one, two] => format!("{}; {}", style.name(one), style.name(two)),
+        [one] => style.name(one),
+        [one, rest @ ..] => format!("{}, and {} other reasons", style.name(one), rest.len()),
         [] => String::new(),
     }
 }

@@ -120,7 +120,7 @@ fn foot(view: PlanView<'_>, style: &Style) -> String {
         let words = format!("{} breached before this plan", count64(breached as u64, "objective"));
         out.push_str(&format!("{} {}\n", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words)));
     }
-    if let Some(next) = view.next {
+    if let Some(next) = view.next.filter(|_| plan.refusals.is_empty()) {
         out.push_str(&format!("Next: {}\n", style.heading(&style.name(next))));
     }
     out
