@@ -20,8 +20,11 @@ use super::restore_errors::{EntryFailure, by_entry, sort_out};
 use super::sql::quote_ident;
 use super::{Connection, EngineError, Invocation, Program, Programs};
 
-/// How many bytes of `pg_restore`'s words are kept: all errors must be seen to be sorted out.
-const WORDS_KEPT: usize = 16 << 20;
+/// How many bytes of `pg_restore`'s words are kept where errors are sorted out: all of them must be seen, and a table of
+/// contents with 76,000 entries makes about 5 MiB of words.
+const WORDS_KEPT: usize = 64 << 20;
+/// How many where the first error ends it.
+const LAST_WORDS_KEPT: usize = 256 << 10;
 
 /// How archives are restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,12 +75,13 @@ pub struct RestoreReport {
 #[must_use]
 pub fn restore_invocation(programs: &Programs, target: &Connection, options: RestoreOptions, stop: bool) -> Invocation {
     let mut invocation = Invocation::new(programs.path(Program::PgRestore))
-        .args(["--format=custom", "--no-password"])
+        // Only then does it say which entry an error belongs to.
+        .args(["--format=custom", "--no-password", "--verbose"])
         .arg(format!("--dbname={}", super::globals::keyword(target.database())))
         .envs(target.env())
         .input(Input::Pipe)
         .output(Output::Nothing)
-        .keep_stderr(WORDS_KEPT);
+        .keep_stderr(if stop { LAST_WORDS_KEPT } else { WORDS_KEPT });
     for (wanted, argument) in [
         (stop, "--exit-on-error"),
         (options.no_owner, "--no-owner"),

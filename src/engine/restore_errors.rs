@@ -16,7 +16,7 @@ pub struct EntryFailure {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// The server's words, in one line.
+    /// The server's words.
     pub reason: String,
 }
 
@@ -40,15 +40,24 @@ impl fmt::Display for EntryFailure {
 /// LINE 2: ...
 /// Command was: CREATE VIEW ...
 /// ```
-/// The entry's line may be followed by several errors, and the words of a statement by lines that look like anything:
-/// only lines that begin with the program's name are read, and the program begins every message so.
+/// The entry's line may be followed by several errors. A message goes on over lines when a name holds line ends; it ends
+/// where the server's next field or the program's next message begins.
 pub(super) fn by_entry(words: &str, toc: &Toc) -> Vec<EntryFailure> {
-    let mut failures = Vec::new();
+    const NEXT: [&str; 7] = ["LINE ", "DETAIL:", "HINT:", "CONTEXT:", "QUERY:", "Command was: ", "pg_restore: "];
+    let mut failures: Vec<EntryFailure> = Vec::new();
     let mut id = 0;
+    let mut within = false;
     for line in words.lines() {
+        within &= !NEXT.iter().any(|next| line.starts_with(next));
+        if within && let Some(failure) = failures.last_mut() {
+            failure.reason.push('\n');
+            failure.reason.push_str(line);
+            continue;
+        }
         if let Some(rest) = line.strip_prefix("pg_restore: from TOC entry ") {
             id = rest.split(';').next().and_then(|number| number.parse().ok()).unwrap_or(0);
         } else if let Some(reason) = line.strip_prefix("pg_restore: error: ") {
+            within = true;
             let entry = toc.entry(id);
             failures.push(EntryFailure {
                 id: entry.map_or(0, |entry| entry.id),
@@ -72,6 +81,10 @@ pub(super) fn sort_out(
     let (mut deferred, mut fatal) = (Vec::new(), Vec::new());
     // In the archive's order, which is the order of the words: what an entry depends on has been judged before it.
     for failure in failures {
+        if passed.contains(&failure.id) {
+            // What comes after the statement that failed, such as setting the owner, fails with it.
+            continue;
+        }
         let depends = toc.entry(failure.id).is_some_and(|entry| entry.needs().any(|id| passed.contains(&id)));
         if failure.id != 0 && (depends || names_absent_schema(&failure.reason, schemas)) {
             passed.insert(failure.id);

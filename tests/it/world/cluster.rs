@@ -128,7 +128,7 @@ impl Cluster {
         async move {
             let mut session = self.connection(database).connect().await.expect("connects");
             if let Err(error) = session.execute(sqlx::AssertSqlSafe(sql.to_owned())).await {
-                panic!("{caller}: {error}: {sql}");
+                panic!("{caller}: {error}: {}", sql.chars().take(300).collect::<String>());
             }
             session.close().await.expect("closes");
         }
@@ -185,7 +185,7 @@ const TENANT: &str = "
     CREATE INDEX ON {s}.orders (customer_id);
     CREATE VIEW {s}.revenue AS SELECT customer_id, sum(total) AS total FROM {s}.orders GROUP BY 1;
     INSERT INTO {s}.customers (name, email, profile, updated_at)
-        SELECT 'Kunde ' || i || E' \\t'\"ü\\\\', CASE WHEN i % 7 > 0 THEN 'k' || i || '@example.com' END,
+        SELECT 'Kunde ' || i || E' \\t''\"ü\\\\', CASE WHEN i % 7 > 0 THEN 'k' || i || '@example.com' END,
                jsonb_build_object('tags', ARRAY['a', 'b'], 'n', i), timestamptz '2026-03-01 00:00+00' + i * interval '1 hour'
         FROM generate_series(1, 50) i;
     INSERT INTO {s}.orders (customer_id, currency, total, state, placed_at)
