@@ -1,12 +1,31 @@
 //! `pg_dump` as a stream of bytes whose content is digested as it passes.
+//!
+//! One task reads the program's stdout and hands every piece to two bounded channels: to the caller, and to a thread
+//! that parses the archive and digests its rows. Neither can run away from the other, and nothing is kept but the table
+//! of contents. Always a pipe, never a file as stdout: from 16 on, `pg_dump -Fc` into a seekable stdout appends its
+//! table of contents as garbage.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::{Connection, EngineError, Programs, RowKey};
+use super::contents::Contents;
+use super::process::Ended;
+use super::sql::{exact_pattern, table_pattern};
+use super::task::{self, Task};
+use super::{Connection, EngineError, Invocation, Program, Programs, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
+
+/// How much is read at once. Larger than a pipe's 64 KiB, so that one read takes all that is there.
+const PIECE: usize = 256 * 1024;
+/// How many pieces each channel holds.
+const PIECES: usize = 16;
+/// How many schemas go into one `-N`: one query of `pg_dump` each, so fewer is faster; one argument of the system is at
+/// most 128 KiB, and regular expressions have a limit of their own.
+const SCHEMAS_AT_ONCE: usize = 40;
 
 /// What is dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,26 +59,52 @@ pub struct DumpRequest {
     pub encoding: String,
 }
 
-/// A running dump: its bytes, then what was inside.
-#[derive(Debug)]
-pub struct Dump {
-    /// The archive's bytes, in order. The end of the channel does not say that the dump is whole.
-    pub chunks: mpsc::Receiver<Bytes>,
-    _private: (),
+impl DumpRequest {
+    /// Returns the program with its arguments. Pure.
+    #[must_use]
+    pub fn invocation(&self) -> Invocation {
+        // Bytes of no declared encoding can only be passed through; all others become UTF-8, as for the digests of the
+        // other side.
+        let encoding = if self.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
+        let mut invocation = Invocation::new(self.programs.path(Program::PgDump))
+            .args(["--format=custom", "--compress=0", "--no-password"])
+            .arg(format!("--encoding={encoding}"))
+            .arg(format!("--lock-wait-timeout={}", self.lock_wait.as_millis()))
+            .envs(self.connection.env());
+        if let Some(snapshot) = &self.snapshot {
+            invocation = invocation.arg(format!("--snapshot={snapshot}"));
+        }
+        match &self.scope {
+            DumpScope::Database => invocation,
+            DumpScope::Schema(schema) => {
+                invocation.arg("--strict-names").arg(format!("--schema={}", exact_pattern(schema)))
+            }
+            DumpScope::AllBut(schemas) => {
+                // Alternatives of quoted names: outside of quotes `|` keeps its meaning in these patterns.
+                invocation.args(schemas.chunks(SCHEMAS_AT_ONCE).map(|some| {
+                    let names: Vec<String> = some.iter().map(|schema| exact_pattern(schema)).collect();
+                    format!("--exclude-schema={}", names.join("|"))
+                }))
+            }
+            DumpScope::Tables(globs) => invocation
+                .arg("--strict-names")
+                .args(globs.iter().map(|glob| format!("--table={}", table_pattern(glob)))),
+        }
+    }
 }
 
 /// What was inside a dump that is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DumpSummary {
-    /// Schemas whose definitions are inside.
+    /// Schemas whose definitions are inside, sorted.
     pub schemas: Vec<String>,
     /// Tables with data, in archive order.
     pub tables: Vec<TableDigest>,
-    /// Sequences with values.
+    /// Sequences with values, in archive order.
     pub sequences: Vec<SequenceDigest>,
-    /// Extensions that the archive creates.
+    /// Extensions that the archive creates, sorted.
     pub extensions: Vec<String>,
-    /// Roles named by owners, grants and row policies.
+    /// Roles named by owners, grants and row policies, sorted.
     pub roles: Vec<String>,
     /// Large objects.
     pub large_objects: u64,
@@ -69,31 +114,99 @@ pub struct DumpSummary {
     pub entries: u64,
     /// Bytes of the archive.
     pub bytes: u64,
-    /// What a person should know.
+    /// What a person should know: large objects, silent changes seen, data that is not digested.
     pub notes: Vec<String>,
 }
 
-/// Starts a dump.
+/// A running dump: its bytes, then what was inside.
+#[derive(Debug)]
+pub struct Dump {
+    /// The archive's bytes, in order. The end of the channel does **not** say that the dump is whole: [`Dump::finish`]
+    /// does. What was written from the channel is to be thrown away when `finish` fails.
+    pub chunks: mpsc::Receiver<Bytes>,
+    reader: Task<Result<(Ended, u64), EngineError>>,
+    parser: JoinHandle<Result<Contents, EngineError>>,
+    line: String,
+    scope: DumpScope,
+}
+
+/// Starts a dump. To be called inside the runtime.
 ///
 /// # Errors
 /// [`EngineError::Start`].
-pub fn dump(_request: DumpRequest) -> Result<Dump, EngineError> {
-    unimplemented!()
+pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
+    let mut process = request.invocation().spawn()?;
+    let mut stdout =
+        process.take_stdout().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
+    let (to_caller, chunks) = mpsc::channel::<Bytes>(PIECES);
+    let (to_parser, mut pieces) = mpsc::channel::<Bytes>(PIECES);
+    let reader = task::spawn(async move {
+        let mut total = 0_u64;
+        loop {
+            let mut buffer = bytes::BytesMut::with_capacity(PIECE);
+            // A pipe gives at most 64 KiB at a time; pieces are filled up so that there are few of them.
+            while buffer.len() < PIECE {
+                let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
+                if count == 0 {
+                    break;
+                }
+            }
+            if buffer.is_empty() {
+                break;
+            }
+            total += buffer.len() as u64;
+            let piece = buffer.freeze();
+            // A parser that stopped has an error to tell, which `finish` asks for: the dump is of no use by then.
+            if to_parser.send(piece.clone()).await.is_err() || to_caller.send(piece).await.is_err() {
+                break;
+            }
+        }
+        drop((to_parser, to_caller, stdout));
+        Ok((process.wait().await?, total))
+    });
+    let row_key = request.row_key.clone();
+    let parser = tokio::task::spawn_blocking(move || {
+        let mut contents = Contents::new(row_key);
+        while let Some(piece) = pieces.blocking_recv() {
+            contents.feed(&piece)?;
+        }
+        Ok(contents)
+    });
+    Ok(Dump {
+        chunks,
+        reader,
+        parser,
+        line: request.programs.line.clone(),
+        scope: request.scope.clone(),
+    })
 }
 
 impl Dump {
     /// Takes the channel away, to be drained elsewhere; `finish` stays here.
     #[must_use]
     pub fn take_chunks(&mut self) -> mpsc::Receiver<Bytes> {
-        unimplemented!()
+        std::mem::replace(&mut self.chunks, mpsc::channel(1).1)
     }
 
     /// Waits for the program's end and returns what was inside. Only its `Ok` says that the bytes are a whole dump;
-    /// the channel must have been drained. Dropping the dump kills the program.
+    /// the channel must have been drained, or is drained here. Dropping the dump kills the program.
     ///
     /// # Errors
     /// When the program failed, the stream is not whole, or it holds other things than were asked for.
-    pub async fn finish(self) -> Result<DumpSummary, EngineError> {
-        unimplemented!()
+    pub async fn finish(mut self) -> Result<DumpSummary, EngineError> {
+        while self.chunks.recv().await.is_some() {}
+        let ended = self.reader.join().await;
+        let parsed = self.parser.await;
+        let lost = |e: tokio::task::JoinError| EngineError::io("dumping", std::io::Error::other(e.to_string()));
+        let (ended, bytes) = ended?;
+        // A parser that gave up is the cause of the program's broken pipe. A stream that is merely cut is found below,
+        // after the program has said why.
+        let contents = parsed.map_err(lost)??;
+        let ended = ended.success()?;
+        let mut summary = contents.finish(&self.scope)?;
+        summary.bytes = bytes;
+        summary.dump_version.clone_from(&self.line);
+        summary.notes.extend(ended.stderr.lines().filter(|line| line.contains("warning:")).map(str::to_owned));
+        Ok(summary)
     }
 }

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod compare;
 pub mod connection;
+mod contents;
 pub mod digest;
 pub mod dump;
 pub mod failure;
@@ -14,9 +15,11 @@ pub mod globals;
 pub mod process;
 pub mod programs;
 pub mod restore;
+mod restore_errors;
 pub mod scratch;
 pub mod snapshot;
 pub mod sql;
+mod task;
 
 pub use compare::{Comparison, SequenceDifference, compare};
 pub use connection::Connection;
@@ -26,6 +29,7 @@ pub use failure::EngineError;
 pub use globals::{create_roles, dump_globals, role_names};
 pub use process::{Invocation, Process, User};
 pub use programs::{Program, Programs, Search};
-pub use restore::{EntryFailure, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_shared};
+pub use restore::{ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_shared};
+pub use restore_errors::EntryFailure;
 pub use scratch::{Scratch, ScratchOptions};
 pub use snapshot::Snapshot;

@@ -1,9 +1,30 @@
-//! `pg_restore` from a stream.
+//! `pg_restore` from a stream: watched for wholeness as it passes, its errors told apart by entry.
+//!
+//! The stream is parsed on its way into the program. An archive that is cut at a block's end looks whole to
+//! `pg_restore`, and a reader that fails (a wrong digest, a lost connection) must not look like an end: both end in an
+//! error here, and the program is killed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use sqlx::{Connection as _, Executor as _};
+use tokio::io::AsyncWriteExt;
 
-use super::{Connection, EngineError, Programs};
+use super::archive::{ArchiveError, ArchiveReader, Toc};
+use super::failure::words_of;
+use super::process::{Ended, Input, Output};
+use super::restore_errors::{EntryFailure, by_entry, sort_out};
+use super::sql::quote_ident;
+use super::{Connection, EngineError, Invocation, Program, Programs};
+
+/// How many bytes of `pg_restore`'s words are kept where errors are sorted out: all of them must be seen, and a table of
+/// contents with 76,000 entries makes about 5 MiB of words.
+const WORDS_KEPT: usize = 64 << 20;
+/// How many where the first error ends it.
+const LAST_WORDS_KEPT: usize = 256 << 10;
 
 /// How archives are restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +39,15 @@ pub struct RestoreOptions {
     pub single_transaction: bool,
 }
 
-/// The bytes of an archive; an `Err` item stops and kills the restore.
+/// The bytes of an archive, in order; an `Err` item stops the restore and kills the program.
 pub type ArchiveBytes = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// Makes the bytes of an archive out of a channel.
+#[must_use]
+pub fn from_channel(channel: tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>) -> ArchiveBytes {
+    futures_util::stream::unfold(channel, |mut channel| async { channel.recv().await.map(|item| (item, channel)) })
+        .boxed()
+}
 
 /// A restore to make.
 pub struct RestoreRequest {
@@ -40,59 +68,177 @@ pub struct RestoreReport {
     pub entries: u64,
     /// Bytes of the archive.
     pub bytes: u64,
-    /// Entries that failed because they refer to tenants that are not there; only [`restore_shared`] lets them pass.
+    /// Entries that could not be restored because they refer to schemas that are not there; only [`restore_shared`]
+    /// lets them pass.
     pub deferred: Vec<EntryFailure>,
 }
 
-/// An entry that could not be restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryFailure {
-    /// Its kind: `VIEW`.
-    pub kind: String,
-    /// Its schema; empty where it has none.
-    pub schema: String,
-    /// Its name.
-    pub name: String,
-    /// The server's words.
-    pub reason: String,
+/// Returns the program that restores from its stdin. Pure.
+#[must_use]
+pub fn restore_invocation(programs: &Programs, target: &Connection, options: RestoreOptions, stop: bool) -> Invocation {
+    let mut invocation = Invocation::new(programs.path(Program::PgRestore))
+        // Only then does it say which entry an error belongs to.
+        .args(["--format=custom", "--no-password", "--verbose"])
+        .arg(format!("--dbname={}", super::globals::keyword(target.database())))
+        .envs(target.env())
+        .input(Input::Pipe)
+        .output(Output::Nothing)
+        .keep_stderr(if stop { LAST_WORDS_KEPT } else { WORDS_KEPT });
+    for (wanted, argument) in [
+        (stop, "--exit-on-error"),
+        (options.no_owner, "--no-owner"),
+        (options.no_acl, "--no-acl"),
+        (options.clean, "--clean"),
+        (options.clean, "--if-exists"),
+    ] {
+        if wanted {
+            invocation = invocation.arg(argument);
+        }
+    }
+    invocation
 }
 
 /// Restores an archive; any error is a failure.
 ///
 /// # Errors
 /// [`EngineError::Restore`], [`EngineError::Archive`] when the stream is not whole.
-pub async fn restore(_request: RestoreRequest) -> Result<RestoreReport, EngineError> {
-    unimplemented!()
+pub async fn restore(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    let (ended, toc, bytes) = run(request, true).await?;
+    if !ended.status.success() {
+        let words = match by_entry(&ended.stderr, &toc).first() {
+            Some(first) => first.to_string(),
+            None => ended.failure().to_string(),
+        };
+        return Err(EngineError::Restore(words));
+    }
+    Ok(RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() })
 }
 
-/// Restores a shared archive: entries that refer to tenants which are not there are reported, not failures.
+/// Restores a shared archive into a database where the tenants it was dumped beside may not be.
+///
+/// An entry's failure is let pass, and reported, when the server said that something does not exist and named a schema
+/// that is neither in the archive nor in the database, or when the entry depends on one that was let pass. `pg_dump`
+/// leaves no trace of what an entry of a partial archive refers to outside, so the server's words are all there is to
+/// go by. Rows of a table that was let pass are missing: they are in the report as `TABLE DATA`.
 ///
 /// # Errors
 /// As [`restore`], for all other entries.
-pub async fn restore_shared(_request: RestoreRequest) -> Result<RestoreReport, EngineError> {
-    unimplemented!()
+pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    let target = request.target.clone();
+    let (ended, toc, bytes) = run(request, false).await?;
+    let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
+    if ended.status.success() {
+        return Ok(report);
+    }
+    if ended.stderr.len() >= WORDS_KEPT {
+        return Err(EngineError::Restore("there are more errors than can be told apart".to_owned()));
+    }
+    let failures = by_entry(&ended.stderr, &toc);
+    // Exit code 1 with the count of ignored errors is how it ends when it went through; anything else broke off.
+    let ignored = ended.stderr.lines().rev().find_map(|line| line.split("errors ignored on restore: ").nth(1));
+    let ignored: Option<usize> = ignored.and_then(|count| count.trim().parse().ok());
+    if ended.status.code() != Some(1) || ignored != Some(failures.len()) {
+        return Err(EngineError::Restore(ended.failure().to_string()));
+    }
+    let mut schemas = schemas_of(&target).await?;
+    schemas.extend(toc.entries.iter().filter(|entry| entry.kind() == "SCHEMA").map(super::archive::Entry::tag));
+    let (deferred, fatal) = sort_out(failures, &toc, &schemas);
+    report.deferred = deferred;
+    match fatal.first() {
+        None => Ok(report),
+        Some(first) => Err(EngineError::Restore(format!("{first} (and {} more errors)", fatal.len() - 1))),
+    }
+}
+
+async fn run(request: RestoreRequest, stop: bool) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
+    let RestoreRequest { programs, target, mut archive, options } = request;
+    let mut process = restore_invocation(&programs, &target, options, stop).spawn()?;
+    let mut stdin =
+        process.take_stdin().ok_or_else(|| EngineError::io("writing to pg_restore", std::io::ErrorKind::BrokenPipe.into()))?;
+    let mut reader = ArchiveReader::new();
+    let mut bytes = 0;
+    let mut refused = false;
+    // After an error of the program the rest is not needed: what it says is the reason, not the broken pipe.
+    while let Some(piece) = archive.next().await {
+        let piece = piece.map_err(|e| EngineError::io("reading the archive", e))?;
+        reader.feed(&piece, &mut |_| Ok::<(), ArchiveError>(()))?;
+        bytes += piece.len() as u64;
+        if stdin.write_all(&piece).await.is_err() {
+            refused = true;
+            break;
+        }
+    }
+    let toc = if refused {
+        reader.so_far()
+    } else {
+        // Checked before the program may see the end: an error here drops the handle and kills it.
+        reader.finish().map(Some)?
+    };
+    if stdin.shutdown().await.is_err() {
+        refused = true;
+    }
+    drop(stdin);
+    let ended = process.wait().await?;
+    match toc {
+        Some(toc) if !(refused && ended.status.success()) => Ok((ended, toc, bytes)),
+        _ => Err(EngineError::Restore(ended.failure().to_string())),
+    }
+}
+
+async fn schemas_of(target: &Connection) -> Result<BTreeSet<String>, EngineError> {
+    let mut session = target.connect().await?;
+    let names = sqlx::query_scalar("SELECT nspname::text FROM pg_catalog.pg_namespace").fetch_all(&mut session).await;
+    let names: Vec<String> = names.map_err(|e| EngineError::server("reading the schemas", &e))?;
+    let _closed = session.close().await;
+    Ok(names.into_iter().collect())
 }
 
 /// Creates an empty database in UTF-8 from `template0`.
 ///
 /// # Errors
 /// [`EngineError::Server`], also when it exists.
-pub async fn create_database(_server: &Connection, _name: &str) -> Result<(), EngineError> {
-    unimplemented!()
+pub async fn create_database(server: &Connection, name: &str) -> Result<(), EngineError> {
+    let statement = format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", quote_ident(name));
+    execute(server, &format!("creating the database {}", quote_ident(name)), statement).await
 }
 
 /// Drops a database and ends its sessions.
 ///
 /// # Errors
 /// [`EngineError::Server`].
-pub async fn drop_database(_server: &Connection, _name: &str) -> Result<(), EngineError> {
-    unimplemented!()
+pub async fn drop_database(server: &Connection, name: &str) -> Result<(), EngineError> {
+    let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(name));
+    execute(server, &format!("dropping the database {}", quote_ident(name)), statement).await
 }
 
-/// Returns whether a schema exists.
+async fn execute(server: &Connection, what: &str, statement: String) -> Result<(), EngineError> {
+    let mut session = server.connect().await?;
+    let done = session.execute(sqlx::AssertSqlSafe(statement)).await;
+    done.map_err(|e| EngineError::Server { what: what.to_owned(), reason: words_of(&e) })?;
+    let _closed = session.close().await;
+    Ok(())
+}
+
+/// Returns whether a database of this name exists on the server.
 ///
 /// # Errors
 /// [`EngineError::Server`].
-pub async fn schema_exists(_connection: &Connection, _schema: &str) -> Result<bool, EngineError> {
-    unimplemented!()
+pub async fn database_exists(server: &Connection, name: &str) -> Result<bool, EngineError> {
+    exists(server, "SELECT FROM pg_catalog.pg_database WHERE datname::text = $1", name).await
+}
+
+/// Returns whether a schema exists: the precondition of restoring a tenant beside others.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn schema_exists(connection: &Connection, schema: &str) -> Result<bool, EngineError> {
+    exists(connection, "SELECT FROM pg_catalog.pg_namespace WHERE nspname::text = $1", schema).await
+}
+
+async fn exists(connection: &Connection, query: &'static str, name: &str) -> Result<bool, EngineError> {
+    let mut session = connection.connect().await?;
+    let row = sqlx::query(query).bind(name).fetch_optional(&mut session).await;
+    let found = row.map_err(|e| EngineError::server(format!("looking for {}", quote_ident(name)), &e))?.is_some();
+    let _closed = session.close().await;
+    Ok(found)
 }

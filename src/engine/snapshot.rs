@@ -1,7 +1,12 @@
 //! One exported snapshot, under which all dumps of a run see the same instant.
+//!
+//! The exporting transaction must stay open until the last dump has *begun* its own; it is held until the last one has
+//! ended, and asked once more then: a pooler or a timeout that took it away in between is found, not hoped against.
 
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _, Row as _};
 
+use super::failure::words_of;
 use super::{Connection, EngineError};
 use crate::domain::{Instant, Lsn};
 
@@ -21,9 +26,9 @@ pub struct SnapshotFacts {
     pub consistent_at: Instant,
     /// The server's clock just after the export.
     pub server_clock: Instant,
-    /// The log's position at the export.
+    /// The log's position at the export; on a standby, how far it has replayed.
     pub lsn: Option<Lsn>,
-    /// The cluster's system identifier, where it may be read.
+    /// The cluster's system identifier, decimal, where it may be read.
     pub system_identifier: Option<String>,
     /// `server_version`.
     pub server_version: String,
@@ -35,13 +40,74 @@ pub struct SnapshotFacts {
     pub encoding: String,
 }
 
+impl SnapshotFacts {
+    /// Returns the server's major version.
+    #[must_use]
+    pub const fn major(&self) -> u32 {
+        self.version_num / 10_000
+    }
+}
+
+const FACTS: &str = "
+    SELECT pg_catalog.pg_export_snapshot() AS id,
+           (extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::int8 AS consistent_at,
+           (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::int8 AS clock,
+           (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                 ELSE pg_catalog.pg_current_wal_lsn() END)::text AS lsn,
+           pg_catalog.current_setting('server_version') AS server_version,
+           pg_catalog.current_setting('server_version_num')::int4 AS version_num,
+           pg_catalog.current_database()::text AS datname,
+           pg_catalog.current_setting('server_encoding') AS encoding";
+
+/// Which schemas refer to which: any recorded dependency between objects that have a schema, foreign keys and views
+/// (through their rules) included. Objects of extensions and of the system are left out.
+const REFERENCES: &str = "
+    WITH object(classid, objid, nspid) AS (
+        SELECT 'pg_class'::regclass::oid, oid, relnamespace FROM pg_catalog.pg_class
+        UNION ALL SELECT 'pg_proc'::regclass::oid, oid, pronamespace FROM pg_catalog.pg_proc
+        UNION ALL SELECT 'pg_type'::regclass::oid, oid, typnamespace FROM pg_catalog.pg_type
+        UNION ALL SELECT 'pg_constraint'::regclass::oid, oid, connamespace FROM pg_catalog.pg_constraint
+        UNION ALL SELECT 'pg_rewrite'::regclass::oid, r.oid, c.relnamespace
+            FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+        UNION ALL SELECT 'pg_trigger'::regclass::oid, t.oid, c.relnamespace
+            FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+        UNION ALL SELECT 'pg_policy'::regclass::oid, p.oid, c.relnamespace
+            FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+        UNION ALL SELECT 'pg_attrdef'::regclass::oid, a.oid, c.relnamespace
+            FROM pg_catalog.pg_attrdef a JOIN pg_catalog.pg_class c ON c.oid = a.adrelid)
+    SELECT DISTINCT f.nspname::text AS from_schema, t.nspname::text AS to_schema
+    FROM pg_catalog.pg_depend d
+    JOIN object o ON o.classid = d.classid AND o.objid = d.objid
+    JOIN object r ON r.classid = d.refclassid AND r.objid = d.refobjid
+    JOIN pg_catalog.pg_namespace f ON f.oid = o.nspid
+    JOIN pg_catalog.pg_namespace t ON t.oid = r.nspid
+    WHERE o.nspid <> r.nspid
+      AND f.nspname !~ '^pg_' AND t.nspname !~ '^pg_'
+      AND 'information_schema' NOT IN (f.nspname, t.nspname)
+    ORDER BY 1, 2";
+
 impl Snapshot {
     /// Exports a snapshot.
     ///
     /// # Errors
     /// [`EngineError::Server`].
-    pub async fn export(_connection: &Connection) -> Result<Self, EngineError> {
-        unimplemented!()
+    pub async fn export(to: &Connection) -> Result<Self, EngineError> {
+        let failed = |e: &sqlx::Error| EngineError::server(format!("exporting a snapshot of {to}"), e);
+        let mut connection = to.connect().await?;
+        // Before the transaction: a refusal inside would end it. Null where the role may not ask.
+        let identity = sqlx::query("SELECT system_identifier::text FROM pg_catalog.pg_control_system()");
+        let system_identifier = match identity.fetch_one(&mut connection).await {
+            Ok(row) => row.try_get(0).ok(),
+            Err(sqlx::Error::Database(_)) => None,
+            Err(error) => return Err(failed(&error)),
+        };
+        connection
+            .execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .await
+            .map_err(|e| failed(&e))?;
+        let row = sqlx::query(FACTS).fetch_one(&mut connection).await.map_err(|e| failed(&e))?;
+        let facts = read_facts(&row, system_identifier).map_err(|e| failed(&e))?;
+        Ok(Self { connection, facts })
     }
 
     /// Returns what the server said.
@@ -55,16 +121,27 @@ impl Snapshot {
     /// # Errors
     /// [`EngineError::SnapshotLost`].
     pub async fn check(&mut self) -> Result<(), EngineError> {
-        unimplemented!()
+        let held = sqlx::query("SELECT pg_catalog.transaction_timestamp() IS NOT NULL AND pg_catalog.now() = $1::timestamptz")
+            .bind(format!("{}", self.facts.consistent_at))
+            .fetch_one(&mut self.connection)
+            .await
+            .and_then(|row| row.try_get::<bool, _>(0));
+        match held {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(EngineError::SnapshotLost("its transaction is another one by now".to_owned())),
+            Err(error) => Err(EngineError::SnapshotLost(words_of(&error))),
+        }
     }
 
     /// Returns which schemas' objects refer to objects of which other schemas, as of the snapshot; system schemas are
-    /// left out.
+    /// left out. What a function's body names is not known to the server, so neither is it here.
     ///
     /// # Errors
     /// [`EngineError::SnapshotLost`].
     pub async fn references(&mut self) -> Result<Vec<(String, String)>, EngineError> {
-        unimplemented!()
+        let rows = sqlx::query(REFERENCES).fetch_all(&mut self.connection).await;
+        let rows = rows.map_err(|e| EngineError::SnapshotLost(words_of(&e)))?;
+        Ok(rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect())
     }
 
     /// Ends it, after a last [`Snapshot::check`].
@@ -73,7 +150,24 @@ impl Snapshot {
     /// [`EngineError::SnapshotLost`].
     pub async fn close(mut self) -> Result<(), EngineError> {
         self.check().await?;
-        let _ = &mut self.connection;
-        unimplemented!()
+        let _ended_anyway = self.connection.close().await;
+        Ok(())
     }
+}
+
+fn read_facts(row: &sqlx::postgres::PgRow, system_identifier: Option<String>) -> Result<SnapshotFacts, sqlx::Error> {
+    let instant = |name: &str| -> Result<Instant, sqlx::Error> {
+        Instant::from_microsecond(row.try_get(name)?).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+    };
+    Ok(SnapshotFacts {
+        id: row.try_get("id")?,
+        consistent_at: instant("consistent_at")?,
+        server_clock: instant("clock")?,
+        lsn: row.try_get::<Option<String>, _>("lsn")?.and_then(|lsn| lsn.parse().ok()),
+        system_identifier,
+        server_version: row.try_get("server_version")?,
+        version_num: u32::try_from(row.try_get::<i32, _>("version_num")?).unwrap_or(0),
+        datname: row.try_get("datname")?,
+        encoding: row.try_get("encoding")?,
+    })
 }

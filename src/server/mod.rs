@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::diag::{Code, Diagnostic, Explain};
-use crate::domain::{Instant, ServerFacts, TenantSelector};
+use crate::domain::{Bytes, Instant, ServerFacts, Tenant, TenantSelector};
 
 /// What a server said, and when by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,14 +79,146 @@ impl Explain for ServerError {
     }
 }
 
+/// The oldest and newest major versions that bkup backs up.
+pub const VERSIONS: std::ops::RangeInclusive<u32> = 14..=18;
+
+const FACTS: &str = "
+    SELECT pg_catalog.current_setting('server_version_num')::int4 AS version_num,
+           pg_catalog.current_database()::text AS datname,
+           pg_catalog.pg_database_size(pg_catalog.current_database()) AS size,
+           (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::int8 AS clock,
+           pg_catalog.current_setting('max_locks_per_transaction')::int8 AS per_transaction,
+           pg_catalog.current_setting('max_connections')::int8
+               + pg_catalog.current_setting('max_prepared_transactions')::int8 AS transactions,
+           (SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS tables,
+           (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind = 'S') AS sequences";
+
 /// Reads the facts, in a read-only transaction. `limit` bounds connecting and each statement.
 ///
 /// # Errors
 /// [`ServerError`].
 pub async fn read(
-    _options: &PgConnectOptions,
-    _tenants: Option<&TenantSelector>,
-    _limit: Duration,
+    options: &PgConnectOptions,
+    tenants: Option<&TenantSelector>,
+    limit: Duration,
 ) -> Result<Reading, ServerError> {
-    unimplemented!()
+    let connecting = tokio::time::timeout(limit, PgConnection::connect_with(options)).await;
+    let mut session = match connecting {
+        Err(_) => return Err(ServerError::Unreachable(format!("no answer within {} s", limit.as_secs()))),
+        Ok(Err(error)) => return Err(classify(&error)),
+        Ok(Ok(session)) => session,
+    };
+    let begin = format!(
+        "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL search_path = pg_catalog, public;",
+        limit.as_millis()
+    );
+    session.execute(sqlx::AssertSqlSafe(begin)).await.map_err(|e| classify(&e))?;
+    let row = sqlx::query(FACTS).fetch_one(&mut session).await.map_err(|e| classify(&e))?;
+    let mut reading = facts(&row).map_err(|e| classify(&e))?;
+    let major = reading.facts.version_num / 10_000;
+    if !VERSIONS.contains(&major) {
+        return Err(ServerError::Version(major.to_string()));
+    }
+    if let Some(selector) = tenants {
+        reading.facts.tenants = Some(discover(&mut session, selector).await?);
+    }
+    let _closed = session.close().await;
+    Ok(reading)
+}
+
+fn facts(row: &PgRow) -> Result<Reading, sqlx::Error> {
+    let number = |name: &str| Ok::<u64, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or(0));
+    Ok(Reading {
+        facts: ServerFacts {
+            version_num: u32::try_from(row.try_get::<i32, _>("version_num")?).unwrap_or(0),
+            datname: row.try_get("datname")?,
+            size: Bytes(number("size")?),
+            tenants: None,
+        },
+        clock: Instant::from_microsecond(row.try_get("clock")?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        locks: LockBudget {
+            per_transaction: number("per_transaction")?,
+            transactions: number("transactions")?,
+            tables: number("tables")?,
+            sequences: number("sequences")?,
+        },
+    })
+}
+
+async fn discover(session: &mut PgConnection, selector: &TenantSelector) -> Result<Vec<Tenant>, ServerError> {
+    let mut tenants = match selector {
+        TenantSelector::Schemas(glob) => by_schema(session, glob).await?,
+        TenantSelector::Query(query) => by_query(session, query).await?,
+    };
+    tenants.sort();
+    if let Some(pair) = tenants.windows(2).find(|pair| pair[0].slug == pair[1].slug) {
+        return Err(ServerError::Tenants(format!("two tenants have the slug {:?}", pair[0].slug)));
+    }
+    Ok(tenants)
+}
+
+async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>, ServerError> {
+    let (prefix, suffix) = glob
+        .split_once('*')
+        .filter(|(_, suffix)| !suffix.contains('*'))
+        .ok_or_else(|| ServerError::Tenants(format!("{glob:?} is no glob with one `*`")))?;
+    let names = sqlx::query_scalar::<_, String>(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace
+         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'",
+    );
+    let names = names.fetch_all(session).await.map_err(|e| classify(&e))?;
+    let slug = |schema: &str| {
+        let slug = schema.strip_prefix(prefix)?.strip_suffix(suffix)?;
+        (!slug.is_empty()).then(|| slug.to_owned())
+    };
+    Ok(names.into_iter().filter_map(|schema| Some(Tenant { slug: slug(&schema)?, schema, id: None })).collect())
+}
+
+async fn by_query(session: &mut PgConnection, query: &str) -> Result<Vec<Tenant>, ServerError> {
+    let query = query.trim().trim_end_matches(';');
+    // The line end keeps a comment at the query's end from swallowing what follows. A text that closes the parenthesis
+    // and goes on is one the policy's author wrote; the transaction is read-only and one statement long all the same.
+    let wrapped = format!(
+        "SELECT t.slug::text AS slug, t.schema_name::text AS schema_name, pg_catalog.to_jsonb(t) ->> 'id' AS id
+         FROM (\n{query}\n) AS t"
+    );
+    let said = |e: sqlx::Error| match &e {
+        sqlx::Error::Database(d) if d.code().as_deref() == Some("42501") => classify(&e),
+        sqlx::Error::Database(d) => ServerError::Tenants(format!("the query fails: {}", d.message())),
+        _ => classify(&e),
+    };
+    let rows = sqlx::query(sqlx::AssertSqlSafe(wrapped)).fetch_all(session).await.map_err(said)?;
+    rows.iter()
+        .map(|row| {
+            let text = |name: &str| row.try_get::<Option<String>, _>(name).map_err(|e| classify(&e));
+            let filled = |name: &str| {
+                text(name)?
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| ServerError::Tenants(format!("a row of the query has no {name}")))
+            };
+            Ok(Tenant { slug: filled("slug")?, schema: filled("schema_name")?, id: text("id")? })
+        })
+        .collect()
+}
+
+/// Sorts the driver's errors. Its texts hold server messages and system errors, never the connection string.
+fn classify(error: &sqlx::Error) -> ServerError {
+    match error {
+        sqlx::Error::Database(database) => {
+            let words = database.message().to_owned();
+            match database.code().as_deref().unwrap_or_default() {
+                "28P01" | "28000" => ServerError::Credentials(words),
+                "3D000" => ServerError::MissingDatabase(words),
+                "42501" => ServerError::Permission(words),
+                code if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                    ServerError::Unreachable(words)
+                }
+                _ => ServerError::Query(words),
+            }
+        }
+        sqlx::Error::Io(io) => ServerError::Unreachable(io.to_string()),
+        sqlx::Error::Tls(tls) => ServerError::Tls(tls.to_string()),
+        other => ServerError::Query(other.to_string()),
+    }
 }

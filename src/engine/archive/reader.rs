@@ -271,6 +271,12 @@ impl ArchiveReader {
         ArchiveError::Damaged { at: self.at, what }
     }
 
+    /// Returns the table of contents once it has passed, without asking whether the data is whole.
+    #[must_use]
+    pub fn so_far(&self) -> Option<Arc<Toc>> {
+        self.toc.clone()
+    }
+
     /// Says that the stream has ended. `Ok` means that each promised block was seen to its end; whether the program
     /// that wrote it exited with 0 is the caller's to check, and just as needed.
     ///
