@@ -800,7 +800,7 @@ proptest! {
         let mut history: Vec<Instant> = Vec::new();
         let mut stored: Vec<Row> = Vec::new();
         for (day, _) in fails.iter().enumerate().filter(|(_, failed)| !**failed) {
-            // Every second day: twelve hundred days are three years and more.
+            // One and a half days apart: eleven hundred of them are four years and more.
             let now = at("2017-11-20T05:00:00Z") + SignedDuration::from_hours(36 * day as i64);
             history.push(now);
             stored.push(Row::of(&format!("b{day:05}"), now));
