@@ -61,14 +61,14 @@ impl Calendar {
         match &self.rule {
             Rule::Never => None,
             Rule::Civil { days, minutes } => {
-                let mut date = days.up_to(newest_day)?;
+                let mut date = days.last_up_to(newest_day)?;
                 loop {
                     if let Some(day) = self.clocks.day(date)
                         && let Some(newest) = self.count_up_to(&day, minutes, instant).checked_sub(1)
                     {
                         return self.clocks.minute_of(&day, minutes[newest]);
                     }
-                    date = days.up_to(date.yesterday().ok()?)?;
+                    date = days.last_up_to(date.yesterday().ok()?)?;
                 }
             }
             Rule::Elapsed(period) => {
@@ -132,7 +132,7 @@ impl Calendar {
 
     /// Returns the first day of the rule from `date` on.
     fn day_from(&self, date: Date) -> Option<Date> {
-        if let Rule::Civil { days, .. } = &self.rule { days.from_on(date) } else { Some(date) }
+        if let Rule::Civil { days, .. } = &self.rule { days.first_from(date) } else { Some(date) }
     }
 
     /// Returns the first slot after `instant` that lies on `day`. Slots of a later day are all later than these.

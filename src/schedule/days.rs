@@ -117,7 +117,7 @@ impl Days {
     }
 
     /// Returns the first such day from `date` on.
-    pub(super) fn from_on(&self, mut date: Date) -> Option<Date> {
+    pub(super) fn first_from(&self, mut date: Date) -> Option<Date> {
         while !self.has(date) {
             // Whole months are stepped over: a rule for 29 February is looked for in microseconds.
             date = if self.has_month(date) { date.tomorrow().ok()? } else { date.last_of_month().tomorrow().ok()? };
@@ -126,7 +126,7 @@ impl Days {
     }
 
     /// Returns the last such day up to `date`.
-    pub(super) fn up_to(&self, mut date: Date) -> Option<Date> {
+    pub(super) fn last_up_to(&self, mut date: Date) -> Option<Date> {
         while !self.has(date) {
             date =
                 if self.has_month(date) { date.yesterday().ok()? } else { date.first_of_month().yesterday().ok()? };
