@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# How long the commands take that people wait for: `--help` (aim: 8 ms) and `validate` on the demo set (aim: 30 ms).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=scripts/tools.sh
+. scripts/tools.sh
+
+need_cargo
+tools_folder
+BKUP=${BENCH_BKUP:-}
+if [ -z "$BKUP" ]; then
+  cargo build --release --locked --quiet
+  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
+fi
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+for _ in $(seq "${BENCH_RUNS:-30}"); do
+  python benches/peers/measure.py "$results" "bkup --help" "$BKUP" --help >/dev/null
+  python benches/peers/measure.py "$results" "bkup validate" "$BKUP" validate -p examples/policies/demo >/dev/null
+done
+python - "$results" <<'PY'
+import statistics, sys
+runs = {}
+for line in open(sys.argv[1], encoding="utf-8"):
+    name, seconds, _ = line.split("\t")
+    runs.setdefault(name, []).append(float(seconds) * 1000)
+for name, times in runs.items():
+    print(f"{name:<16} median {statistics.median(times):6.1f} ms   min {min(times):6.1f}   max {max(times):6.1f}")
+PY
