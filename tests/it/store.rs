@@ -1,1 +1,227 @@
-//! Suite: store.
+//! Every backend under one set of rules: memory, folder, an S3 server in this process, and rclone.
+
+use std::sync::Arc;
+
+use bkup::store::{
+    FolderStore, MemoryStore, PutOptions, PutOutcome, ReadStore, StorageRole, StoreError, Uploader, WriteStore, list,
+    open, probe, put_once, read,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+
+use crate::world::s3::{BUCKET, PAGE, Rclone, S3Server};
+
+const MIB: usize = 1024 * 1024;
+
+/// Bytes that no compressor helps with, the same for the same seed.
+fn noise(size: usize, seed: u64) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes.into()
+}
+
+async fn keys(store: &Arc<dyn WriteStore>, prefix: &str) -> Vec<String> {
+    let mut keys: Vec<String> =
+        list(store.clone(), prefix).map_ok(|facts| facts.key).try_collect().await.unwrap();
+    keys.sort();
+    keys
+}
+
+/// What every store must do.
+async fn conforms(store: Arc<dyn WriteStore>) {
+    reads_what_was_written(&store).await;
+    writes_once(&store).await;
+    lists_everything_once(&store).await;
+    uploads_in_parts(&store).await;
+    cleans_up_uploads(&store).await;
+    deletes(&store).await;
+    refuses_keys_that_escape(&store).await;
+    assert_eq!(keys(&store, "").await, Vec::<String>::new(), "the suite leaves nothing behind");
+}
+
+async fn reads_what_was_written(store: &Arc<dyn WriteStore>) {
+    let body = noise(10_000, 1);
+    let key = "backups/app/tenant=%41cme%20%c3%a4/x/a-1/archive.dump";
+    assert_eq!(store.put(key, body.clone(), PutOptions::default()).await.unwrap(), PutOutcome::Created);
+    assert_eq!(store.get(key, 10_000).await.unwrap(), body);
+    assert!(matches!(store.get(key, 9_999).await, Err(StoreError::TooLarge { .. })));
+    assert_eq!(store.get_range(key, 100..200).await.unwrap(), body.slice(100..200));
+    assert_eq!(store.get_range(key, 9_999..10_000).await.unwrap(), body.slice(9_999..));
+    assert_eq!(store.get_range(key, 5..5).await.unwrap(), Bytes::new());
+    assert!(matches!(store.get_range(key, 9_000..10_001).await, Err(StoreError::Invalid { .. })));
+    assert!(matches!(store.get_range(key, 20_000..20_001).await, Err(StoreError::Invalid { .. })));
+    let facts = store.head(key).await.unwrap().unwrap();
+    assert_eq!((facts.key.as_str(), facts.size), (key, 10_000));
+    assert_eq!(store.head("backups/app").await.unwrap(), None);
+    assert!(matches!(store.get("absent", 10).await, Err(StoreError::NotFound { .. })));
+    let streamed: Vec<Bytes> = read(store.clone(), key, 10_000).try_collect().await.unwrap();
+    assert_eq!(streamed.concat(), body);
+    store.put("empty", Bytes::new(), PutOptions::default()).await.unwrap();
+    assert_eq!(store.get("empty", 0).await.unwrap(), Bytes::new());
+    store.delete("empty").await.unwrap();
+    store.delete(key).await.unwrap();
+}
+
+async fn writes_once(store: &Arc<dyn WriteStore>) {
+    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second, longer"));
+    assert_eq!(put_once(store.as_ref(), "a/once.json", first.clone()).await.unwrap(), PutOutcome::Created);
+    assert_eq!(put_once(store.as_ref(), "a/once.json", second).await.unwrap(), PutOutcome::Exists);
+    assert_eq!(store.get("a/once.json", 100).await.unwrap(), first);
+    store.delete("a/once.json").await.unwrap();
+}
+
+async fn lists_everything_once(store: &Arc<dyn WriteStore>) {
+    // Names around the slash's place in the byte order: a folder and its neighbours must not hide one another.
+    let mut written: Vec<String> = (0..PAGE + 30).map(|n| format!("l/a/{n}.json")).collect();
+    written.extend(["l/a-b", "l/a.b", "l/a0", "l/a%2f", "l/ab/c", "lx"].map(str::to_owned));
+    for key in &written {
+        store.put(key, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+    }
+    written.sort();
+    assert_eq!(keys(store, "l").await, written);
+    let below: Vec<String> = written.iter().filter(|key| key.starts_with("l/a/")).cloned().collect();
+    assert_eq!(keys(store, "l/a/").await, below);
+    assert_eq!(keys(store, "l/a/12").await, ["l/a/12.json", "l/a/120.json", "l/a/121.json", "l/a/122.json", "l/a/123.json", "l/a/124.json", "l/a/125.json", "l/a/126.json", "l/a/127.json", "l/a/128.json", "l/a/129.json"]);
+    assert_eq!(keys(store, "nothing/").await, Vec::<String>::new());
+    assert_eq!(store.delete_many(&written).await.unwrap(), []);
+    assert_eq!(keys(store, "l").await, Vec::<String>::new());
+}
+
+async fn uploads_in_parts(store: &Arc<dyn WriteStore>) {
+    let part = 5 * MIB;
+    for size in [0, 1, part - 1, part, part + 1, 3 * part, 4 * part + 7] {
+        let body = noise(size, size as u64);
+        let mut upload = Uploader::with_part_size(store.clone(), "u/data", part as u64);
+        for piece in body.chunks(700_001) {
+            upload.write(body.slice_ref(piece)).await.unwrap();
+        }
+        assert_eq!(upload.finish().await.unwrap(), size as u64);
+        assert_eq!(store.head("u/data").await.unwrap().unwrap().size, size as u64);
+        let whole: Vec<Bytes> = read(store.clone(), "u/data", size as u64).try_collect().await.unwrap();
+        assert!(whole.concat() == body, "{size} bytes came back otherwise");
+        store.delete("u/data").await.unwrap();
+    }
+}
+
+async fn cleans_up_uploads(store: &Arc<dyn WriteStore>) {
+    let begin = async || {
+        let mut upload = Uploader::with_part_size(store.clone(), "c/d/data", 5 * MIB as u64);
+        upload.write(noise(11 * MIB, 3)).await.unwrap();
+        upload
+    };
+    begin().await.abort().await;
+    assert_eq!(store.head("c/d/data").await.unwrap(), None);
+    drop(begin().await);
+    let listable = probe(store.as_ref(), "clean").await.unwrap().lists_uploads;
+    for round in 0.. {
+        if !listable || store.unfinished_uploads("c/").await.unwrap().is_empty() {
+            break;
+        }
+        assert!(round < 200, "a dropped upload is aborted in the background");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // As after a kill: nobody aborts, so whoever collects garbage must find it.
+    let upload = store.begin_upload("c/d/left", StorageRole::Data).await.unwrap();
+    store.put_part("c/d/left", &upload, 1, 0, noise(100, 1)).await.unwrap();
+    assert_eq!(keys(store, "c/").await, Vec::<String>::new());
+    if listable {
+        assert!(store.unfinished_uploads("elsewhere/").await.unwrap().is_empty());
+        let found = store.unfinished_uploads("c/").await.unwrap();
+        assert_eq!(found.len(), 1);
+        for left in &found {
+            store.abort_upload(&left.key, &left.upload).await.unwrap();
+        }
+        assert!(store.unfinished_uploads("c/").await.unwrap().is_empty());
+    }
+    store.abort_upload("c/d/left", &upload).await.unwrap();
+    let part = store.put_part("c/d/left", &upload, 2, 100, noise(100, 1)).await;
+    assert!(part.is_err(), "an aborted upload takes no more parts");
+}
+
+async fn deletes(store: &Arc<dyn WriteStore>) {
+    for key in ["d/e/1", "d/e/2"] {
+        store.put(key, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+    }
+    store.delete("d/e/1").await.unwrap();
+    store.delete("d/e/1").await.unwrap();
+    assert_eq!(keys(store, "d/").await, ["d/e/2"]);
+    assert_eq!(store.delete_many(&["d/e/2".to_owned(), "d/e/3".to_owned()]).await.unwrap(), []);
+}
+
+async fn refuses_keys_that_escape(store: &Arc<dyn WriteStore>) {
+    for key in ["../x", "a/../../x", "/etc/x", "a//x", "a/./x", ".hidden", ""] {
+        let put = store.put(key, Bytes::new(), PutOptions::default()).await;
+        assert!(matches!(put, Err(StoreError::BadKey { .. })), "{key:?}: {put:?}");
+        assert!(matches!(store.get(key, 1).await, Err(StoreError::BadKey { .. })), "{key:?}");
+        assert!(matches!(store.delete(key).await, Err(StoreError::BadKey { .. })), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    let store = Arc::new(MemoryStore::default());
+    conforms(store.clone()).await;
+    let found = probe(store.as_ref(), "t").await.unwrap();
+    assert_eq!(Some(found), store.capabilities());
+    assert!(store.keys().is_empty(), "the probe leaves nothing behind");
+}
+
+#[tokio::test]
+async fn a_folder_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(FolderStore::open(folder.path()).unwrap());
+    conforms(store.clone()).await;
+    assert_eq!(Some(probe(store.as_ref(), "t").await.unwrap()), store.capabilities());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "empty folders and temporary files go, too");
+}
+
+#[tokio::test]
+async fn s3_in_process_conforms_probed_or_not() {
+    let server = S3Server::start();
+    let mut connection = server.connection("some/prefix");
+    let store = open(connection.clone()).await.unwrap();
+    conforms(store.clone()).await;
+    let found = probe(store.as_ref(), "t").await.unwrap();
+    assert!(found.conditional_writes && found.crc32c && found.multipart && found.lists_uploads, "{found:?}");
+    assert!(server.keys().is_empty());
+    connection.capabilities = Some(found);
+    conforms(open(connection).await.unwrap()).await;
+    assert_eq!(server.unfinished(), 0);
+}
+
+#[tokio::test]
+async fn s3_without_a_prefix_conforms() {
+    let server = S3Server::start();
+    conforms(open(server.connection("")).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn rclone_conforms_and_is_found_to_ignore_conditions() {
+    let server = Rclone::start();
+    let mut connection = server.connection("pre");
+    let store = open(connection.clone()).await.unwrap();
+    let found = probe(store.as_ref(), "t").await.unwrap();
+    assert!(!found.conditional_writes, "{found:?}");
+    assert!(found.multipart, "{found:?}");
+    conforms(store).await;
+    connection.capabilities = Some(found);
+    conforms(open(connection).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_open_store_can_be_lent_to_a_reader() {
+    let server = S3Server::start();
+    let store = open(server.connection("p")).await.unwrap();
+    store.put("x", Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+    assert_eq!(server.keys(), ["p/x"]);
+    assert!(server.requests().iter().all(|request| request.contains(BUCKET)));
+    let reader: Arc<dyn ReadStore> = store;
+    assert_eq!(list(reader, "").count().await, 1);
+}

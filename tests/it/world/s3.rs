@@ -1,1 +1,522 @@
-//! World: s3.
+//! S3 servers for tests: one in this process, over HTTP with checked signatures, with pages, conditions, multipart
+//! uploads and injectable faults; and rclone, an independent one that ignores conditional writes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bkup::domain::{StoreSpec, StoreUrl};
+use bkup::store::{RetryPolicy, StoreConnection, StoreCredentials};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+/// The bucket that every test server has.
+pub const BUCKET: &str = "bkup-test";
+/// The access key that every test server knows.
+pub const ACCESS_KEY: &str = "AKIDTEST";
+/// Its secret.
+pub const SECRET_KEY: &str = "secret-of-the-test-servers";
+/// How many keys a page of the server in process holds: small, so that tests see more than one.
+pub const PAGE: usize = 100;
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpFault {
+    /// Answered with 503 before anything is done.
+    Unavailable,
+    /// Done, and the connection is cut instead of answered.
+    LostReply,
+    /// Done, after a while.
+    Slow(Duration),
+}
+
+struct Rule {
+    method: &'static str,
+    containing: &'static str,
+    skip: u64,
+    times: u64,
+    fault: HttpFault,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Stored>,
+    uploads: BTreeMap<String, Upload>,
+    begun: u64,
+    rules: Vec<Rule>,
+    requests: Vec<String>,
+    cut_listings: bool,
+    ignore_conditions: bool,
+    deny: Option<&'static str>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    bytes: Bytes,
+    class: Option<String>,
+    written: SystemTime,
+}
+
+struct Upload {
+    key: String,
+    class: Option<String>,
+    begun: SystemTime,
+    parts: BTreeMap<i32, Bytes>,
+}
+
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<State>>);
+
+impl Server {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The server in this process. It runs on a thread of its own, so programs under test reach it, too.
+pub struct S3Server {
+    address: SocketAddr,
+    server: Server,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl S3Server {
+    /// Starts a server with an empty bucket.
+    pub fn start() -> Self {
+        let server = Server::default();
+        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+        let (ready, address) = std::sync::mpsc::channel();
+        let shared = server.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+                ready.send(listener.local_addr().unwrap()).unwrap();
+                let mut builder = s3s::service::S3ServiceBuilder::new(shared.clone());
+                builder.set_auth(s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+                let service = builder.build();
+                loop {
+                    let socket = tokio::select! {
+                        accepted = listener.accept() => accepted.unwrap().0,
+                        _ = &mut stopped => break,
+                    };
+                    let (service, shared) = (service.clone(), shared.clone());
+                    let handler = hyper::service::service_fn(move |request| {
+                        answer(service.clone(), shared.clone(), request)
+                    });
+                    tokio::spawn(async move {
+                        let mut http = hyper::server::conn::http1::Builder::new();
+                        // A connection that a fault cuts ends with an error here; that is what the fault is.
+                        let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), handler).await;
+                    });
+                }
+            });
+        });
+        Self { address: address.recv().unwrap(), server, stop: Some(stop) }
+    }
+
+    /// Returns its endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns a connection to its bucket, below a prefix, that retries quickly.
+    pub fn connection(&self, prefix: &str) -> StoreConnection {
+        connection(&self.endpoint(), prefix)
+    }
+
+    /// Lets `skip` requests with a method and a text in their path or query pass, and makes the next `times` fail.
+    pub fn inject(&self, method: &'static str, containing: &'static str, skip: u64, times: u64, fault: HttpFault) {
+        self.server.lock().rules.push(Rule { method, containing, skip, times, fault });
+    }
+
+    /// Makes listings say that they are cut, and not where to go on.
+    pub fn cut_listings(&self) {
+        self.server.lock().cut_listings = true;
+    }
+
+    /// Makes the server ignore `If-None-Match`.
+    pub fn ignore_conditions(&self) {
+        self.server.lock().ignore_conditions = true;
+    }
+
+    /// Denies every request with a method.
+    pub fn deny(&self, method: &'static str) {
+        self.server.lock().deny = Some(method);
+    }
+
+    /// Returns every key of the bucket.
+    pub fn keys(&self) -> Vec<String> {
+        self.server.lock().objects.keys().cloned().collect()
+    }
+
+    /// Returns an object's bytes.
+    pub fn bytes(&self, key: &str) -> Option<Bytes> {
+        self.server.lock().objects.get(key).map(|object| object.bytes.clone())
+    }
+
+    /// Sets an object's bytes, as damage or another program does.
+    pub fn set(&self, key: &str, bytes: Bytes) {
+        self.server.lock().objects.insert(key.to_owned(), Stored { bytes, class: None, written: now() });
+    }
+
+    /// Returns the storage class an object was written with.
+    pub fn class(&self, key: &str) -> Option<String> {
+        self.server.lock().objects.get(key).and_then(|object| object.class.clone())
+    }
+
+    /// Returns how many uploads are unfinished.
+    pub fn unfinished(&self) -> usize {
+        self.server.lock().uploads.len()
+    }
+
+    /// Returns the requests so far, as `PUT /bucket/key?query`.
+    pub fn requests(&self) -> Vec<String> {
+        self.server.lock().requests.clone()
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// Returns a connection to a test server's bucket.
+pub fn connection(endpoint: &str, prefix: &str) -> StoreConnection {
+    let mut connection = StoreConnection::new(StoreSpec {
+        url: StoreUrl::S3 { bucket: BUCKET.to_owned(), prefix: prefix.to_owned() },
+        region: Some("us-east-1".to_owned()),
+        endpoint: None,
+        path_style: true,
+        storage_class: None,
+        encryption: None,
+    });
+    connection.endpoint = Some(endpoint.to_owned());
+    connection.credentials = StoreCredentials::Given {
+        access_key_id: ACCESS_KEY.to_owned(),
+        secret_access_key: SECRET_KEY.into(),
+        session_token: None,
+    };
+    connection.retry =
+        RetryPolicy { times: 4, first: Duration::from_millis(5), longest: Duration::from_millis(50) };
+    connection
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server has a clock of its own; the tested code does not see it")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+async fn answer(
+    service: s3s::service::S3Service,
+    server: Server,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Result<hyper::Response<s3s::Body>, String> {
+    let method = request.method().as_str().to_owned();
+    let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let fault = {
+        let mut state = server.lock();
+        state.requests.push(format!("{method} {target}"));
+        let matches = |rule: &&mut Rule| rule.times > 0 && rule.method == method && target.contains(rule.containing);
+        state.rules.iter_mut().find(matches).and_then(|rule| {
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                return None;
+            }
+            rule.times -= 1;
+            Some(rule.fault)
+        })
+    };
+    let error = |status: u16, code: &str| {
+        let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
+        Ok(hyper::Response::builder().status(status).body(s3s::Body::from(body)).unwrap())
+    };
+    if server.lock().deny == Some(method.as_str()) {
+        return error(403, "AccessDenied");
+    }
+    match fault {
+        Some(HttpFault::Unavailable) => return error(503, "SlowDown"),
+        Some(HttpFault::Slow(time)) => tokio::time::sleep(time).await,
+        _ => {}
+    }
+    let response = hyper::service::Service::call(&service, request).await.map_err(|error| format!("{error:?}"))?;
+    if fault == Some(HttpFault::LostReply) { Err("the reply is lost".to_owned()) } else { Ok(response) }
+}
+
+fn tag(bytes: &[u8]) -> ETag {
+    ETag::Strong(bkup::domain::sha256(bytes).to_string()[..32].to_owned())
+}
+
+fn crc32c_header(bytes: &[u8]) -> String {
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32;
+    aws_smithy_types::base64::encode(sum.to_be_bytes())
+}
+
+async fn gather(body: Option<StreamingBlob>, checksum: Option<&String>) -> S3Result<Bytes> {
+    let mut all = Vec::new();
+    if let Some(mut body) = body {
+        while let Some(piece) = body.next().await {
+            // The signature of the payload is checked as it streams; a wrong one ends the stream with an error.
+            all.extend_from_slice(&piece.map_err(|error| s3_error!(IncompleteBody, "{error}"))?);
+        }
+    }
+    if checksum.is_some_and(|sum| *sum != crc32c_header(&all)) {
+        return Err(s3_error!(BadDigest, "the CRC32C does not agree"));
+    }
+    Ok(Bytes::from(all))
+}
+
+fn check_bucket(bucket: &str) -> S3Result<()> {
+    if bucket == BUCKET { Ok(()) } else { Err(s3_error!(NoSuchBucket, "the bucket does not exist")) }
+}
+
+fn class_text(class: Option<StorageClass>) -> Option<String> {
+    class.map(|class| class.as_str().to_owned())
+}
+
+#[async_trait::async_trait]
+impl S3 for Server {
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let stored = self.lock().objects.get(&req.input.key).cloned().ok_or_else(|| s3_error!(NoSuchKey))?;
+        let total = stored.bytes.len() as u64;
+        let (bytes, content_range) = match req.input.range {
+            None => (stored.bytes.clone(), None),
+            Some(range) => {
+                let range = range.check(total)?;
+                let header = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+                (stored.bytes.slice(range.start as usize..range.end as usize), Some(header))
+            }
+        };
+        Ok(S3Response::new(GetObjectOutput {
+            content_length: Some(bytes.len() as i64),
+            content_range,
+            e_tag: Some(tag(&stored.bytes)),
+            last_modified: Some(stored.written.into()),
+            body: Some(StreamingBlob::wrap(stream::iter([Ok::<_, std::io::Error>(bytes)]))),
+            ..Default::default()
+        }))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let stored = self.lock().objects.get(&req.input.key).cloned().ok_or_else(|| s3_error!(NoSuchKey))?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(stored.bytes.len() as i64),
+            last_modified: Some(stored.written.into()),
+            ..Default::default()
+        }))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let bytes = gather(input.body, input.checksum_crc32c.as_ref()).await?;
+        let mut state = self.lock();
+        let conditional = input.if_none_match.is_some_and(|condition| condition.is_any()) && !state.ignore_conditions;
+        if conditional && state.objects.contains_key(&input.key) {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        let e_tag = Some(tag(&bytes));
+        state.objects.insert(input.key, Stored { bytes, class: class_text(input.storage_class), written: now() });
+        Ok(S3Response::new(PutObjectOutput { e_tag, ..Default::default() }))
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        check_bucket(&req.input.bucket)?;
+        self.lock().objects.remove(&req.input.key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let mut state = self.lock();
+        for object in req.input.delete.objects {
+            state.objects.remove(&object.key);
+        }
+        Ok(S3Response::new(DeleteObjectsOutput::default()))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        check_bucket(&req.input.bucket)?;
+        let state = self.lock();
+        let prefix = req.input.prefix.unwrap_or_default();
+        let after = req.input.continuation_token.unwrap_or_default();
+        let matching = state.objects.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+        let mut contents: Vec<Object> = matching
+            .take(PAGE + 1)
+            .map(|(key, stored)| Object {
+                key: Some(key.clone()),
+                size: Some(stored.bytes.len() as i64),
+                last_modified: Some(stored.written.into()),
+                ..Default::default()
+            })
+            .collect();
+        let truncated = contents.len() > PAGE || state.cut_listings;
+        contents.truncate(PAGE);
+        let next = contents.last().and_then(|last| last.key.clone()).filter(|_| truncated && !state.cut_listings);
+        Ok(S3Response::new(ListObjectsV2Output {
+            contents: Some(contents),
+            is_truncated: Some(truncated),
+            next_continuation_token: next,
+            ..Default::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let mut state = self.lock();
+        state.begun += 1;
+        let id = format!("upload-{}", state.begun);
+        let class = class_text(req.input.storage_class);
+        let upload = Upload { key: req.input.key, class, begun: now(), parts: BTreeMap::new() };
+        state.uploads.insert(id.clone(), upload);
+        Ok(S3Response::new(CreateMultipartUploadOutput { upload_id: Some(id), ..Default::default() }))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let bytes = gather(input.body, input.checksum_crc32c.as_ref()).await?;
+        let e_tag = Some(tag(&bytes));
+        let mut state = self.lock();
+        let upload = state.uploads.get_mut(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        upload.parts.insert(input.part_number, bytes);
+        Ok(S3Response::new(UploadPartOutput { e_tag, ..Default::default() }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let mut state = self.lock();
+        let upload = state.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let named = input.multipart_upload.and_then(|parts| parts.parts).unwrap_or_default();
+        let mut whole = Vec::new();
+        for (index, part) in named.iter().enumerate() {
+            let bytes = upload.parts.get(&part.part_number.unwrap_or(0)).ok_or_else(|| s3_error!(InvalidPart))?;
+            if part.e_tag != Some(tag(bytes)) {
+                return Err(s3_error!(InvalidPart));
+            }
+            if bytes.len() < 5 * 1024 * 1024 && index + 1 < named.len() {
+                return Err(s3_error!(EntityTooSmall));
+            }
+            whole.extend_from_slice(bytes);
+        }
+        let stored = Stored { bytes: whole.into(), class: upload.class.clone(), written: now() };
+        let key = upload.key.clone();
+        state.uploads.remove(&input.upload_id);
+        state.objects.insert(key, stored);
+        Ok(S3Response::new(CompleteMultipartUploadOutput::default()))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        check_bucket(&req.input.bucket)?;
+        self.lock().uploads.remove(&req.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let prefix = req.input.prefix.unwrap_or_default();
+        let state = self.lock();
+        let matching = state.uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix));
+        let uploads = matching
+            .map(|(id, upload)| MultipartUpload {
+                key: Some(upload.key.clone()),
+                upload_id: Some(id.clone()),
+                initiated: Some(upload.begun.into()),
+                ..Default::default()
+            })
+            .collect();
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads),
+            is_truncated: Some(false),
+            ..Default::default()
+        }))
+    }
+}
+
+/// An S3 server of other people's making, over a folder. It checks signatures and ignores conditional writes.
+pub struct Rclone {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Rclone {
+    /// Starts rclone with an empty bucket and waits until it answers.
+    #[expect(clippy::disallowed_methods, reason = "tests start their servers themselves")]
+    pub fn start() -> Self {
+        let program = rclone_program();
+        assert!(
+            program.is_file(),
+            "the test needs rclone at {}: run scripts/test, which installs it, or set BKUP_TEST_RCLONE",
+            program.display()
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let address = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let child = std::process::Command::new(program)
+            .args(["serve", "s3", "--config", "/dev/null", "--addr", &address.to_string(), "--auth-key"])
+            .arg(format!("{ACCESS_KEY},{SECRET_KEY}"))
+            .arg(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, address, _folder: folder };
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(address).is_ok() {
+                return server;
+            }
+            assert!(server.child.try_wait().unwrap().is_none(), "rclone ended early");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("rclone does not answer at {address}");
+    }
+
+    /// Returns a connection to its bucket, below a prefix.
+    pub fn connection(&self, prefix: &str) -> StoreConnection {
+        connection(&format!("http://{}", self.address), prefix)
+    }
+}
+
+impl Drop for Rclone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "where a test's tools are is the environment's business")]
+fn rclone_program() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rclone");
+    std::env::var_os("BKUP_TEST_RCLONE").map_or_else(default, PathBuf::from)
+}
