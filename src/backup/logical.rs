@@ -153,7 +153,7 @@ async fn archive(
         (Scope::Tenant(_), Some(tenant)) => DumpScope::Schema(tenant.schema.clone()),
         (other, _) => return Err(BackupError::NotServed(other.to_string())),
     };
-    let mut dump = dump(DumpRequest {
+    let mut dump = dump(&DumpRequest {
         programs: source.programs.clone(),
         connection: source.connection.clone(),
         scope,

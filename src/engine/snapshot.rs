@@ -121,11 +121,12 @@ impl Snapshot {
     /// # Errors
     /// [`EngineError::SnapshotLost`].
     pub async fn check(&mut self) -> Result<(), EngineError> {
-        let held = sqlx::query("SELECT pg_catalog.transaction_timestamp() IS NOT NULL AND pg_catalog.now() = $1::timestamptz")
-            .bind(format!("{}", self.facts.consistent_at))
-            .fetch_one(&mut self.connection)
-            .await
-            .and_then(|row| row.try_get::<bool, _>(0));
+        let held =
+            sqlx::query("SELECT pg_catalog.transaction_timestamp() IS NOT NULL AND pg_catalog.now() = $1::timestamptz")
+                .bind(format!("{}", self.facts.consistent_at))
+                .fetch_one(&mut self.connection)
+                .await
+                .and_then(|row| row.try_get::<bool, _>(0));
         match held {
             Ok(true) => Ok(()),
             Ok(false) => Err(EngineError::SnapshotLost("its transaction is another one by now".to_owned())),

@@ -178,7 +178,8 @@ fn max_delete(view: &View<'_>, draft: &mut Plan) {
         }
     }
     let mut refusals = Vec::new();
-    for (place, (count, bytes)) in &deleted {
+    // A scope says more than its store, and sorts behind it.
+    for (place, (count, bytes)) in deleted.iter().rev() {
         let (all, all_bytes) = totals.get(place).copied().unwrap_or_default();
         if limit.is_exceeded_by(*count, all) || limit.is_exceeded_by(bytes.0, all_bytes.0) {
             let whose = match place {

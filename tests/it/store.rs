@@ -28,8 +28,7 @@ fn noise(size: usize, seed: u64) -> Bytes {
 }
 
 async fn keys(store: &Arc<dyn WriteStore>, prefix: &str) -> Vec<String> {
-    let mut keys: Vec<String> =
-        list(store.clone(), prefix).map_ok(|facts| facts.key).try_collect().await.unwrap();
+    let mut keys: Vec<String> = list(store.clone(), prefix).map_ok(|facts| facts.key).try_collect().await.unwrap();
     keys.sort();
     keys
 }
@@ -88,7 +87,22 @@ async fn lists_everything_once(store: &Arc<dyn WriteStore>) {
     assert_eq!(keys(store, "l").await, written);
     let below: Vec<String> = written.iter().filter(|key| key.starts_with("l/a/")).cloned().collect();
     assert_eq!(keys(store, "l/a/").await, below);
-    assert_eq!(keys(store, "l/a/12").await, ["l/a/12.json", "l/a/120.json", "l/a/121.json", "l/a/122.json", "l/a/123.json", "l/a/124.json", "l/a/125.json", "l/a/126.json", "l/a/127.json", "l/a/128.json", "l/a/129.json"]);
+    assert_eq!(
+        keys(store, "l/a/12").await,
+        [
+            "l/a/12.json",
+            "l/a/120.json",
+            "l/a/121.json",
+            "l/a/122.json",
+            "l/a/123.json",
+            "l/a/124.json",
+            "l/a/125.json",
+            "l/a/126.json",
+            "l/a/127.json",
+            "l/a/128.json",
+            "l/a/129.json"
+        ]
+    );
     assert_eq!(keys(store, "nothing/").await, Vec::<String>::new());
     assert_eq!(store.delete_many(&written).await.unwrap(), []);
     assert_eq!(keys(store, "l").await, Vec::<String>::new());

@@ -2,9 +2,10 @@
 
 use bkup::domain::{
     Action, ActionClass, ActionId, ActionKind, ActionOutcome, Address, ApplyReport, Backup, BackupId, BackupMethod,
-    BackupType, BackupWork, Bytes, CheckResult, Digest, DocumentOp, DrillBackup, DrillWork, Engine, Evidence,
-    GuardRefusal, Held, HeldReason, Instant, Name, Narrowing, ObjectiveRow, Outcome, PLAN_FORMAT, Period, Phase, Plan,
-    PruneWork, Reason, ReasonCode, RunId, Scope, SourceLocation, TableComparison, Verification,
+    BackupType, BackupWork, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp, DrillBackup,
+    DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing, ObjectiveRow, Outcome,
+    PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId, Scope, SourceLocation,
+    TableComparison, Verification,
 };
 
 /// A name that clears the screen, reorders text, forges a line and drops a schema.
@@ -67,6 +68,9 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         shared: None,
         leave_out: Vec::new(),
         priority: 10,
+        compression: Compression::default(),
+        retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
+        parallel: 2,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
@@ -178,6 +182,9 @@ pub fn plan() -> Plan {
             store: name("primary"),
         }],
         attempt: 1,
+        checks: vec![Check::TablesEqual],
+        rpo: Some(Period::hours(27)),
+        rto: Some(Period::hours(1)),
     };
     actions.push(action(
         "recovery-plan.tenant-loss",
@@ -208,6 +215,8 @@ pub fn plan() -> Plan {
         lineage: Some("7f3a9c0e-1111-2222".to_owned()),
         serial: 12,
         policy_digest: digest(1),
+        connections: Connections::default(),
+        findings: Vec::new(),
         actions,
         held: held(),
         kept: Vec::new(),
