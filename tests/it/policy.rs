@@ -1,1 +1,451 @@
-//! Suite: policy.
+//! Policies from bytes to findings and to what is desired: every fixture with its snapshot, what holds for any input,
+//! the example set, and the schema.
+//!
+//! A fixture is a file, or a folder that is one set. Its name begins with the code that it must trigger. A folder may
+//! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
+//! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use bkup::diag::{Diagnostic, Severity, Span};
+use bkup::domain::{
+    Address, Desired, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter, digest_of,
+};
+use bkup::policy::{self, LiveTenants, PolicySet, SourceFile};
+use proptest::prelude::*;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Reads a fixture: a file, or every YAML file of a folder.
+fn files_of(path: &Path) -> Vec<SourceFile> {
+    let mut paths = vec![path.to_owned()];
+    if path.is_dir() {
+        paths = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        paths.sort();
+    }
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| SourceFile { name: name(path), bytes: std::fs::read(path).unwrap() }).collect()
+}
+
+fn file(text: &str) -> Vec<SourceFile> {
+    vec![SourceFile { name: "policy.yaml".to_owned(), bytes: text.as_bytes().to_vec() }]
+}
+
+fn entries(folder: &str) -> Vec<PathBuf> {
+    let folder = root().join("tests/fixtures/policies").join(folder);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+/// Reads `tenants.txt` of a fixture.
+fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
+    let text = std::fs::read_to_string(path.join("tenants.txt")).ok()?;
+    let mut live: BTreeMap<Name, Vec<Tenant>> = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let (database, slug) = line.split_once(' ').unwrap();
+        let tenant = Tenant { slug: slug.to_owned(), schema: format!("tenant_{index}"), id: None };
+        live.entry(database.parse().unwrap()).or_default().push(tenant);
+    }
+    Some(live.into_iter().map(|(name, tenants)| (name, LiveTenants::Known(tenants))).collect())
+}
+
+/// Every finding of a fixture, of reading and of resolving.
+fn findings(path: &Path) -> Vec<Diagnostic> {
+    let (set, mut found) = policy::read(&files_of(path));
+    if let Some(live) = live_tenants(path) {
+        found.extend(set.desired(&live).1);
+    }
+    found
+}
+
+fn render(files: &[SourceFile], found: &[Diagnostic]) -> String {
+    let excerpt = |span: &Span| {
+        let file = files.iter().find(|file| file.name == span.file).unwrap();
+        String::from_utf8_lossy(&file.bytes).get(span.begin..span.end).unwrap().escape_debug().to_string()
+    };
+    let place = |span: &Span| format!("{}:{}:{} `{}`", span.file, span.line, span.column, excerpt(span));
+    let mut out = String::new();
+    for finding in found {
+        let severity = format!("{:?}", finding.severity).to_lowercase();
+        writeln!(out, "{severity}[{}]: {}", finding.code, finding.message).unwrap();
+        if let Some(span) = &finding.span {
+            writeln!(out, "  at {}: {}", place(span), finding.label.as_deref().unwrap()).unwrap();
+        }
+        for related in &finding.related {
+            writeln!(out, "  and {}: {}", place(&related.span), related.words).unwrap();
+        }
+        writeln!(out, "  help: {}\n", finding.help.as_deref().unwrap()).unwrap();
+    }
+    out
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+#[track_caller]
+fn read_well(files: &[SourceFile]) -> PolicySet {
+    let (set, found) = policy::read(files);
+    assert_eq!(render(files, &found), "");
+    set
+}
+
+#[test]
+fn every_invalid_fixture_triggers_its_code_and_says_so_in_words() {
+    for path in entries("invalid") {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let code = stem.split('-').next().unwrap();
+        let found = findings(&path);
+        assert!(found.iter().any(|finding| finding.code.0 == code), "{stem} triggers {found:?}");
+        settings().bind(|| insta::assert_snapshot!(format!("policy-{stem}"), render(&files_of(&path), &found)));
+    }
+}
+
+#[test]
+fn every_code_has_a_fixture_and_a_meaning() {
+    let codes = policy::codes();
+    assert!(codes.is_sorted_by(|a, b| a.0 < b.0), "sorted, each once");
+    let fixtures: BTreeSet<String> =
+        entries("invalid").iter().map(|path| path.file_name().unwrap().to_str().unwrap()[..5].to_owned()).collect();
+    for (code, meaning) in codes {
+        assert!(!meaning.is_empty());
+        assert!(fixtures.contains(code.0), "{code} has no fixture");
+    }
+}
+
+#[test]
+fn every_finding_has_a_place_a_label_and_help_and_a_listed_code() {
+    for path in entries("invalid") {
+        for finding in findings(&path) {
+            assert!(finding.span.is_some() && finding.label.is_some() && finding.help.is_some(), "{finding:?}");
+            assert!(policy::codes().iter().any(|(code, _)| *code == finding.code), "{finding:?}");
+            let ends_well = |text: &str| !text.is_empty() && !text.ends_with(['.', ' ']);
+            assert!(ends_well(&finding.message), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn no_finding_repeats_a_secret() {
+    for path in entries("invalid") {
+        for finding in findings(&path) {
+            let shown = format!("{finding:?}").to_lowercase();
+            assert!(!shown.contains("geheim") && !shown.contains("age-secret-key-1"), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn valid_fixtures_have_no_findings() {
+    for path in entries("valid") {
+        let files = files_of(&path);
+        assert_eq!(render(&files, &policy::read(&files).1), "", "{}", path.display());
+    }
+}
+
+fn demo() -> PolicySet {
+    read_well(&files_of(&root().join("examples/policies/demo")))
+}
+
+fn live(slugs: &[&str]) -> BTreeMap<Name, LiveTenants> {
+    let tenant = |slug: &&str| Tenant { slug: (*slug).to_owned(), schema: format!("tenant_{slug}"), id: None };
+    BTreeMap::from([(name("app"), LiveTenants::Known(slugs.iter().map(tenant).collect()))])
+}
+
+#[test]
+fn the_demo_set_is_valid_and_its_tenants_get_their_classes() {
+    let set = demo();
+    let slugs = ["standard-a", "enterprise-acme", "premium-x", "corner-shop", "\"; DROP SCHEMA", "ümläut-✓"];
+    let (desired, found) = set.desired(&live(&slugs));
+    assert_eq!(found, []);
+    let ResolvedTenants::Known(tenants) = &desired.tenants[&name("app")] else { panic!("known") };
+    let classes: Vec<(&str, &str)> =
+        tenants.iter().map(|(tenant, class)| (tenant.slug.as_str(), class.as_ref().unwrap().as_str())).collect();
+    assert_eq!(
+        classes,
+        [
+            ("\"; DROP SCHEMA", "standard"),
+            ("corner-shop", "standard"),
+            ("enterprise-acme", "critical"),
+            ("premium-x", "critical"),
+            ("standard-a", "high"),
+            ("ümläut-✓", "standard"),
+        ]
+    );
+    assert_eq!(set.catalog_url(), EnvText::Variable("BKUP_CATALOG_URL".to_owned()));
+}
+
+#[test]
+fn the_documents_of_the_demo_set_stay_what_they_are() {
+    let (desired, _) = demo().desired(&live(&["enterprise-acme"]));
+    let documents: BTreeMap<String, serde_json::Value> =
+        desired.documents.iter().map(|(address, document)| (address.to_string(), document.body.clone())).collect();
+    settings().bind(|| insta::assert_json_snapshot!("policy-demo-documents", documents));
+}
+
+#[test]
+fn a_document_reads_back_as_what_it_was_made_of() {
+    let (desired, _) = demo().desired(&BTreeMap::new());
+    for (schedule, spec) in &desired.schedules {
+        let address: Address = format!("schedule.{schedule}").parse().unwrap();
+        let document = &desired.documents[&address];
+        assert_eq!(&serde_json::from_value::<ScheduleSpec>(document.body.clone()).unwrap(), spec);
+        assert_eq!(document.digest, digest_of(spec));
+        assert_eq!(document.location.file, "schedules.yaml");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_language() {
+    let text = std::fs::read_to_string(root().join("tests/fixtures/policies/valid/minimal.yaml")).unwrap();
+    let (desired, _) = read_well(&file(&text)).desired(&BTreeMap::new());
+    let Desired { schedules, guards, recovery_plans, .. } = desired;
+    let daily = &schedules[&name("daily")];
+    assert_eq!(daily.compression.to_string(), "zstd:3");
+    assert_eq!(daily.max_parallel_jobs, 1);
+    assert_eq!(daily.tenants, TenantFilter::All);
+    assert_eq!(daily.start_within, Period::hours(1));
+    assert_eq!(daily.when.timezone.as_str(), "UTC");
+    assert_eq!(schedules[&name("often")].start_within, Period::minutes(15), "half the gap of 30 minutes");
+    assert_eq!((guards.max_delete.to_string(), guards.min_keep, guards.grace), ("10%".to_owned(), 2, Period::days(7)));
+    let plan = &recovery_plans[&name("back")];
+    let drill = plan.drill.as_ref().unwrap();
+    assert_eq!((drill.sample_tenants, drill.checks.len()), (3, 1));
+    assert_eq!(plan.approval, bkup::domain::Approval::default());
+}
+
+#[test]
+fn unknown_tenants_are_never_taken_for_none() {
+    let set = demo();
+    for given in [
+        BTreeMap::new(),
+        BTreeMap::from([(name("app"), LiveTenants::Unknown("connection refused".to_owned()))]),
+    ] {
+        let (desired, found) = set.desired(&given);
+        assert!(matches!(desired.tenants[&name("app")], ResolvedTenants::Unknown(_)));
+        assert_eq!(found, [], "a pattern that matches nobody is only known where tenants are");
+    }
+}
+
+#[test]
+fn a_place_is_found_again_by_address_and_path() {
+    let set = demo();
+    let span = |address: &str, path: &str| set.span(&address.parse().unwrap(), path).unwrap();
+    let text = std::fs::read_to_string(root().join("examples/policies/demo/schedules.yaml")).unwrap();
+    let at = span("schedule.tenants-critical", "when.cron");
+    assert_eq!(&text[at.begin..at.end], "\"0 */6 * * *\"");
+    let nearest = span("schedule.tenants-critical", "when.timezone");
+    assert_eq!(&text[nearest.begin..nearest.end], "{ cron: \"0 */6 * * *\" }");
+    assert_eq!(span("schedule.tenants-critical", "start_within"), span("schedule.tenants-critical", ""));
+}
+
+#[test]
+fn the_schema_is_the_committed_one_and_knows_the_example() {
+    let path = root().join("schemas/policy.schema.json");
+    let mut text = serde_json::to_string_pretty(&policy::schema()).unwrap();
+    text.push('\n');
+    if std::env::var_os("BKUP_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text, "run the test with BKUP_BLESS=1 and commit the file");
+}
+
+#[test]
+fn the_schema_describes_every_key_and_knows_no_null() {
+    fn walk(value: &serde_json::Value, path: &str) {
+        if let Some(map) = value.as_object() {
+            if let Some(properties) = map.get("properties").and_then(|p| p.as_object()) {
+                assert_eq!(map["additionalProperties"], false, "{path}");
+                for (key, property) in properties {
+                    assert!(property.get("description").is_some(), "{path}.{key} is not described");
+                }
+            }
+            assert_ne!(map.get("type"), Some(&serde_json::json!("null")), "{path}");
+            map.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}")));
+        } else if let Some(items) = value.as_array() {
+            assert!(!items.contains(&serde_json::json!("null")), "{path}");
+            items.iter().for_each(|value| walk(value, path));
+        }
+    }
+    let schema = policy::schema();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    walk(&schema, "");
+}
+
+#[test]
+fn hostile_shapes_end_quickly() {
+    let begin = std::time::Instant::now();
+    let bomb = (1..30).fold("version: 1\na0: &a0 [x, x]\n".to_owned(), |text, n| {
+        let before = n - 1;
+        format!("{text}a{n}: &a{n} [*a{before}, *a{before}, *a{before}, *a{before}]\n")
+    });
+    let merges = (1..60).fold("version: 1\na0: &a0 {k: v}\n".to_owned(), |text, n| {
+        let before = n - 1;
+        format!("{text}a{n}: &a{n} {{ <<: [*a{before}, *a{before}], k{n}: *a{before} }}\n")
+    });
+    let texts = [
+        ("brackets", "[".repeat(100_000)),
+        ("braces", "{a: ".repeat(100_000)),
+        ("dashes", "- ".repeat(100_000)),
+        ("indents", (0..3000).fold(String::new(), |text, n| format!("{text}{}a:\n", " ".repeat(n)))),
+        ("aliases", bomb),
+        ("merges", merges),
+    ];
+    for (what, text) in texts {
+        let found = policy::read(&file(&text)).1;
+        assert!(found.iter().any(|finding| finding.code.0 == "BK109"), "{what}: {found:?}");
+    }
+    let long = format!("version: 1\nstores: {{ {} }}\n", "a".repeat(3_000_000));
+    assert!(!policy::read(&file(&long)).1.is_empty());
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn every_problem_of_every_file_comes_in_one_run_in_order() {
+    let files = [
+        SourceFile { name: "b.yaml".to_owned(), bytes: b"version: 1\nretention: { a: { daily: x, weakly: 1 }, b: {} }\n".to_vec() },
+        SourceFile { name: "a.yaml".to_owned(), bytes: b"version: 1\nstores: { s: [ }\n".to_vec() },
+        SourceFile { name: "c.yaml".to_owned(), bytes: b"version: 1\nguards: { min_keep: 0 }\n".to_vec() },
+    ];
+    let found = policy::read(&files).1;
+    let codes: Vec<(&str, &str)> =
+        found.iter().map(|finding| (finding.span.as_ref().unwrap().file.as_str(), finding.code.0)).collect();
+    assert_eq!(
+        codes,
+        [("b.yaml", "BK114"), ("b.yaml", "BK110"), ("b.yaml", "BK501"), ("a.yaml", "BK101"), ("c.yaml", "BK502")]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_hides_no_reference_behind_a_false_finding() {
+    let schedule = "version: 1\nretention: { r: { daily: 1 } }\nschedules: { s: { databases: [app], backup: database, \
+                    when: { every: 1h }, retention: r, store: main } }\n";
+    let files = [
+        SourceFile { name: "a.yaml".to_owned(), bytes: schedule.as_bytes().to_vec() },
+        SourceFile { name: "b.yaml".to_owned(), bytes: b"stores: {{{".to_vec() },
+    ];
+    let unknown = |files: &[SourceFile]| policy::read(files).1.iter().filter(|finding| finding.code.0 == "BK201").count();
+    assert_eq!(unknown(&files[..1]), 2);
+    assert_eq!(unknown(&files), 0, "the names may stand in the file that could not be read");
+}
+
+#[test]
+fn the_words_of_the_contract_that_are_not_served_are_told_apart_from_mistakes() {
+    for (text, what) in [
+        ("channels: {}", "section"),
+        ("alerts: {}", "section"),
+        ("moved: []", "section"),
+        ("removed: []", "section"),
+        ("stores: { s: { url: 's3://abc/d', object_lock: {} } }", "key"),
+        ("stores: { s: { url: 's3://abc/d', suspend: {} } }", "key of every thing"),
+        ("databases: { d: { url: \"${D}\", wal: {} } }", "key"),
+        ("retention: { r: { daily: 1, move: [] } }", "key"),
+        ("schedules: { s: { tables: [] } }", "key"),
+        ("schedules: { s: { backup: full_system } }", "word"),
+        ("schedules: { s: { engine: physical } }", "word"),
+        ("schedules: { s: { when: { on: change } } }", "word"),
+        ("recovery_plans: { p: { drill: { into: { server: \"${S}\" } } } }", "shape"),
+        ("recovery_plans: { p: { drill: { checks: [{ amcheck: true }] } } }", "check"),
+        ("recovery_plans: { p: { steps: [{ restore: { into: { folder: /x } } }] } }", "shape"),
+        ("recovery_plans: { p: { steps: [{ restore: { tables: [a] } }] } }", "key"),
+    ] {
+        let found = policy::read(&file(&format!("version: 1\n{text}\n"))).1;
+        assert!(found.iter().any(|finding| finding.code.0 == "BK199"), "{what}: {text}: {found:?}");
+        assert!(!found.iter().any(|finding| finding.code.0 == "BK110"), "{what}: {text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_guessed_among_unserved_ones_too() {
+    let found = policy::read(&file("version: 1\nstores: { s: { url: 's3://abc/d', object_lok: {} } }\n")).1;
+    assert!(found.iter().any(|f| f.code.0 == "BK110" && f.help.as_deref() == Some("did you mean `object_lock`?")));
+}
+
+/// Every fixture's text, to be cut and stirred.
+fn seeds() -> Vec<Vec<u8>> {
+    let paths = entries("invalid").into_iter().chain(entries("valid"));
+    let mut seeds: Vec<Vec<u8>> = paths.flat_map(|path| files_of(&path)).map(|file| file.bytes).collect();
+    seeds.extend(files_of(&root().join("examples/policies/demo")).into_iter().map(|file| file.bytes));
+    seeds
+}
+
+/// What must hold of any input at all.
+fn ends_well(bytes: &[u8]) {
+    let files = [SourceFile { name: "any.yaml".to_owned(), bytes: bytes.to_vec() }];
+    let (set, found) = policy::read(&files);
+    let text = String::from_utf8_lossy(bytes);
+    for finding in &found {
+        let span = finding.span.as_ref().unwrap();
+        assert!(text.get(span.begin..span.end).is_some(), "{finding:?}");
+    }
+    let _ = set.desired(&live(&["a", "enterprise-acme"]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_end_in_findings_that_lie_in_the_file(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        ends_well(&bytes);
+    }
+
+    #[test]
+    fn any_yaml_like_text_ends_in_findings_that_lie_in_the_file(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "version: 1", "\n", "  ", "- ", "stores:", "a", ": ", "{", "}", "[", "]", ",", "&x ", "*x", "<<: ", "\"", "'",
+                "${A}", "|\n", "ä", "\t", "#", "schedules: {s: {", "when: ", "every", "010", "null", "~", "\r\n", "---\n", "!t ", "? ",
+            ]),
+            0..60,
+        ),
+    ) {
+        ends_well(words.concat().as_bytes());
+    }
+
+    #[test]
+    fn a_stirred_fixture_ends_in_findings_that_lie_in_the_file(
+        pick in any::<proptest::sample::Index>(),
+        cut in any::<proptest::sample::Index>(),
+        length in 0usize..40,
+        insert in proptest::sample::select(vec!["", "{", "]", "\n", ":", "\"", "&a ", "*a", "ü", "\u{feff}", "0", "- "]),
+    ) {
+        let seeds = seeds();
+        let mut bytes = pick.get(&seeds).clone();
+        let begin = cut.index(bytes.len() + 1);
+        let end = (begin + length).min(bytes.len());
+        bytes.splice(begin..end, insert.bytes());
+        ends_well(&bytes);
+    }
+
+    #[test]
+    fn a_valid_sibling_removes_no_finding(pick in any::<proptest::sample::Index>()) {
+        let fixtures = entries("invalid");
+        let fixture = pick.get(&fixtures);
+        let files = files_of(fixture);
+        let before = policy::read(&files).1;
+        let sibling = "version: 1\nstores: { zz-sibling: { url: file:///srv/zz-sibling, encryption: { recipients: [\
+                       age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych] } } }\nretention: { zz-sibling: { daily: 1 } }\n";
+        let mut more = files.clone();
+        more.push(SourceFile { name: "zz-sibling.yaml".to_owned(), bytes: sibling.as_bytes().to_vec() });
+        let key = |finding: &Diagnostic| (finding.code, finding.span.clone());
+        let after: Vec<_> = policy::read(&more).1.iter().map(key).collect();
+        for finding in before.iter().filter(|finding| finding.severity != Severity::Note) {
+            prop_assert!(after.contains(&key(finding)), "{finding:?}");
+        }
+    }
+}

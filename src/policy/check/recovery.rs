@@ -1,0 +1,133 @@
+//! Recovery plans: what they name, the order of their steps, and whether anything makes the backups they need. Pure.
+
+use crate::domain::{BackupType, Name, PlanStep, RecoveryPlanSpec, RestoreInto, RestoreStep, Section};
+use crate::policy::codes;
+use crate::policy::decode::Context;
+use crate::policy::set::{PolicySet, Thing};
+use crate::policy::text::{Place, Places};
+
+use super::Known;
+use super::tenancy::refuse_bad_globs;
+
+/// Looks at every recovery plan.
+pub(in crate::policy) fn recovery_plans(set: &PolicySet, known: &Known, cx: &mut Context<'_>) {
+    for Thing { spec, places, .. } in set.recovery_plans.values() {
+        known.databases(Some(&spec.databases), places, "a recovery plan", cx);
+        for (index, kind) in spec.requires.iter().enumerate() {
+            nothing_makes(set, spec, *kind, places.get(&format!("requires[{index}]")), cx);
+        }
+        for (index, step) in spec.steps.iter().enumerate() {
+            if let PlanStep::Restore(restore) = step {
+                restored(set, spec, restore, &format!("steps[{index}].restore"), places, known, cx);
+            }
+        }
+        order(spec, places, cx);
+    }
+}
+
+/// Looks at what a restore step names.
+fn restored(
+    set: &PolicySet,
+    spec: &RecoveryPlanSpec,
+    restore: &RestoreStep,
+    path: &str,
+    places: &Places,
+    known: &Known,
+    cx: &mut Context<'_>,
+) {
+    if let Some(store) = &restore.store {
+        known.refer(Section::Store, store, places.get(&format!("{path}.store")), cx);
+    }
+    refuse_bad_globs(&restore.tenants, &format!("{path}.tenants"), places, cx);
+    let kind = restore.backup.map(|kind| (kind, places.get(&format!("{path}.backup"))));
+    if let Some(name) = &restore.schedule {
+        let place = places.get(&format!("{path}.schedule"));
+        known.refer(Section::Schedule, name, place, cx);
+        if let Some((kind, at)) = kind
+            && let Some(schedule) = set.schedules.get(name)
+            && schedule.spec.backup != kind
+        {
+            let message = format!(
+                "the step restores `{}`, and the schedule `{name}` makes `{}`",
+                kind.word(),
+                schedule.spec.backup.word()
+            );
+            cx.error_with(
+                codes::CONFLICT,
+                at,
+                message,
+                "not what the schedule makes",
+                "name one that fits the other",
+                place,
+                "this schedule",
+            );
+        }
+    } else if let Some((kind, at)) = kind {
+        nothing_makes(set, spec, kind, at, cx);
+    }
+}
+
+/// Refuses a plan that needs backups no schedule makes.
+fn nothing_makes(set: &PolicySet, spec: &RecoveryPlanSpec, kind: BackupType, place: Place, cx: &mut Context<'_>) {
+    let made = |database: &Name| {
+        set.schedules.values().any(|thing| thing.spec.backup == kind && thing.spec.databases.contains(database))
+    };
+    // A database or a schedule that could not be read has its own finding.
+    let Some(database) = spec.databases.iter().find(|name| set.databases.contains_key(name) && !made(name)) else {
+        return;
+    };
+    let message = format!("the plan needs `{}` backups of `{database}`, and no schedule makes them", kind.word());
+    let help = format!("add a schedule with `backup: {}` for `{database}`, or take it out of the plan", kind.word());
+    cx.error(codes::NOTHING_MAKES_IT, place, message, "nothing makes them", help);
+}
+
+/// Looks at the order of the steps: live data is written over only after a restore was proven elsewhere.
+fn order(spec: &RecoveryPlanSpec, places: &Places, cx: &mut Context<'_>) {
+    let (mut restored, mut proven): (Option<usize>, bool) = (None, false);
+    let mut aside = false;
+    for (index, step) in spec.steps.iter().enumerate() {
+        let at = |key: &str| places.get(&format!("steps[{index}].{key}"));
+        match step {
+            PlanStep::Restore(RestoreStep { into: RestoreInto::Live, .. }) => {
+                if !proven {
+                    let message = "this step restores over live data before a restore was proven";
+                    let help = if aside {
+                        "add a step `- check: [tables]` between the restore into scratch and this one"
+                    } else {
+                        "restore the same `into: scratch` first, and add a step `- check: [tables]`"
+                    };
+                    cx.error(codes::LIVE_BEFORE_PROVEN, at("restore.into"), message, "not proven yet", help);
+                }
+                restored = Some(index);
+            }
+            PlanStep::Restore(_) => {
+                aside = true;
+                restored = Some(index);
+            }
+            PlanStep::Check(_) => {
+                if restored.is_none() {
+                    let message = "this step checks what was restored, and nothing was";
+                    cx.error(
+                        codes::NOTHING_TO_CHECK,
+                        at("check"),
+                        message,
+                        "nothing to look at",
+                        "put it after a `restore` step",
+                    );
+                }
+                proven |= aside;
+            }
+            PlanStep::Manual(_) | PlanStep::Run { .. } => {}
+        }
+    }
+    if spec.drill.is_some() && restored.is_none() && !spec.steps.is_empty() {
+        let message = "the plan is drilled, and none of its steps restores anything";
+        cx.error(
+            codes::NOTHING_TO_DRILL,
+            places.get("drill"),
+            message,
+            "nothing to prove",
+            "add a `restore` step, or remove the drill",
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Secrets that stand in the files, and URLs that are none. A finding here never repeats what it found. Pure.
+
+use crate::domain::EnvText;
+use crate::policy::codes;
+use crate::policy::decode::Context;
+use crate::policy::text::{Place, Places};
+
+const SECRET_KEY: &str = "AGE-SECRET-KEY-";
+
+/// Refuses age secret keys anywhere in a file, comments included.
+pub(in crate::policy) fn refuse_secret_keys(file: usize, cx: &mut Context<'_>) {
+    let upper = cx.sources.text(file).to_ascii_uppercase();
+    for (begin, _) in upper.match_indices(SECRET_KEY) {
+        let rest = &upper[begin + SECRET_KEY.len()..];
+        let length = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        // The bare prefix, in a comment for instance, gives nothing away.
+        if length < 8 {
+            continue;
+        }
+        let place = Place { file, begin, end: begin + SECRET_KEY.len() };
+        let help = "take it out of git's history too and make a new one with `bkup key generate`; then write \"${BKUP_AGE_IDENTITY}\"";
+        cx.error(
+            codes::SECRET_KEY_IN_FILE,
+            place,
+            "an age secret key stands in a policy file: whoever reads the file can read the backups",
+            "a secret key",
+            help,
+        );
+    }
+}
+
+/// Looks at a connection string that stands in the file itself.
+pub(in crate::policy) fn url(what: &str, url: Option<&EnvText>, path: &str, places: &Places, cx: &mut Context<'_>) {
+    let Some(EnvText::Literal(text)) = url else { return };
+    let place = places.get(path);
+    refuse_password(&format!("the URL of this {what}"), text, place, cx);
+    let postgres = text.starts_with("postgres://")
+        || text.starts_with("postgresql://")
+        || !text.contains("://") && text.contains('=');
+    if !postgres {
+        let message = format!("the URL of this {what} is no PostgreSQL connection string");
+        cx.bad_value(place, message, "write postgres://user@host:5432/name, or the name of a variable as \"${NAME}\"");
+    }
+}
+
+/// Warns of a password in a literal text.
+pub(super) fn refuse_password(what: &str, text: &str, place: Place, cx: &mut Context<'_>) {
+    if EnvText::Literal(text.to_owned()).shown() != text {
+        let help = "put the whole URL into an environment variable and write \"${NAME}\"; change the password if the file was ever committed";
+        cx.warning(
+            codes::PASSWORD_IN_FILE,
+            place,
+            format!("{what} contains a password that everyone with the file can read"),
+            "with a password",
+            help,
+        );
+    }
+}

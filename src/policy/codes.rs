@@ -1,0 +1,74 @@
+//! The codes of policy findings, each with its meaning in one line. A code is never given another meaning. Pure.
+//!
+//! BK301 to BK305 are the words of `schedule`, which judges rules; they are listed here because reading a policy is
+//! where people meet them.
+
+use crate::diag::Code;
+
+macro_rules! codes {
+    ($($($name:ident =)? $code:literal: $meaning:literal;)*) => {
+        $($(#[doc = $meaning] pub(super) const $name: Code = Code($code);)?)*
+        /// Every code with its meaning, sorted by code.
+        pub(super) const ALL: &[(Code, &str)] = &[$((Code($code), $meaning)),*];
+    };
+}
+
+codes! {
+    NOT_UTF8 = "BK100": "a policy file is not UTF-8 text";
+    NOT_YAML = "BK101": "a policy file is not valid YAML";
+    TAB = "BK102": "a tab stands where YAML wants spaces";
+    DUPLICATE_KEY = "BK103": "one mapping has the same key twice";
+    SECOND_DOCUMENT = "BK104": "a policy file holds more than one YAML document";
+    NO_MAPPING = "BK105": "a policy file is empty, or is no mapping of sections";
+    NO_VERSION = "BK106": "a policy file does not say `version: 1`";
+    OTHER_VERSION = "BK107": "a policy file is of a version that this bkup does not read";
+    BAD_ALIAS = "BK108": "an alias has no anchor or contains itself, or a merge key merges no mapping";
+    TOO_LARGE = "BK109": "a policy file is too large, too deeply nested, or grows too much through aliases";
+    UNKNOWN_KEY = "BK110": "a key is not known at its place";
+    MISSING_KEY = "BK111": "a needed key is missing";
+    WRONG_KIND = "BK112": "a mapping, a list or a text stands where another of them is wanted";
+    QUOTE_IT = "BK113": "a number or a true/false stands where a text is wanted: it needs quotes";
+    NOT_A_NUMBER = "BK114": "a whole number, or true or false, is wanted and is not written as one";
+    BAD_VALUE = "BK115": "a value is not one that its key can have";
+    NO_VALUE = "BK116": "a key stands without a value";
+    NO_VARIABLE_HERE = "BK117": "`${NAME}` stands in a field that is not read from the environment";
+    QUOTE_VARIABLE = "BK118": "`${NAME}` is not in quotes";
+    BARE_BRACES = "BK119": "braces without quotes are a mapping to YAML, not a text";
+    BAD_NAME = "BK120": "a name is not of the form that names have";
+    PARTIAL_VARIABLE = "BK121": "`${NAME}` is only a part of its field, or is not well formed";
+    NO_TAGS = "BK122": "a YAML tag, or a key that is no text, stands where the language has none";
+    CONFLICT = "BK123": "keys that exclude each other stand together, or one of several is needed and none is there";
+    NOT_YET = "BK199": "a key or a word of the policy language is not supported yet by this version of bkup";
+    UNKNOWN_REFERENCE = "BK201": "something is referred to that no policy file defines";
+    DEFINED_TWICE = "BK202": "a name, or a section that stands once, is defined twice";
+    BAD_GLOB = "BK203": "a pattern is not a valid glob";
+    NOT_ONE_STAR = "BK204": "the pattern of tenant schemas does not have exactly one `*`";
+    NO_TENANTS = "BK205": "tenants are spoken of, and the database has no `tenants`";
+    CLASSES_OVERLAP = "BK206": "two classes of equal priority can match the same tenant";
+    NO_PRIORITY = "BK207": "there are several classes, and one of them has no priority";
+    EMPTY_LIST = "BK208": "a list that needs an entry is empty";
+    LISTED_TWICE = "BK209": "a list names the same thing twice";
+    STORES_OVERLAP = "BK210": "two stores lie at the same place, or one inside the other";
+    TENANT_WITHOUT_CLASS = "BK211": "a live tenant matches no class";
+    TENANT_WITHOUT_SCHEDULE = "BK212": "a live tenant is covered by no schedule";
+    PATTERN_WITHOUT_TENANT = "BK213": "a pattern matches no live tenant";
+    SLUG_TWICE = "BK214": "two live tenants of one database have the same slug";
+    "BK301": "a cron expression cannot be read";
+    "BK302": "a rule names a day that never comes";
+    "BK303": "a day is of a kind that the frequency has no use for";
+    "BK304": "a day is outside every calendar";
+    "BK305": "the distance between two slots is nothing, or longer than the calendar";
+    ZERO_OBJECTIVE = "BK401": "an objective is zero, which no backup can meet";
+    KEEPS_NOTHING = "BK501": "a retention rule keeps nothing";
+    MIN_KEEP_ZERO = "BK502": "`min_keep: 0` would let the last backup be deleted";
+    PASSWORD_IN_FILE = "BK601": "a URL in a policy file contains a password";
+    SECRET_KEY_IN_FILE = "BK602": "a policy file contains an age secret key";
+    BAD_RECIPIENT = "BK603": "a recipient is not an age public key";
+    NOT_ENCRYPTED = "BK604": "a store has no encryption";
+    LIVE_BEFORE_PROVEN = "BK701": "a plan restores over live data before a restore was proven";
+    APPROVED_BY_NOBODY = "BK702": "a plan is approved, and nobody is named who approved it";
+    DRILL_NEVER_DUE = "BK703": "a drill does not say when it runs";
+    NOTHING_TO_CHECK = "BK704": "a check stands before anything was restored";
+    NOTHING_TO_DRILL = "BK705": "a drill belongs to a plan that restores nothing";
+    NOTHING_MAKES_IT = "BK706": "a plan requires a kind of backup that no schedule makes for its databases";
+}

@@ -1,0 +1,277 @@
+//! Reads the files of a set: bytes to trees to raw sections to typed things, then everything that concerns more than
+//! one thing. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::diag::Diagnostic;
+use crate::domain::{Name, RetentionRule, ScheduleSpec, TenantFilter};
+
+use super::check::{self, Known};
+use super::decode::{Context, Decode};
+use super::raw::{File, Item, Named, Once, RetentionRef, Schedule};
+use super::set::{PolicySet, Thing};
+use super::text::{self, Kind, Place, Places, Sources};
+use super::{SourceFile, codes};
+
+/// Reads a set of policy files. Findings come in the order of the files and of the places in them. The set holds what
+/// could be read: where any finding is an error it is good for showing, never for acting.
+#[must_use]
+pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
+    let mut sources = Sources::default();
+    let mut found = Vec::new();
+    let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();
+    let mut trees = Vec::new();
+    let mut complete = true;
+    for file in texts {
+        match file.and_then(|file| text::parse(&sources, file, &mut found).map(|tree| (file, tree))) {
+            Some(tree) => trees.push(tree),
+            None => complete = false,
+        }
+    }
+    let mut cx = Context::new(&sources);
+    for file in 0..files.len() {
+        check::refuse_secret_keys(file, &mut cx);
+    }
+    let mut all = Sections::default();
+    for (file, tree) in &trees {
+        match file_of(*file, tree, &mut cx) {
+            Some(file) => all.take(file, &mut cx),
+            None => complete = false,
+        }
+    }
+    let mut set = PolicySet::default();
+    all.fill(&mut set, complete, &mut cx);
+    found.append(&mut cx.found);
+    let order: BTreeMap<&str, usize> =
+        files.iter().enumerate().rev().map(|(index, file)| (file.name.as_str(), index)).collect();
+    found.sort_by_cached_key(|finding| {
+        finding.span.as_ref().map(|span| (order.get(span.file.as_str()).copied(), span.begin, finding.code))
+    });
+    set.sources = sources;
+    (set, found)
+}
+
+/// Takes a file's text in; `None` where it is no text, and the finding says so.
+fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
+    match std::str::from_utf8(&file.bytes) {
+        Ok(text) => Some(sources.add(&file.name, text.to_owned())),
+        Err(error) => {
+            // Up to the first wrong byte the lossy text has the same bytes, so the place is exact.
+            let begin = error.valid_up_to();
+            let index = sources.add(&file.name, String::from_utf8_lossy(&file.bytes).into_owned());
+            let span = sources.span(Place { file: index, begin, end: begin + '\u{fffd}'.len_utf8() });
+            let wide = file.bytes.starts_with(&[0xff, 0xfe]) || file.bytes.starts_with(&[0xfe, 0xff]);
+            let help = if wide { "this looks like UTF-16: save the file as UTF-8" } else { "save the file as UTF-8" };
+            found.push(
+                Diagnostic::error(codes::NOT_UTF8, "the file is not UTF-8 text")
+                    .at(span, "the first byte that is not")
+                    .help(help),
+            );
+            None
+        }
+    }
+}
+
+/// Reads the sections of a file; `None` where it is none of this language and version.
+fn file_of(file: usize, tree: &text::Node, cx: &mut Context<'_>) -> Option<File> {
+    let Kind::Map(entries) = &tree.kind else {
+        let (message, place) = match &tree.kind {
+            Kind::Null => ("the file is empty".to_owned(), Place { file, begin: 0, end: 0 }),
+            _ => (format!("a policy file is a mapping of sections, and this is {}", tree.described()), tree.place),
+        };
+        cx.error(codes::NO_MAPPING, place, message, "no sections", "begin the file with `version: 1`");
+        return None;
+    };
+    match entries.iter().find(|entry| entry.key == "version") {
+        None => {
+            let place = super::record::head(tree);
+            cx.error(
+                codes::NO_VERSION,
+                place,
+                "the file does not say which version of the policy language it is in",
+                "before this",
+                "begin it with `version: 1`",
+            );
+        }
+        Some(entry) => {
+            // In another version every key may mean something else: nothing more is said about the file.
+            if let Kind::Scalar { text, .. } = &entry.value.kind
+                && text != "1"
+            {
+                cx.field::<super::raw::Version>("version", &entry.value);
+                return None;
+            }
+        }
+    }
+    File::decode(tree, cx)
+}
+
+/// The sections of all files, with the things of each in the order they are written.
+#[derive(Default)]
+struct Sections {
+    file: File,
+}
+
+impl Sections {
+    /// Adds a file's sections.
+    fn take(&mut self, file: File, cx: &mut Context<'_>) {
+        let all = &mut self.file;
+        once("catalog", &mut all.catalog, file.catalog, cx);
+        once("guards", &mut all.guards, file.guards, cx);
+        named("store", &mut all.stores, file.stores, cx);
+        named("database", &mut all.databases, file.databases, cx);
+        named("class", &mut all.classes, file.classes, cx);
+        named("retention rule", &mut all.retention, file.retention, cx);
+        named("schedule", &mut all.schedules, file.schedules, cx);
+        named("recovery plan", &mut all.recovery_plans, file.recovery_plans, cx);
+    }
+
+    /// Makes the things, with defaults filled in, and looks at how they fit together.
+    fn fill(self, set: &mut PolicySet, complete: bool, cx: &mut Context<'_>) {
+        let file = self.file;
+        let known = Known::of(&file, complete);
+        set.catalog = file.catalog.and_then(|catalog| {
+            check::url("catalog", catalog.raw.url.as_ref(), "url", &catalog.places, cx);
+            catalog.raw.url
+        });
+        set.guards = file.guards.map(|once| Thing {
+            spec: once.raw.spec(&once.places, cx),
+            place: once.place,
+            places: once.places,
+        });
+        set.stores = things(
+            file.stores,
+            |item, raw, cx| {
+                check::store(raw, &item.places, item.place, cx);
+                raw.spec(&item.places, cx)
+            },
+            cx,
+        );
+        set.databases = things(
+            file.databases,
+            |item, raw, cx| {
+                check::url("database", raw.url.as_ref(), "url", &item.places, cx);
+                raw.spec(&item.places, cx)
+            },
+            cx,
+        );
+        let several_classes = file.classes.as_ref().is_some_and(|classes| classes.0.len() > 1);
+        set.classes = things(
+            file.classes,
+            |item, raw, cx| {
+                check::class(raw, several_classes, &item.places, cx);
+                raw.spec(&item.places, cx)
+            },
+            cx,
+        );
+        set.retentions = things(file.retention, |item, raw, cx| Some(raw.spec("", &item.places, cx)), cx);
+        let retentions: BTreeMap<Name, RetentionRule> =
+            set.retentions.iter().map(|(name, thing)| (name.clone(), thing.spec.clone())).collect();
+        set.schedules = things(
+            file.schedules,
+            |item, raw, cx| {
+                check::schedule(raw, &item.places, &known, cx);
+                schedule(raw, &item.places, &retentions, cx)
+            },
+            cx,
+        );
+        set.recovery_plans = things(file.recovery_plans, |item, raw, cx| raw.spec(&item.places, cx), cx);
+        check::classes(&set.classes, cx);
+        check::stores(&set.stores, cx);
+        check::tenants(set, cx);
+        check::recovery_plans(set, &known, cx);
+    }
+}
+
+/// Takes in a section that stands once.
+fn once<T>(what: &str, all: &mut Option<Once<T>>, next: Option<Once<T>>, cx: &mut Context<'_>) {
+    let Some(next) = next else { return };
+    match all {
+        None => *all = Some(next),
+        Some(first) => {
+            let message = format!("`{what}` stands twice, and a set of policies has it once");
+            cx.error_with(
+                codes::DEFINED_TWICE,
+                next.place,
+                message,
+                "the second one",
+                "keep one of them",
+                first.place,
+                "the first one",
+            );
+        }
+    }
+}
+
+/// Takes in a section of names.
+fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: &mut Context<'_>) {
+    let Some(next) = next else { return };
+    let all = &mut all.get_or_insert_with(|| Named(Vec::new())).0;
+    for item in next.0 {
+        match all.iter().find(|first| first.name == item.name) {
+            None => all.push(item),
+            Some(first) => {
+                let message = format!("the {what} `{}` is defined twice", item.name);
+                cx.error_with(
+                    codes::DEFINED_TWICE,
+                    item.place,
+                    message,
+                    "the second one",
+                    "remove or rename one of them: all files are one set",
+                    first.place,
+                    "the first one",
+                );
+            }
+        }
+    }
+}
+
+/// Makes the things of a section; one that cannot be made has its findings and is left out.
+fn things<R, T>(
+    section: Option<Named<R>>,
+    mut make: impl FnMut(&Item<R>, &R, &mut Context<'_>) -> Option<T>,
+    cx: &mut Context<'_>,
+) -> BTreeMap<Name, Thing<T>> {
+    let items = section.map(|section| section.0).unwrap_or_default();
+    let mut things = BTreeMap::new();
+    for item in items {
+        let spec = item.raw.as_ref().and_then(|raw| make(&item, raw, cx));
+        if let Some(spec) = spec {
+            things.insert(item.name, Thing { spec, place: item.place, places: item.places });
+        }
+    }
+    things
+}
+
+/// Fills in a schedule's defaults and its rule; `None` where something needed is missing.
+fn schedule(
+    raw: &Schedule,
+    places: &Places,
+    retentions: &BTreeMap<Name, RetentionRule>,
+    cx: &mut Context<'_>,
+) -> Option<ScheduleSpec> {
+    let when = raw.when.as_ref().and_then(|when| when.spec("when", places, cx));
+    let tenants = match &raw.tenants {
+        None => Some(TenantFilter::All),
+        Some(tenants) => tenants.spec("tenants", places, cx),
+    };
+    let (retention, retention_name) = match raw.retention.as_ref()? {
+        RetentionRef::Name(name) => (retentions.get(name).cloned(), Some(name.clone())),
+        RetentionRef::Rule(rule) => (Some(rule.spec("retention.", places, cx)), None),
+    };
+    let (when, start_within) = when?;
+    Some(ScheduleSpec {
+        databases: raw.databases.clone()?,
+        backup: raw.backup?,
+        engine: raw.engine.unwrap_or(crate::domain::Engine::Logical),
+        tenants: tenants?,
+        tables: Vec::new(),
+        when,
+        start_within: raw.start_within.unwrap_or(start_within),
+        retention: retention?,
+        retention_name,
+        store: raw.store.clone()?,
+        compression: raw.compression.unwrap_or_default(),
+        max_parallel_jobs: raw.max_parallel_jobs.unwrap_or(1),
+    })
+}

@@ -1,0 +1,115 @@
+//! Two ways to say a part of the language once and get it typed, read and described in the JSON Schema: `record!` for
+//! a mapping with known keys, `words!` for a set of words. Pure.
+
+/// Declares a mapping: its keys with their types, which of them are `required`, and those that the language has and
+/// this version does not serve.
+macro_rules! record {
+    (
+        $(#[$meta:meta])*
+        $name:ident, $what:literal {
+            $( $(#[$field_meta:meta])* $field:ident: $type:ty $(, $mark:ident)?; )*
+        }
+        not_yet: $not_yet:expr
+    ) => {
+        #[derive(Debug, Clone, Default, schemars::JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        $(#[$meta])*
+        pub(in crate::policy) struct $name {
+            $( $(#[$field_meta])* $(#[schemars($mark)])? pub $field: Option<$type>, )*
+        }
+
+        impl $crate::policy::decode::Decode for $name {
+            fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
+                const KNOWN: &[&str] = &[$( $crate::policy::record::bare(stringify!($field)) ),*];
+                const NOT_YET: &[&str] = $not_yet;
+                let entries = cx.entries(node, $what)?;
+                let mut out = Self::default();
+                for entry in entries {
+                    match entry.key.as_str() {
+                        $( key if key == $crate::policy::record::bare(stringify!($field)) => {
+                            out.$field = cx.field(key, &entry.value);
+                        } )*
+                        _ => cx.unknown(entry, $what, KNOWN, NOT_YET),
+                    }
+                }
+                $( $(
+                    let _: &str = stringify!($mark);
+                    let key = $crate::policy::record::bare(stringify!($field));
+                    if !entries.iter().any(|entry| entry.key == key) {
+                        cx.missing($crate::policy::record::head(node), key, $what);
+                    }
+                )? )*
+                Some(out)
+            }
+        }
+    };
+}
+pub(super) use record;
+
+/// Declares which words stand for which values of an enumeration, and those that are not served yet.
+macro_rules! words {
+    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* } not_yet: $not_yet:expr) => {
+        impl $crate::policy::decode::Decode for $type {
+            fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
+                let text = cx.written(node, $what)?;
+                match text {
+                    $( $word => Some($value), )*
+                    _ => {
+                        $crate::policy::record::unknown_word(text, node, $what, &[$($word),*], $not_yet, cx);
+                        None
+                    }
+                }
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $title.into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": [$($word),*] })
+            }
+        }
+    };
+}
+pub(super) use words;
+
+use super::decode::Context;
+use super::text::{Kind, Node, Place, similar};
+
+/// Returns a field's key: its name, without the `r#` of Rust's own words.
+pub(super) const fn bare(field: &str) -> &str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
+/// Returns a short place for a mapping: its first key, since the whole of it can be a page.
+pub(super) fn head(node: &Node) -> Place {
+    match &node.kind {
+        Kind::Map(entries) => entries.first().map_or(node.place, |entry| entry.place),
+        _ => node.place,
+    }
+}
+
+/// Adds the finding that a word is none of those known, or not served yet.
+pub(super) fn unknown_word(
+    text: &str,
+    node: &Node,
+    what: &str,
+    known: &[&str],
+    not_yet: &[&str],
+    cx: &mut Context<'_>,
+) {
+    if not_yet.contains(&text) {
+        cx.not_yet(node.place, &format!("`{text}` for `{}`", cx.key().to_owned()));
+        return;
+    }
+    let key = cx.key().to_owned();
+    let help = match similar(text, known.iter().chain(not_yet).copied()) {
+        Some(guess) => format!("did you mean `{guess}`?"),
+        None => format!("write one of: {}", known.join(", ")),
+    };
+    cx.bad_value(node.place, format!("`{text}` is not {what}, as `{key}` wants"), help);
+}

@@ -1,0 +1,92 @@
+//! A set of policies, typed, with the place of everything in it. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::diag::Span;
+use crate::domain::{
+    Address, ClassSpec, DatabaseSpec, EnvText, Guards, Name, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section,
+    SourceLocation, StoreSpec,
+};
+
+use super::text::{Place, Places, Sources};
+
+/// The variable that names the catalog where no policy does.
+const CATALOG_VARIABLE: &str = "BKUP_CATALOG_URL";
+
+/// Everything the policy files say, typed, with the places it was read from.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySet {
+    pub(super) sources: Sources,
+    pub(super) catalog: Option<EnvText>,
+    pub(super) stores: BTreeMap<Name, Thing<StoreSpec>>,
+    pub(super) databases: BTreeMap<Name, Thing<DatabaseSpec>>,
+    pub(super) classes: BTreeMap<Name, Thing<ClassSpec>>,
+    pub(super) retentions: BTreeMap<Name, Thing<RetentionRule>>,
+    pub(super) schedules: BTreeMap<Name, Thing<ScheduleSpec>>,
+    pub(super) recovery_plans: BTreeMap<Name, Thing<RecoveryPlanSpec>>,
+    pub(super) guards: Option<Thing<Guards>>,
+}
+
+/// One thing and where it is written.
+#[derive(Debug, Clone)]
+pub(super) struct Thing<T> {
+    /// The thing.
+    pub spec: T,
+    /// Where its name is written.
+    pub place: Place,
+    /// The places inside it.
+    pub places: Places,
+}
+
+impl PolicySet {
+    /// Returns the catalog's connection string; `${BKUP_CATALOG_URL}` where no file says it.
+    #[must_use]
+    pub fn catalog_url(&self) -> EnvText {
+        self.catalog.clone().unwrap_or_else(|| EnvText::Variable(CATALOG_VARIABLE.to_owned()))
+    }
+
+    /// Returns whether the files ask for nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stores.is_empty()
+            && self.databases.is_empty()
+            && self.classes.is_empty()
+            && self.retentions.is_empty()
+            && self.schedules.is_empty()
+            && self.recovery_plans.is_empty()
+    }
+
+    /// Returns the databases, of which those with a tenant selector are to be asked for their tenants.
+    pub fn databases(&self) -> impl Iterator<Item = (&Name, &DatabaseSpec)> {
+        self.databases.iter().map(|(name, thing)| (name, &thing.spec))
+    }
+
+    /// Returns where a field of a thing is written: the path is as in the policy, `encryption.recipients[0]`; an empty
+    /// one is the thing's name. A path that is not written gives the nearest thing around it.
+    #[must_use]
+    pub fn span(&self, address: &Address, path: &str) -> Option<Span> {
+        let places = self.places(address)?;
+        Some(self.sources.span(places.get(path)))
+    }
+
+    fn places(&self, address: &Address) -> Option<&Places> {
+        fn of<'a, T>(things: &'a BTreeMap<Name, Thing<T>>, name: &Name) -> Option<&'a Places> {
+            things.get(name).map(|thing| &thing.places)
+        }
+        match (address.section(), address.name()) {
+            (Section::Store, Some(name)) => of(&self.stores, name),
+            (Section::Database, Some(name)) => of(&self.databases, name),
+            (Section::Class, Some(name)) => of(&self.classes, name),
+            (Section::Retention, Some(name)) => of(&self.retentions, name),
+            (Section::Schedule, Some(name)) => of(&self.schedules, name),
+            (Section::RecoveryPlan, Some(name)) => of(&self.recovery_plans, name),
+            (Section::Guards, None) => self.guards.as_ref().map(|thing| &thing.places),
+            _ => None,
+        }
+    }
+
+    pub(super) fn location(&self, place: Place) -> SourceLocation {
+        let span = self.sources.span(place);
+        SourceLocation { file: span.file, line: span.line }
+    }
+}

@@ -1,0 +1,10 @@
+//! From bytes to trees: the texts of the files, places in them, and YAML with every scalar as it was written. Pure.
+
+mod node;
+mod source;
+mod syntax;
+mod yaml;
+
+pub(super) use node::{Entry, Kind, Meaning, Node, Style, similar};
+pub(super) use source::{Place, Places, Sources};
+pub(super) use yaml::parse;
