@@ -77,6 +77,17 @@ impl Ui {
         });
     }
 
+    /// Shows findings about policies on standard error, with their sources, in the format of the results.
+    pub fn findings(&self, findings: &[Diagnostic], sources: &Sources) {
+        if !findings.is_empty() {
+            self.err.write(&if self.is_json() {
+                diagnostics_json(findings)
+            } else {
+                diagnostics_text(findings, sources, &self.err_style) + "\n"
+            });
+        }
+    }
+
     /// Checks that an approval can be had. Called before any work, so that a pipeline without a terminal fails at
     /// once and not after minutes of planning.
     ///
