@@ -94,6 +94,18 @@ impl Context {
         Arc::clone(&self.env)
     }
 
+    /// Returns the folders in which PostgreSQL's programs are looked for first: the options, or else `BKUP_PG_BIN`.
+    #[must_use]
+    pub fn pg_bin(&self) -> Vec<PathBuf> {
+        let named = || self.env("BKUP_PG_BIN").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default();
+        let folders: Vec<PathBuf> = if self.global.pg_bin.is_empty() { named() } else { self.global.pg_bin.clone() };
+        folders
+            .into_iter()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .map(|folder| self.cwd.join(folder))
+            .collect()
+    }
+
     /// Reads the clock again: for reports of work that takes its time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]

@@ -21,6 +21,12 @@ pub enum CliError {
         /// Where they were looked for.
         looked: String,
     },
+    /// The policies have errors; the findings were shown.
+    #[error("the policies are invalid: {summary}")]
+    InvalidPolicies {
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// A policy file or folder is there and cannot be read.
     #[error("cannot read policies from {path}: {why}")]
     PolicyUnreadable {
@@ -118,9 +124,10 @@ impl CliError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
-            Self::NoPolicies { .. } | Self::PolicyUnreadable { .. } | Self::PoliciesTooLarge { .. } => {
-                Exit::InvalidPolicies
-            }
+            Self::InvalidPolicies { .. }
+            | Self::NoPolicies { .. }
+            | Self::PolicyUnreadable { .. }
+            | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
             Self::Failed { exit, .. } | Self::Interrupted(exit) => *exit,
             _ => Exit::Failed,
         }
@@ -133,6 +140,9 @@ impl Explain for CliError {
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
+            Self::InvalidPolicies { .. } => {
+                finding("BK891", "correct what `bkup validate` shows; nothing was planned or changed")
+            }
             Self::PolicyUnreadable { .. } => {
                 finding("BK892", "a file that is there must be readable: it could hold what keeps a backup")
             }

@@ -120,7 +120,7 @@ impl Display {
                 if let Kind::Bars(bars) = &mut self.kind {
                     bars.begin(actions, bytes);
                 } else {
-                    self.line(&format!("applying {actions} actions"));
+                    self.line(&format!("applying {actions} {}", if actions == 1 { "action" } else { "actions" }));
                 }
             }
             Event::ActionStarted { action } => {
@@ -319,7 +319,7 @@ mod tests {
         drop(sender);
         drop(progress);
         let title = "store.primary: mark file:///tmp/s as a store and learn what it can do";
-        assert_eq!(err.text(), format!("applying 1 actions\nbegin {title}\n[1/1] ✓ + {title}: made (0.8 s)\n"));
+        assert_eq!(err.text(), format!("applying 1 action\nbegin {title}\n[1/1] ✓ + {title}: made (0.8 s)\n"));
     }
 
     #[test]

@@ -77,6 +77,17 @@ impl Ui {
         });
     }
 
+    /// Shows findings about policies on standard error, with their sources, in the format of the results.
+    pub fn findings(&self, findings: &[Diagnostic], sources: &Sources) {
+        if !findings.is_empty() {
+            self.err.write(&if self.is_json() {
+                diagnostics_json(findings)
+            } else {
+                diagnostics_text(findings, sources, &self.err_style) + "\n"
+            });
+        }
+    }
+
     /// Checks that an approval can be had. Called before any work, so that a pipeline without a terminal fails at
     /// once and not after minutes of planning.
     ///
@@ -114,5 +125,42 @@ impl Ui {
         } else {
             Progress::lines(self.err.clone(), self.err_style)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use clap::Parser;
+
+    use super::Ui;
+    use crate::cli::args::Arguments;
+    use crate::cli::context::Terminal;
+    use crate::cli::failure::CliError;
+    use crate::cli::output::Output;
+    use crate::render::Style;
+
+    fn ui(answer: &'static str, at_terminal: bool) -> Ui {
+        let global = Arguments::parse_from(["bkup", "schema"]).global;
+        let terminal = Terminal { stdin: at_terminal, stdout: true, stderr: true, width: 100, utf8: true };
+        let sink = || Output::new(Box::new(std::io::sink()));
+        Ui::new(sink(), sink(), Box::new(Cursor::new(answer)), Style::plain(), Style::plain(), &global, terminal)
+    }
+
+    #[test]
+    fn only_the_whole_word_yes_approves() {
+        for answer in ["yes\n", "  yes \n", "yes"] {
+            assert!(ui(answer, true).approve("Apply?", false).is_ok(), "{answer:?}");
+        }
+        for answer in ["y\n", "YES\n", "no\n", "\n", "", "yes please\n"] {
+            assert!(matches!(ui(answer, true).approve("Apply?", false), Err(CliError::Declined)), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_without_a_terminal() {
+        assert!(matches!(ui("yes\n", false).approve("Apply?", false), Err(CliError::NoTerminal)));
+        assert!(ui("", false).approve("Apply?", true).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use super::failure::CliError;
 use super::policies::PolicyFile;
 use crate::diag::Diagnostic;
-use crate::domain::{Digest, Plan};
+use crate::domain::{Digest, Instant, Plan};
 
 /// Reads a set of policies and returns every finding.
 pub(super) fn judge(_files: &[PolicyFile]) -> Result<Vec<Diagnostic>, CliError> {
@@ -21,6 +21,6 @@ pub(super) const fn plan_digests(_plan: &Plan) -> Option<(Digest, Digest)> {
 }
 
 /// Makes a key pair and returns the text of its identity file and its public key.
-pub(super) fn new_identity() -> Result<(secrecy::SecretString, String), CliError> {
+pub(super) fn new_identity(_created: Instant) -> Result<(secrecy::SecretString, String), CliError> {
     Err(CliError::NotServed("key generate"))
 }

@@ -109,7 +109,7 @@ mod tests {
             serde_json::json!({"a": 1, "b": {"keep": {"daily": 14, "weekly": 4}}, "c": ["x", "y"], "z": "02:00"});
         assert_eq!(
             document_diff(Some(&before), Some(&after), &Style::plain()).join("\n"),
-            "  b:\n    keep:\n-     daily: 7\n+     daily: 14\n      weekly: 4\n  c: [x, y]".replace("  b:", "  b:")
+            "  b:\n    keep:\n-     daily: 7\n+     daily: 14\n      weekly: 4\n  c: [x, y]"
         );
     }
 

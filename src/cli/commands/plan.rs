@@ -76,6 +76,26 @@ fn next_command(args: &PlanArgs, plan: &Plan) -> Option<String> {
     if plan.actions.is_empty() || !plan.refusals.is_empty() {
         return None;
     }
-    let file = args.out.as_ref().map(|path| format!(" {}", path.display()));
+    let file = args.out.as_ref().map(|path| format!(" {}", for_shell(&path.display().to_string())));
     Some(format!("bkup apply{}", file.unwrap_or_default()))
+}
+
+/// Quotes a word so that a shell takes it as one.
+fn for_shell(word: &str) -> String {
+    let plain = word.chars().all(|c| c.is_alphanumeric() || "-_./:@%+=,".contains(c));
+    if plain && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_shell;
+
+    #[test]
+    fn a_path_in_the_next_command_can_be_pasted() {
+        for (path, word) in
+            [("plan.json", "plan.json"), ("my plan.json", "'my plan.json'"), ("a'b;rm", "'a'\\''b;rm'"), ("", "''")]
+        {
+            assert_eq!(for_shell(path), word);
+        }
+    }
 }
