@@ -147,12 +147,7 @@ fn set_value(entry: &Entry) -> Option<SequenceDigest> {
             _ => return None,
         }
     };
-    Some(SequenceDigest {
-        schema: entry.schema(),
-        sequence: entry.tag(),
-        last_value: number.parse().ok()?,
-        is_called,
-    })
+    Some(SequenceDigest { schema: entry.schema(), sequence: entry.tag(), last_value: number.parse().ok()?, is_called })
 }
 
 /// Returns the roles that a GRANT, REVOKE, ALTER DEFAULT PRIVILEGES or CREATE POLICY names.
@@ -249,9 +244,8 @@ fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineError> {
     match scope {
         DumpScope::Database => Ok(()),
         DumpScope::Schema(schema) => {
-            let other = |e: &&Entry| {
-                (inside(e) && e.schema() != *schema) || (e.kind() == "SCHEMA" && e.tag() != *schema)
-            };
+            let other =
+                |e: &&Entry| (inside(e) && e.schema() != *schema) || (e.kind() == "SCHEMA" && e.tag() != *schema);
             if let Some(entry) = toc.entries.iter().find(other) {
                 return wrong(format!("it holds the {} {}", entry.kind(), named(entry)));
             }

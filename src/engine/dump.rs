@@ -136,8 +136,9 @@ pub struct Dump {
 /// [`EngineError::Start`].
 pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
     let mut process = request.invocation().spawn()?;
-    let mut stdout =
-        process.take_stdout().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
+    let mut stdout = process
+        .take_stdout()
+        .ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
     let (to_caller, chunks) = mpsc::channel::<Bytes>(PIECES);
     let (to_parser, mut pieces) = mpsc::channel::<Bytes>(PIECES);
     let reader = task::spawn(async move {
@@ -172,13 +173,7 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
         }
         Ok(contents)
     });
-    Ok(Dump {
-        chunks,
-        reader,
-        parser,
-        line: request.programs.line.clone(),
-        scope: request.scope.clone(),
-    })
+    Ok(Dump { chunks, reader, parser, line: request.programs.line.clone(), scope: request.scope.clone() })
 }
 
 impl Dump {

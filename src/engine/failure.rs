@@ -116,9 +116,10 @@ impl Explain for EngineError {
             Self::WrongContent(_) => {
                 ("BK844", "a schema may have been renamed or dropped meanwhile; plan and apply again".to_owned())
             }
-            Self::Connection(_) => {
-                ("BK845", "write postgres://user@host:5432/database, or libpq keywords such as host=... dbname=...".to_owned())
-            }
+            Self::Connection(_) => (
+                "BK845",
+                "write postgres://user@host:5432/database, or libpq keywords such as host=... dbname=...".to_owned(),
+            ),
             Self::SnapshotLost(_) => (
                 "BK846",
                 "all dumps of this run are of no use; check idle_in_transaction_session_timeout, poolers and the \
@@ -126,7 +127,9 @@ impl Explain for EngineError {
                     .to_owned(),
             ),
             Self::Restore(_) => ("BK847", "the target is not complete; drop it before the next attempt".to_owned()),
-            Self::Scratch(_) => ("BK848", "its folder must be short, absent before, and on a disk with room".to_owned()),
+            Self::Scratch(_) => {
+                ("BK848", "its folder must be short, absent before, and on a disk with room".to_owned())
+            }
             Self::Server { .. } => ("BK849", "the server's own words say why".to_owned()),
         };
         Diagnostic::error(Code(code), self.to_string()).help(help)

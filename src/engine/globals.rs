@@ -71,7 +71,8 @@ pub async fn create_roles(connection: &Connection, roles: &[String]) -> Result<V
     let mut made = Vec::new();
     for role in roles {
         let known = sqlx::query("SELECT FROM pg_catalog.pg_roles WHERE rolname = $1").bind(role);
-        let known = known.fetch_optional(&mut session).await.map_err(|e| EngineError::server("reading the roles", &e))?;
+        let known =
+            known.fetch_optional(&mut session).await.map_err(|e| EngineError::server("reading the roles", &e))?;
         if known.is_some() {
             continue;
         }
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn only_names_are_taken_and_hostile_ones_stay_names() {
-        let globals = b"--\n-- CREATE ROLE comment;\n\\restrict abc\nCREATE ROLE app;\nALTER ROLE app WITH NOSUPERUSER;\n\
+        let globals =
+            b"--\n-- CREATE ROLE comment;\n\\restrict abc\nCREATE ROLE app;\nALTER ROLE app WITH NOSUPERUSER;\n\
             CREATE ROLE \"x\"\"; DROP ROLE app; --\";\nCREATE ROLE \"two\nlines\";\nCREATE ROLE pg_evil;\n\
             CREATE TABLESPACE t LOCATION '/x';\nGRANT app TO boss GRANTED BY postgres;\n\\unrestrict abc\n";
         assert_eq!(role_names(globals), ["app", "x\"; DROP ROLE app; --", "two\nlines"]);

@@ -107,9 +107,9 @@ impl Search {
                 seen.push(format!("{} {}.{} in {} is too old", first.file(), found.major, found.minor, dir.display()));
                 continue;
             }
-            let better = best.as_ref().is_none_or(|best| {
-                found.major < best.major || (found.major == best.major && found.minor > best.minor)
-            });
+            let better = best
+                .as_ref()
+                .is_none_or(|best| found.major < best.major || (found.major == best.major && found.minor > best.minor));
             if better {
                 best = Some(found);
             }

@@ -151,8 +151,9 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 async fn run(request: RestoreRequest, stop: bool) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
     let RestoreRequest { programs, target, mut archive, options } = request;
     let mut process = restore_invocation(&programs, &target, options, stop).spawn()?;
-    let mut stdin =
-        process.take_stdin().ok_or_else(|| EngineError::io("writing to pg_restore", std::io::ErrorKind::BrokenPipe.into()))?;
+    let mut stdin = process
+        .take_stdin()
+        .ok_or_else(|| EngineError::io("writing to pg_restore", std::io::ErrorKind::BrokenPipe.into()))?;
     let mut reader = ArchiveReader::new();
     let mut bytes = 0;
     let mut refused = false;

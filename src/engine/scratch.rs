@@ -59,7 +59,10 @@ impl Scratch {
     pub async fn start(options: ScratchOptions) -> Result<Self, EngineError> {
         let folder = options.folder.clone();
         if !folder.is_absolute() || folder.as_os_str().len() > LONGEST_FOLDER {
-            return Err(failed(format!("needs an absolute folder of at most {LONGEST_FOLDER} bytes, not {}", folder.display())));
+            return Err(failed(format!(
+                "needs an absolute folder of at most {LONGEST_FOLDER} bytes, not {}",
+                folder.display()
+            )));
         }
         let user = User::for_servers()?;
         make_folder(&folder, user.as_ref())?;
@@ -292,8 +295,8 @@ fn remove_folder(folder: &Path) -> Result<(), EngineError> {
 /// # Errors
 /// [`EngineError::Scratch`] when the folder is not that of a scratch server.
 pub async fn remove(folder: &Path) -> Result<(), EngineError> {
-    let mark = read_mark(folder)
-        .ok_or_else(|| failed(format!("is not there: {} holds no mark of one", folder.display())))?;
+    let mark =
+        read_mark(folder).ok_or_else(|| failed(format!("is not there: {} holds no mark of one", folder.display())))?;
     // The number may be another process's by now; only one that works in this folder is ours.
     let ours = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder.join("data"));
     if let Some(pid) = mark.pid.filter(ours) {

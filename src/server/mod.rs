@@ -67,7 +67,9 @@ impl Explain for ServerError {
             Self::Unreachable(_) => ("BK830", "check host, port, firewall and that the server runs"),
             Self::Credentials(_) => ("BK831", "check the user, the password and pg_hba.conf"),
             Self::MissingDatabase(_) => ("BK832", "check the database's name in the URL"),
-            Self::Permission(_) => ("BK833", "grant the role pg_read_all_data, or the privilege that the message names"),
+            Self::Permission(_) => {
+                ("BK833", "grant the role pg_read_all_data, or the privilege that the message names")
+            }
             Self::Tls(_) => ("BK834", "check sslmode and sslrootcert"),
             Self::Version(_) => ("BK835", "upgrade the server, or bkup"),
             Self::Tenants(_) => ("BK836", "the query gives the columns slug, schema_name and, if there is one, id"),

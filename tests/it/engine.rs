@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use bkup::engine::restore::from_channel;
 use bkup::engine::{
     ArchiveBytes, Connection, DumpRequest, DumpScope, DumpSummary, EngineError, RestoreOptions, RestoreReport,
-    RestoreRequest, RowKey, Snapshot, compare, dump, restore, restore_shared,
+    RestoreRequest, RowKey, compare, dump, restore, restore_shared,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -139,7 +138,12 @@ async fn a_rich_database_comes_back_equal_and_a_changed_row_is_seen() {
         assert_eq!(summary.notes, ["1 large objects are inside, not digested"]);
 
         cluster.exec("copy", "UPDATE types SET f8 = f8 * 1.0000000000000002 WHERE b; DELETE FROM no_columns; DROP TABLE dropped; SELECT nextval('lonely'); DROP SEQUENCE fresh; INSERT INTO empty_one VALUES (NULL)").await;
-        cluster.exec("copy", "ALTER TABLE parent DROP COLUMN d CASCADE; UPDATE measurements SET value = 1 WHERE at = '2026-01-01'").await;
+        cluster
+            .exec(
+                "copy",
+                "ALTER TABLE parent DROP COLUMN d CASCADE; UPDATE measurements SET value = 1 WHERE at = '2026-01-01'",
+            )
+            .await;
         let found = compare(&copy, &summary.tables, &summary.sequences, &key()).await.expect("compares");
         let mut differing: Vec<&str> = found.differences.iter().map(|d| d.table.as_str()).collect();
         differing.sort_unstable();

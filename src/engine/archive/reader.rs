@@ -381,11 +381,7 @@ fn read_header<E: From<ArchiveError>>(cursor: &mut Cursor<'_>) -> Result<Header,
     Ok(Header { minor, revision, offset_size, compression, created, database, server_version, dump_version, entries })
 }
 
-fn read_entry<E: From<ArchiveError>>(
-    cursor: &mut Cursor<'_>,
-    minor: u8,
-    offset_size: u8,
-) -> Result<Entry, Stop<E>> {
+fn read_entry<E: From<ArchiveError>>(cursor: &mut Cursor<'_>, minor: u8, offset_size: u8) -> Result<Entry, Stop<E>> {
     let id = cursor.int()?;
     let has_data = cursor.int()? != 0;
     let (table_oid, oid, tag, kind) = (cursor.text()?, cursor.text()?, cursor.text()?, cursor.text()?);

@@ -41,9 +41,7 @@ pub fn encode_entry(header: &Header, entry: &Entry, out: &mut Vec<u8>) {
         text(out, value.as_deref());
     }
     int(out, entry.part as i32);
-    for value in
-        [&entry.definition, &entry.drop, &entry.copy, &entry.schema, &entry.tablespace, &entry.access_method]
-    {
+    for value in [&entry.definition, &entry.drop, &entry.copy, &entry.schema, &entry.tablespace, &entry.access_method] {
         text(out, value.as_deref());
     }
     if header.minor >= 16 {
