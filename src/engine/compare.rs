@@ -104,7 +104,12 @@ async fn worker(connection: Connection, queue: Queue, key: RowKey) -> Result<Vec
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some((index, table)) = next else { break };
-        found.push((index, digest(&mut session, &table, &key).await?));
+        let rows = digest(&mut session, &table, &key).await?;
+        if rows.is_none() {
+            // The driver does not read to the end of a COPY that the server refused; the session is out of step.
+            session = reading_session(&connection).await?;
+        }
+        found.push((index, rows));
     }
     let _closed = session.close().await;
     Ok(found)

@@ -60,7 +60,8 @@ const FACTS: &str = "
            pg_catalog.current_setting('server_encoding') AS encoding";
 
 /// Which schemas refer to which: any recorded dependency between objects that have a schema, foreign keys and views
-/// (through their rules) included. Objects of extensions and of the system are left out.
+/// (through their rules) included. Triggers of foreign
+/// keys are left out: they stand at the referenced table and would turn each reference round.
 const REFERENCES: &str = "
     WITH object(classid, objid, nspid) AS (
         SELECT 'pg_class'::regclass::oid, oid, relnamespace FROM pg_catalog.pg_class
@@ -71,6 +72,7 @@ const REFERENCES: &str = "
             FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
         UNION ALL SELECT 'pg_trigger'::regclass::oid, t.oid, c.relnamespace
             FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+            WHERE NOT t.tgisinternal
         UNION ALL SELECT 'pg_policy'::regclass::oid, p.oid, c.relnamespace
             FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
         UNION ALL SELECT 'pg_attrdef'::regclass::oid, a.oid, c.relnamespace

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use bkup::engine::restore::from_channel;
 use bkup::engine::{
     ArchiveBytes, Connection, DumpRequest, DumpScope, DumpSummary, EngineError, RestoreOptions, RestoreReport,
-    RestoreRequest, RowKey, Snapshot, compare, dump, restore, restore_shared,
+    RestoreRequest, RowKey, compare, dump, restore, restore_shared,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
