@@ -21,3 +21,4 @@ mod schedule;
 mod secrets;
 mod seeds;
 mod store;
+mod store_faults;

@@ -107,9 +107,8 @@ impl S3Server {
                         _ = &mut stopped => break,
                     };
                     let (service, shared) = (service.clone(), shared.clone());
-                    let handler = hyper::service::service_fn(move |request| {
-                        answer(service.clone(), shared.clone(), request)
-                    });
+                    let handler =
+                        hyper::service::service_fn(move |request| answer(service.clone(), shared.clone(), request));
                     tokio::spawn(async move {
                         let mut http = hyper::server::conn::http1::Builder::new();
                         // A connection that a fault cuts ends with an error here; that is what the fault is.
@@ -206,8 +205,7 @@ pub fn connection(endpoint: &str, prefix: &str) -> StoreConnection {
         secret_access_key: SECRET_KEY.into(),
         session_token: None,
     };
-    connection.retry =
-        RetryPolicy { times: 4, first: Duration::from_millis(5), longest: Duration::from_millis(50) };
+    connection.retry = RetryPolicy { times: 4, first: Duration::from_millis(5), longest: Duration::from_millis(50) };
     connection
 }
 
@@ -346,10 +344,7 @@ impl S3 for Server {
         Ok(S3Response::new(DeleteObjectsOutput::default()))
     }
 
-    async fn list_objects_v2(
-        &self,
-        req: S3Request<ListObjectsV2Input>,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         check_bucket(&req.input.bucket)?;
         let state = self.lock();
         let prefix = req.input.prefix.unwrap_or_default();
