@@ -63,6 +63,8 @@ pub struct Faulty {
 struct State {
     rules: Vec<Rule>,
     calls: Vec<Operation>,
+    under_way: Vec<Operation>,
+    peaks: Vec<(Operation, usize)>,
 }
 
 impl Faulty {
@@ -90,6 +92,12 @@ impl Faulty {
         self.lock().calls.iter().filter(|call| **call == operation).count()
     }
 
+    /// Returns how many requests of a kind were under way at once at most.
+    #[must_use]
+    pub fn peak(&self, operation: Operation) -> usize {
+        self.lock().peaks.iter().filter(|(kind, _)| *kind == operation).map(|(_, peak)| *peak).max().unwrap_or(0)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,6 +119,7 @@ impl Faulty {
         F: Future<Output = Result<T, StoreError>>,
     {
         let fault = self.next_fault(operation);
+        let _under_way = UnderWay::begin(&self.state, operation);
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }
@@ -127,6 +136,31 @@ impl Faulty {
             }
             Some(Fault::Denied) => Err(StoreError::Denied { place, action, detail }),
             Some(Fault::Full) => Err(StoreError::Full { place, detail }),
+        }
+    }
+}
+
+/// A request while it lasts; a cancelled one ends, too.
+struct UnderWay<'a>(&'a Mutex<State>, Operation);
+
+impl<'a> UnderWay<'a> {
+    fn begin(state: &'a Mutex<State>, operation: Operation) -> Self {
+        let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
+        locked.under_way.push(operation);
+        let now = locked.under_way.iter().filter(|kind| **kind == operation).count();
+        match locked.peaks.iter_mut().find(|(kind, _)| *kind == operation) {
+            Some((_, peak)) => *peak = (*peak).max(now),
+            None => locked.peaks.push((operation, now)),
+        }
+        Self(state, operation)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = state.under_way.iter().position(|kind| *kind == self.1) {
+            state.under_way.swap_remove(place);
         }
     }
 }

@@ -145,6 +145,28 @@ impl FolderStore {
         placed
     }
 
+    /// Deletes a file if it is there, and the folders that became empty by it; durable.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let mut parent = path.parent();
+        while let Some(folder) = parent.filter(|folder| **folder != self.root) {
+            // One that another writer just filled stays by itself: it is not empty.
+            if sync_folder(folder).is_err() || fs::remove_dir(folder).is_err() {
+                break;
+            }
+            parent = folder.parent();
+        }
+        match sync_folder(parent.unwrap_or(&self.root)) {
+            // Another delete beside this one took it away.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
+    }
+
     fn upload_path(&self, key: &str, upload: &UploadId) -> Result<PathBuf, StoreError> {
         let name =
             upload.0.strip_prefix(TEMPORARY).filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
@@ -412,9 +434,9 @@ impl WriteStore for FolderStore {
 
     async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), StoreError> {
         let (key, upload) = (key.to_owned(), upload.clone());
-        self.run(move |store| match fs::remove_file(store.upload_path(&key, &upload)?) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(store.failed("delete a temporary file", &error)),
-            _ => Ok(()),
+        self.run(move |store| {
+            let path = store.upload_path(&key, &upload)?;
+            store.remove(&path).map_err(|error| store.failed("delete a temporary file", &error))
         })
         .await
     }
@@ -449,25 +471,7 @@ impl WriteStore for FolderStore {
         self.run(move |store| {
             let path = store.path(&key)?;
             store.check_root()?;
-            match fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
-                Err(error) => return Err(store.failed(&format!("delete {key}"), &error)),
-            }
-            // Folders that became empty go, too; one that another writer just filled stays by itself.
-            let mut parent = path.parent();
-            while let Some(folder) = parent.filter(|folder| **folder != store.root) {
-                if sync_folder(folder).is_err() || fs::remove_dir(folder).is_err() {
-                    break;
-                }
-                parent = folder.parent();
-            }
-            match sync_folder(parent.unwrap_or(&store.root)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    Err(store.failed(&format!("delete {key}"), &error))
-                }
-                _ => Ok(()),
-            }
+            store.remove(&path).map_err(|error| store.failed(&format!("delete {key}"), &error))
         })
         .await
     }

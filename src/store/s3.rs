@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -195,6 +196,17 @@ fn header_checksum(sum: u32) -> String {
     aws_smithy_types::base64::encode(sum.to_be_bytes())
 }
 
+/// Finds the id of an upload in an answer that says it worked but names its root element otherwise than AWS does, as
+/// rclone's does; the SDK refuses such answers.
+fn upload_id_of(response: &HttpResponse) -> Option<UploadId> {
+    if !response.status().is_success() {
+        return None;
+    }
+    let text = std::str::from_utf8(response.body().bytes()?).ok()?;
+    let (id, _) = text.split_once("<UploadId>")?.1.split_once("</UploadId>")?;
+    (!id.is_empty() && !id.contains(['&', '<'])).then(|| UploadId(id.to_owned()))
+}
+
 fn instant(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Option<Instant> {
     Instant::new(time?.secs(), 0).ok()
 }
@@ -342,9 +354,14 @@ impl WriteStore for S3Store {
             .key(self.full(key)?)
             .set_storage_class(self.class_of(role))
             .set_checksum_algorithm(algorithm.then_some(aws_sdk_s3::types::ChecksumAlgorithm::Crc32C));
-        let upload = request.send().await.map_err(|error| self.asked("begin an upload of", key).failed(error))?;
-        let id = upload.upload_id().ok_or_else(|| self.invalid(key, "the server gave no upload id"))?;
-        Ok(UploadId(id.to_owned()))
+        match request.send().await {
+            Ok(upload) => upload.upload_id().map(|id| UploadId(id.to_owned())),
+            Err(error) => match error.raw_response().and_then(upload_id_of) {
+                Some(id) => Some(id),
+                None => return Err(self.asked("begin an upload of", key).failed(error)),
+            },
+        }
+        .ok_or_else(|| self.invalid(key, "the server gave no upload id"))
     }
 
     async fn put_part(

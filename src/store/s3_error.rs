@@ -49,7 +49,7 @@ impl Asked<'_> {
                 let (code, status) = (service.err().code().unwrap_or(""), service.raw().status().as_u16());
                 let words = service.err().message().unwrap_or("").trim();
                 let detail = match (code, words) {
-                    ("", "") => format!("HTTP status {status}"),
+                    ("", "") => format!("HTTP status {status}: {}", innermost(&error)),
                     (code, "") => format!("{code} (HTTP status {status})"),
                     ("", words) => format!("{words} (HTTP status {status})"),
                     (code, words) => format!("{code}: {words}"),

@@ -22,3 +22,4 @@ mod schedule;
 mod secrets;
 mod seeds;
 mod store;
+mod store_faults;

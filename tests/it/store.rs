@@ -14,7 +14,7 @@ use crate::world::s3::{BUCKET, PAGE, Rclone, S3Server};
 const MIB: usize = 1024 * 1024;
 
 /// Bytes that no compressor helps with, the same for the same seed.
-fn noise(size: usize, seed: u64) -> Bytes {
+pub(crate) fn noise(size: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
@@ -25,6 +25,10 @@ fn noise(size: usize, seed: u64) -> Bytes {
     }
     bytes.truncate(size);
     bytes.into()
+}
+
+async fn write(store: &Arc<dyn WriteStore>, key: &str, body: Bytes) {
+    assert_eq!(store.put(key, body, PutOptions::default()).await.unwrap(), PutOutcome::Created);
 }
 
 async fn keys(store: &Arc<dyn WriteStore>, prefix: &str) -> Vec<String> {
@@ -48,7 +52,7 @@ async fn conforms(store: Arc<dyn WriteStore>) {
 async fn reads_what_was_written(store: &Arc<dyn WriteStore>) {
     let body = noise(10_000, 1);
     let key = "backups/app/tenant=%41cme%20%c3%a4/x/a-1/archive.dump";
-    assert_eq!(store.put(key, body.clone(), PutOptions::default()).await.unwrap(), PutOutcome::Created);
+    write(store, key, body.clone()).await;
     assert_eq!(store.get(key, 10_000).await.unwrap(), body);
     assert!(matches!(store.get(key, 9_999).await, Err(StoreError::TooLarge { .. })));
     assert_eq!(store.get_range(key, 100..200).await.unwrap(), body.slice(100..200));
@@ -62,7 +66,7 @@ async fn reads_what_was_written(store: &Arc<dyn WriteStore>) {
     assert!(matches!(store.get("absent", 10).await, Err(StoreError::NotFound { .. })));
     let streamed: Vec<Bytes> = read(store.clone(), key, 10_000).try_collect().await.unwrap();
     assert_eq!(streamed.concat(), body);
-    store.put("empty", Bytes::new(), PutOptions::default()).await.unwrap();
+    write(store, "empty", Bytes::new()).await;
     assert_eq!(store.get("empty", 0).await.unwrap(), Bytes::new());
     store.delete("empty").await.unwrap();
     store.delete(key).await.unwrap();
@@ -81,28 +85,15 @@ async fn lists_everything_once(store: &Arc<dyn WriteStore>) {
     let mut written: Vec<String> = (0..PAGE + 30).map(|n| format!("l/a/{n}.json")).collect();
     written.extend(["l/a-b", "l/a.b", "l/a0", "l/a%2f", "l/ab/c", "lx"].map(str::to_owned));
     for key in &written {
-        store.put(key, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+        write(store, key, Bytes::from_static(b"x")).await;
     }
     written.sort();
     assert_eq!(keys(store, "l").await, written);
     let below: Vec<String> = written.iter().filter(|key| key.starts_with("l/a/")).cloned().collect();
     assert_eq!(keys(store, "l/a/").await, below);
-    assert_eq!(
-        keys(store, "l/a/12").await,
-        [
-            "l/a/12.json",
-            "l/a/120.json",
-            "l/a/121.json",
-            "l/a/122.json",
-            "l/a/123.json",
-            "l/a/124.json",
-            "l/a/125.json",
-            "l/a/126.json",
-            "l/a/127.json",
-            "l/a/128.json",
-            "l/a/129.json"
-        ]
-    );
+    let narrow: Vec<String> = below.iter().filter(|key| key.starts_with("l/a/12")).cloned().collect();
+    assert_eq!(narrow.len(), 11);
+    assert_eq!(keys(store, "l/a/12").await, narrow);
     assert_eq!(keys(store, "nothing/").await, Vec::<String>::new());
     assert_eq!(store.delete_many(&written).await.unwrap(), []);
     assert_eq!(keys(store, "l").await, Vec::<String>::new());
@@ -161,7 +152,7 @@ async fn cleans_up_uploads(store: &Arc<dyn WriteStore>) {
 
 async fn deletes(store: &Arc<dyn WriteStore>) {
     for key in ["d/e/1", "d/e/2"] {
-        store.put(key, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+        write(store, key, Bytes::from_static(b"x")).await;
     }
     store.delete("d/e/1").await.unwrap();
     store.delete("d/e/1").await.unwrap();
@@ -233,7 +224,7 @@ async fn rclone_conforms_and_is_found_to_ignore_conditions() {
 async fn an_open_store_can_be_lent_to_a_reader() {
     let server = S3Server::start();
     let store = open(server.connection("p")).await.unwrap();
-    store.put("x", Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+    write(&store, "x", Bytes::from_static(b"x")).await;
     assert_eq!(server.keys(), ["p/x"]);
     assert!(server.requests().iter().all(|request| request.contains(BUCKET)));
     let reader: Arc<dyn ReadStore> = store;
