@@ -142,15 +142,16 @@ impl Writer {
                        FROM mine WHERE c.action_id = mine.action_id RETURNING c.action_id, c.token, c.lease_until), \
              shown AS (UPDATE bkup.executions e SET lease_until = alive.lease_until FROM alive \
                        WHERE e.action_id = alive.action_id AND e.attempt = alive.token AND e.status = 'RUNNING') \
-             SELECT action_id FROM alive",
+             SELECT action_id, token FROM alive",
         )
         .bind(ids)
         .bind(tokens)
         .bind(seconds(lease))
         .fetch_all(&mut *connection)
         .await?;
-        let alive: BTreeSet<ActionId> = rows.iter().map(|row| row.parsed("action_id")).collect::<Result<_, _>>()?;
-        Ok(leases.iter().filter(|lease| !alive.contains(&lease.action)).cloned().collect())
+        let alive = rows.iter().map(|row| Ok(Lease { action: row.parsed("action_id")?, token: row.count("token")? }));
+        let alive = alive.collect::<Result<BTreeSet<Lease>, CatalogError>>()?;
+        Ok(leases.iter().filter(|lease| !alive.contains(lease)).cloned().collect())
     }
 
     /// Gives work back, done or not. A lease that is lost already is nothing to give back. A backup that still runs

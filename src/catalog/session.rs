@@ -30,7 +30,9 @@ impl Session {
     pub(super) fn open(url: &str, read_only: bool) -> Result<Self, CatalogError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| CatalogError::InvalidUrl)?.application_name("bkup");
         let pool = PgPoolOptions::new()
-            .max_connections(4)
+            // A returned connection is free again only a moment later: with room for more, a reader that asks one
+            // question after the other would log in for each.
+            .max_connections(if read_only { 1 } else { 4 })
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
                 Box::pin(async move {

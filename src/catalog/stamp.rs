@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sqlx::Row;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Encode, Type};
 
@@ -14,6 +15,10 @@ use crate::domain::Instant;
 
 /// 2000-01-01 in microseconds since 1970: the wire format counts from there.
 const EPOCH: i64 = 946_684_800_000_000;
+
+/// The types' fixed numbers: by name, each connection would ask the server for them first.
+const TIMESTAMPTZ: Oid = Oid(1184);
+const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 
 /// An instant on its way to or from the database. What is finer than a microsecond is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +43,13 @@ fn floor_micros(instant: Instant) -> i64 {
 
 impl Type<Postgres> for Stamp {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("timestamptz")
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
     }
 }
 
 impl PgHasArrayType for Stamp {
     fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("_timestamptz")
+        PgTypeInfo::with_oid(TIMESTAMPTZ_ARRAY)
     }
 }
 
