@@ -108,8 +108,11 @@ fn counts_a_day_once_that_comes_back_after_midnight_came_twice() {
         timezone: ZoneName::try_from(zone.to_owned()).unwrap(),
         ..RetentionRule::default()
     };
-    let words = words(&rows, &rule, "2010-11-08T00:00:00Z");
+    let words = self::words(&rows, &rule, "2010-11-08T00:00:00Z");
     assert_eq!(words[0], ["daily 2010-11-06"]);
     assert_eq!(words[1], ["daily 2010-11-07"]);
     assert!(words[2].is_empty());
+    // A full tier still learns that the day it keeps began before the other came back.
+    let one = self::words(&rows, &RetentionRule { daily: Some(1), ..rule }, "2010-11-08T00:00:00Z");
+    assert_eq!(one[1], ["daily 2010-11-07"]);
 }
