@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::catalog::Writer;
 use crate::crypto::{CryptoError, Identity};
@@ -58,7 +58,7 @@ pub struct Runtime {
     /// Turns true when the run must stop.
     pub stop: watch::Receiver<bool>,
     /// Where events go.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: std::sync::mpsc::Sender<Event>,
 }
 
 impl Runtime {

@@ -27,6 +27,14 @@ pub enum CliError {
         /// How many findings of which kind.
         summary: String,
     },
+    /// A setting is missing or of no use.
+    #[error("{words}")]
+    Setting {
+        /// Which, and why.
+        words: String,
+        /// What would do.
+        help: String,
+    },
     /// A policy file or folder is there and cannot be read.
     #[error("cannot read policies from {path}: {why}")]
     PolicyUnreadable {
@@ -139,6 +147,7 @@ impl Explain for CliError {
         let finding = |code, help: &str| Diagnostic::error(Code(code), self.to_string()).help(help);
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
+            Self::Setting { help, .. } => finding("BK888", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
             Self::InvalidPolicies { .. } => {
                 finding("BK891", "correct what `bkup validate` shows; nothing was planned or changed")

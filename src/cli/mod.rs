@@ -9,6 +9,7 @@ pub mod output;
 pub mod plan_file;
 pub mod policies;
 pub mod progress;
+pub mod session;
 pub mod ui;
 
 mod logging;

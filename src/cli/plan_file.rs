@@ -36,7 +36,7 @@ pub fn read(context: &Context, path: &Path) -> Result<(Plan, Integrity), CliErro
     let mut text = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(reader, LARGEST), &mut text).map_err(unreadable)?;
     let plan = read_plan(&text).map_err(|source| CliError::Plan { path: name.clone(), source })?;
-    let agrees = wiring::plan_digests(&plan).is_none_or(|digests| digests == (plan.digest, plan.change_digest));
+    let agrees = wiring::plan_digests(&plan) == (plan.digest, plan.change_digest);
     Ok((plan, if agrees { Integrity::Sound } else { Integrity::Altered }))
 }
 

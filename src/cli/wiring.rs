@@ -1,26 +1,30 @@
 //! The seams to modules that commands call through one function each, so that a command reads as what it does.
 
-use super::failure::CliError;
 use super::policies::PolicyFile;
 use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
+use crate::policy::{self, SourceFile};
+use crate::{crypto, plan};
 
 /// Reads a set of policies and returns every finding.
-pub(super) fn judge(_files: &[PolicyFile]) -> Result<Vec<Diagnostic>, CliError> {
-    Err(CliError::NotServed("validate"))
+pub(super) fn judge(files: &[PolicyFile]) -> Vec<Diagnostic> {
+    let sources: Vec<SourceFile> =
+        files.iter().map(|file| SourceFile { name: file.name.clone(), bytes: file.bytes.clone() }).collect();
+    policy::read(&sources).1
 }
 
 /// Returns the JSON Schema of a policy file.
-pub(super) fn policy_schema() -> Result<serde_json::Value, CliError> {
-    Err(CliError::NotServed("schema"))
+pub(super) fn policy_schema() -> serde_json::Value {
+    policy::schema()
 }
 
-/// Returns the digests that a plan of this content has; absent where they cannot be made.
-pub(super) const fn plan_digests(_plan: &Plan) -> Option<(Digest, Digest)> {
-    None
+/// Returns the digests that a plan of this content has.
+pub(super) fn plan_digests(plan: &Plan) -> (Digest, Digest) {
+    (plan::digest(plan), plan::change_digest(plan))
 }
 
 /// Makes a key pair and returns the text of its identity file and its public key.
-pub(super) fn new_identity(_created: Instant) -> Result<(secrecy::SecretString, String), CliError> {
-    Err(CliError::NotServed("key generate"))
+pub(super) fn new_identity(created: Instant) -> (secrecy::SecretString, String) {
+    let made = crypto::generate_identity(created);
+    (made.text, made.recipient.to_string())
 }

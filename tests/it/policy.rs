@@ -232,10 +232,9 @@ fn defaults_are_those_of_the_language() {
 #[test]
 fn unknown_tenants_are_never_taken_for_none() {
     let set = demo();
-    for given in [
-        BTreeMap::new(),
-        BTreeMap::from([(name("app"), LiveTenants::Unknown("connection refused".to_owned()))]),
-    ] {
+    for given in
+        [BTreeMap::new(), BTreeMap::from([(name("app"), LiveTenants::Unknown("connection refused".to_owned()))])]
+    {
         let (desired, found) = set.desired(&given);
         assert!(matches!(desired.tenants[&name("app")], ResolvedTenants::Unknown(_)));
         assert_eq!(found, [], "a pattern that matches nobody is only known where tenants are");
@@ -318,7 +317,10 @@ fn hostile_shapes_end_quickly() {
 #[test]
 fn every_problem_of_every_file_comes_in_one_run_in_order() {
     let files = [
-        SourceFile { name: "b.yaml".to_owned(), bytes: b"version: 1\nretention: { a: { daily: x, weakly: 1 }, b: {} }\n".to_vec() },
+        SourceFile {
+            name: "b.yaml".to_owned(),
+            bytes: b"version: 1\nretention: { a: { daily: x, weakly: 1 }, b: {} }\n".to_vec(),
+        },
         SourceFile { name: "a.yaml".to_owned(), bytes: b"version: 1\nstores: { s: [ }\n".to_vec() },
         SourceFile { name: "c.yaml".to_owned(), bytes: b"version: 1\nguards: { min_keep: 0 }\n".to_vec() },
     ];
@@ -339,7 +341,8 @@ fn a_file_that_cannot_be_read_hides_no_reference_behind_a_false_finding() {
         SourceFile { name: "a.yaml".to_owned(), bytes: schedule.as_bytes().to_vec() },
         SourceFile { name: "b.yaml".to_owned(), bytes: b"stores: {{{".to_vec() },
     ];
-    let unknown = |files: &[SourceFile]| policy::read(files).1.iter().filter(|finding| finding.code.0 == "BK201").count();
+    let unknown =
+        |files: &[SourceFile]| policy::read(files).1.iter().filter(|finding| finding.code.0 == "BK201").count();
     assert_eq!(unknown(&files[..1]), 2);
     assert_eq!(unknown(&files), 0, "the names may stand in the file that could not be read");
 }

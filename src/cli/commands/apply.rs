@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::narrow::NarrowArgs;
+use crate::apply::{self, ApplyError};
+use crate::catalog::Reader;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{plan_file, policies};
-use crate::domain::{ApplyReport, Bytes, Outcome, Period, Plan};
-use crate::render::report_json;
+use crate::cli::plan_file;
+use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_url, run_clock};
+use crate::domain::{ApplyReport, Bytes, EnvText, Outcome, Period, Plan};
+use crate::render::{PlanView, plan_text, report_json, report_text};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -25,7 +29,7 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     pub max_age: Period,
     /// How long to wait for work that someone else holds
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub lock_timeout: Period,
     /// Write the report here, also after a failure
     #[arg(long, value_name = "FILE")]
@@ -38,20 +42,141 @@ pub struct ApplyArgs {
     pub narrow: NarrowArgs,
 }
 
+impl ApplyArgs {
+    /// Returns the arguments of an apply that another command asks for.
+    #[must_use]
+    pub fn only_asking(auto_approve: bool) -> Self {
+        Self {
+            plan: None,
+            auto_approve,
+            max_age: Period::hours(24),
+            lock_timeout: Period::minutes(5),
+            report: None,
+            init_simulated: false,
+            narrow: NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None },
+        }
+    }
+}
+
 /// Plans or reads a plan, asks, and applies.
 ///
 /// # Errors
 /// Where nothing can be applied.
 pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
-    // A saved plan is its own approval; everything else needs one, and a pipeline should learn that at once.
     match &args.plan {
-        Some(path) => plan_file::read_to_apply(context, path).map(drop)?,
+        Some(path) => {
+            let plan = plan_file::read_to_apply(context, path)?;
+            apply_saved(context, args, &plan)
+        }
         None => {
+            // Everything but a saved plan needs an approval, and a pipeline should learn that at once.
             context.ui.require_approval(args.auto_approve)?;
-            policies::read_all(context)?;
+            let session = Session::open(context)?;
+            apply_fresh(context, &session, &args.narrow.wish(), args)
         }
     }
-    Err(CliError::NotServed("apply"))
+}
+
+/// Plans, shows the plan, asks, and applies it.
+///
+/// # Errors
+/// Where nothing can be applied.
+pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let facts = Facts::of(context);
+    let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
+    let plan = session.plan(&survey, wish)?;
+    if !context.ui.is_json() {
+        context.ui.print(&plan_text(PlanView { plan: &plan, next: None }, &context.ui.style));
+        context.ui.findings(&survey.findings, &session.texts);
+    }
+    if !plan.refusals.is_empty() {
+        return Err(CliError::of(&ApplyError::Refused(plan.refusals[0].words.clone()), Exit::Refused));
+    }
+    if !plan.actions.is_empty() {
+        context.ui.approve(&question(&plan), args.auto_approve)?;
+    }
+    let url = session.catalog_url()?;
+    let clock = RunClock { now: survey.now, simulated: survey.simulated };
+    execute(context, args, &plan, &url, clock, false)
+}
+
+/// Plans and applies without showing the plan: for a command whose whole work it is.
+///
+/// # Errors
+/// Where nothing can be applied.
+pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> Result<(ApplyReport, Exit), CliError> {
+    let facts = Facts::of(context);
+    let survey = context.block_on_reading(session.survey(&facts, false))??;
+    let plan = session.plan(&survey, wish)?;
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(CliError::of(&ApplyError::Refused(refusal.words.clone()), Exit::Refused));
+    }
+    let url = session.catalog_url()?;
+    let clock = RunClock { now: survey.now, simulated: survey.simulated };
+    let report = perform(context, &plan, &url, clock, Period::minutes(5), false)?;
+    let exit = exit(&report);
+    Ok((report, exit))
+}
+
+/// Applies exactly a saved plan: the file is the approval.
+fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
+    let text = match Session::open(context) {
+        Ok(session) => session.set.catalog_url(),
+        Err(CliError::NoPolicies { .. }) => EnvText::Variable("BKUP_CATALOG_URL".to_owned()),
+        Err(error) => return Err(error),
+    };
+    let url = catalog_url(&context.env_lookup(), &text)?;
+    let reader = context.block_on(async { Reader::open(url.expose_secret()) })?;
+    let reader = reader.map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let facts = Facts::of(context);
+    let making = plan.lineage.is_none() && plan.simulated;
+    let clock = context.block_on_reading(run_clock(&reader, &facts, making))??;
+    let age = Period::between(plan.as_of, clock.now);
+    if age > args.max_age {
+        let words = format!("it is {age} old, and --max-age is {}", args.max_age);
+        return Err(CliError::of(&ApplyError::Stale(words), Exit::Stale));
+    }
+    execute(context, args, plan, &url, clock, true)
+}
+
+fn execute(
+    context: &mut Context,
+    args: &ApplyArgs,
+    plan: &Plan,
+    url: &SecretString,
+    clock: RunClock,
+    resume: bool,
+) -> Result<Exit, CliError> {
+    let report = perform(context, plan, url, clock, args.lock_timeout, resume)?;
+    write_report(context, args, &report)?;
+    if !context.ui.is_json() {
+        context.ui.print(&report_text(&report, &context.ui.style));
+    }
+    Ok(exit(&report))
+}
+
+fn perform(
+    context: &mut Context,
+    plan: &Plan,
+    url: &SecretString,
+    clock: RunClock,
+    lock_timeout: Period,
+    resume: bool,
+) -> Result<ApplyReport, CliError> {
+    let progress = context.ui.progress();
+    let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
+    let wiring = Wiring::of(context)?;
+    context.block_on(async {
+        let runtime = session::runtime(&wiring, url, &plan.connections, clock, lock_timeout.to_std(), events).await?;
+        apply::apply(&runtime, plan, resume).await.map_err(|error| {
+            let exit = match &error {
+                ApplyError::Refused(_) => Exit::Refused,
+                ApplyError::Stale(_) => Exit::Stale,
+                ApplyError::Catalog(_) => Exit::Failed,
+            };
+            CliError::of(&error, exit)
+        })
+    })?
 }
 
 /// Returns the question that approves a plan, with the numbers that matter.

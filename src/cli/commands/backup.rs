@@ -1,12 +1,16 @@
 //! `bkup backup`: takes a schedule's backup now, for `on: request` and before risky work.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
-use crate::domain::Name;
+use crate::cli::session::{Session, Wish};
+use crate::domain::{Name, Narrowing};
+
+use super::apply::{ApplyArgs, apply_fresh};
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -14,19 +18,27 @@ pub struct BackupArgs {
     /// The schedule whose backup is taken
     #[arg(value_name = "SCHEDULE")]
     pub schedule: Name,
-    /// Only of this database
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<Name>,
-    /// Only of this tenant, by slug
-    #[arg(long, value_name = "SLUG")]
-    pub tenant: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
 }
 
 /// Takes the backup.
 ///
 /// # Errors
 /// Where it cannot be taken.
-pub fn run(context: &mut Context, _args: &BackupArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
-    Err(CliError::NotServed("backup"))
+pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
+    context.ui.require_approval(args.auto_approve)?;
+    let session = Session::open(context)?;
+    if !session.base.schedules.contains_key(&args.schedule) {
+        let known: Vec<String> = session.base.schedules.keys().map(ToString::to_string).collect();
+        let help = format!("the schedules are {}", known.join(", "));
+        return Err(CliError::usage(format!("there is no schedule {}", args.schedule), help));
+    }
+    let wish = Wish {
+        narrowing: Narrowing { only: Some("backups".to_owned()), ..Narrowing::default() },
+        schedules: BTreeSet::from([args.schedule.clone()]),
+        ..Wish::default()
+    };
+    apply_fresh(context, &session, &wish, &ApplyArgs::only_asking(args.auto_approve))
 }

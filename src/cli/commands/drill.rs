@@ -1,5 +1,6 @@
 //! `bkup drill`: runs a recovery plan's drill now, due or not.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,9 +8,12 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
-use crate::domain::{Evidence, Name};
-use crate::render::evidence_text;
+use crate::cli::plan_file;
+use crate::cli::session::{Session, Wish};
+use crate::domain::{Evidence, Name, Narrowing};
+use crate::render::{evidence_text, report_text};
+
+use super::apply::apply_quietly;
 
 /// Arguments of `drill`.
 #[derive(Debug, Args)]
@@ -26,9 +30,36 @@ pub struct DrillArgs {
 ///
 /// # Errors
 /// Where it cannot be run at all; one that runs and fails is exit 8.
-pub fn run(context: &mut Context, _args: &DrillArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
-    Err(CliError::NotServed("drill"))
+pub fn run(context: &mut Context, args: &DrillArgs) -> Result<Exit, CliError> {
+    let session = Session::open(context)?;
+    let Some(plan) = session.base.recovery_plans.get(&args.plan) else {
+        let known: Vec<String> = session.base.recovery_plans.keys().map(ToString::to_string).collect();
+        let help = format!("the recovery plans are {}", known.join(", "));
+        return Err(CliError::usage(format!("there is no recovery plan {}", args.plan), help));
+    };
+    if plan.drill.is_none() {
+        let help = "add `drill: { every: 30d, checks: [{ tables: equal }] }` to it".to_owned();
+        return Err(CliError::usage(format!("the recovery plan {} has no drill", args.plan), help));
+    }
+    let wish = Wish {
+        narrowing: Narrowing { only: Some("drills".to_owned()), ..Narrowing::default() },
+        drills: BTreeSet::from([args.plan.clone()]),
+        ..Wish::default()
+    };
+    let (report, exit) = apply_quietly(context, &session, &wish)?;
+    for held in &report.held {
+        context.ui.note(&context.ui.err_style.name(&format!("{}: {}", held.address, held.words)));
+    }
+    let Some(evidence) = report.evidence.first() else {
+        // Nothing was drilled: what stands against it was said, or is in the failed action.
+        context.ui.print(&report_text(&report, &context.ui.style));
+        return Ok(if exit == Exit::Success { Exit::Failed } else { exit });
+    };
+    if let Some(path) = &args.evidence {
+        let json = serde_json::to_string_pretty(evidence).unwrap_or_default() + "\n";
+        plan_file::write_whole(context, path, &json)?;
+    }
+    Ok(show(context, evidence))
 }
 
 /// Prints the evidence of a drill and returns how `drill` ends.

@@ -1,12 +1,14 @@
 //! `bkup list`: the backups there are.
 
 use clap::Args;
+use secrecy::ExposeSecret;
 
+use crate::catalog::{CatalogError, Reader};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
-use crate::domain::{Backup, Instant, Name};
+use crate::cli::session::{Facts, Session, run_clock};
+use crate::domain::{Backup, CatalogState, Instant, Name};
 use crate::render::{backups_json, backups_text};
 
 /// Arguments of `list`.
@@ -33,9 +35,21 @@ pub struct ListArgs {
 ///
 /// # Errors
 /// Where they cannot be known.
-pub fn run(context: &mut Context, _args: &ListArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
-    Err(CliError::NotServed("list"))
+pub fn run(context: &mut Context, args: &ListArgs) -> Result<Exit, CliError> {
+    let session = Session::open(context)?;
+    let facts = Facts::of(context);
+    let url = session.catalog_url()?;
+    let (state, now) = context.block_on_reading(async {
+        let failed = |error: CatalogError| CliError::of(&error, Exit::Failed);
+        let reader = Reader::open(url.expose_secret()).map_err(failed)?;
+        let clock = run_clock(&reader, &facts, false).await?;
+        Ok::<_, CliError>((reader.state().await.map_err(failed)?, clock.now))
+    })??;
+    let backups = match state {
+        CatalogState::Absent => Vec::new(),
+        CatalogState::Present(facts) => facts.backups,
+    };
+    Ok(show(context, args, backups, now))
 }
 
 /// Prints the backups that the arguments ask for, newest first.

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::session::Wish;
 use crate::domain::{Narrowing, Percent};
 
 /// Which part of the work.
@@ -42,15 +43,20 @@ pub enum Only {
 }
 
 impl NarrowArgs {
-    /// Returns how the plan is narrowed; absent where it is whole.
+    /// Returns what is asked of a plan.
     #[must_use]
-    pub fn narrowing(&self) -> Option<Narrowing> {
+    pub fn wish(&self) -> Wish {
+        Wish { narrowing: self.narrowing(), allow_delete: self.allow_delete, ..Wish::default() }
+    }
+
+    /// Returns how the plan is narrowed.
+    #[must_use]
+    pub fn narrowing(&self) -> Narrowing {
         let only = self.only.and_then(|only| only.to_possible_value()).map(|value| value.get_name().to_owned());
-        let narrowing = Narrowing {
+        Narrowing {
             only,
             target: self.target.iter().cloned().collect(),
             exclude: self.exclude.iter().cloned().collect(),
-        };
-        (narrowing != Narrowing::default()).then_some(narrowing)
+        }
     }
 }

@@ -8,7 +8,8 @@ use super::narrow::NarrowArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{plan_file, policies};
+use crate::cli::plan_file;
+use crate::cli::session::{Facts, Session};
 use crate::domain::Plan;
 use crate::render::{PlanView, plan_json, plan_text};
 
@@ -36,9 +37,14 @@ pub struct PlanArgs {
 ///
 /// # Errors
 /// Where the policies are invalid or nothing can be planned.
-pub fn run(context: &mut Context, _args: &PlanArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
-    Err(CliError::NotServed("plan"))
+pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
+    let session = Session::open(context)?;
+    let facts = Facts::of(context);
+    let survey = context.block_on_reading(session.survey(&facts, false))??;
+    let plan = session.plan(&survey, &args.narrow.wish())?;
+    show(context, args, &plan)?;
+    context.ui.findings(&survey.findings, &session.texts);
+    Ok(exit(args, &plan))
 }
 
 /// Saves a plan where asked and prints it in the format asked for.

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
+use crate::cli::session::{Facts, Session, Wish};
 use crate::domain::{Instant, Name, ObjectiveRow};
 use crate::render::{is_breached, status_json, status_text};
 
@@ -24,9 +24,16 @@ pub struct StatusArgs {
 ///
 /// # Errors
 /// Where it cannot be known.
-pub fn run(context: &mut Context, _args: &StatusArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
-    Err(CliError::NotServed("status"))
+pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
+    let session = Session::open(context)?;
+    let facts = Facts::of(context);
+    let survey = context.block_on_reading(session.survey(&facts, false))??;
+    let plan = session.plan(&survey, &Wish::default())?;
+    context.ui.findings(&survey.findings, &session.texts);
+    for held in plan.held.iter().filter(|held| held.work == "look" || held.database.is_some() && held.scope.is_none()) {
+        context.ui.note(&context.ui.err_style.name(&format!("{}: {}", held.address, held.words)));
+    }
+    Ok(show(context, args, plan.objectives, survey.now))
 }
 
 /// Prints rows in the format asked for and returns how `status` ends.

@@ -51,6 +51,9 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         shared: scope.tenant().map(|_| BackupId::from_text("20260301T020000Z-nightly-shared".to_owned())),
         leave_out: Vec::new(),
         priority: 0,
+        compression: bkup::domain::Compression::default(),
+        retention: RetentionRule::default(),
+        parallel: 1,
         scope,
     }
 }

@@ -142,6 +142,9 @@ async fn the_planner_reads_what_apply_has_written() {
         drill: "drill-0".to_owned(),
         backups: Vec::new(),
         attempt: 0,
+        checks: Vec::new(),
+        rpo: None,
+        rto: None,
     };
     let lease = claim(&writer, other_action("drill", "0")).await;
     let reading = writer.begin_reading(

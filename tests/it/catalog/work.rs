@@ -240,6 +240,8 @@ fn plan(actions: Vec<Action>) -> Plan {
         lineage: Some("lineage".to_owned()),
         serial: 0,
         policy_digest: digest_of(&"policy"),
+        connections: bkup::domain::Connections::default(),
+        findings: Vec::new(),
         actions,
         held: Vec::new(),
         kept: Vec::new(),

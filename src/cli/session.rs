@@ -1,0 +1,366 @@
+//! From policies and environment to open adapters, the world as seen, and a plan. Every command that works goes
+//! through here, so that all of them see the same things the same way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::context::{Context, EnvLookup};
+use super::exit::Exit;
+use super::failure::CliError;
+use super::policies;
+use super::version;
+use crate::apply::{Runtime, StoreHandle};
+use crate::catalog::{self, Reader, Writer};
+use crate::crypto::Identity;
+use crate::diag::{Diagnostic, Severity};
+use crate::domain::{
+    Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan, RunId,
+    StoreSpec,
+};
+use crate::engine::{Connection, Search};
+use crate::observe::{self, Sources};
+use crate::plan::{self, Request};
+use crate::policy::{self, LiveTenants, PolicySet, SourceFile};
+use crate::render::findings_summary;
+use crate::restore::Workshop;
+use crate::store::{self, StoreConnection};
+
+/// Policies that are valid, and the environment they are read in.
+pub struct Session {
+    /// The policies.
+    pub set: PolicySet,
+    /// What they ask for, before the tenants are known.
+    pub base: Desired,
+    /// The files' texts, for showing findings.
+    pub texts: crate::render::Sources,
+    env: EnvLookup,
+}
+
+/// The world as seen for a plan.
+pub struct Survey {
+    /// What is asked for, tenants resolved.
+    pub desired: Desired,
+    /// What is there.
+    pub observed: Observed,
+    /// The instant of both.
+    pub now: Instant,
+    /// Whether that instant is of a simulated clock.
+    pub simulated: bool,
+    /// Findings about live tenants.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// What somebody asks of a plan beside the policies.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// How it is narrowed.
+    pub narrowing: Narrowing,
+    /// Consent to more deletions.
+    pub allow_delete: Option<Percent>,
+    /// Schedules to run now.
+    pub schedules: BTreeSet<Name>,
+    /// Drills to run now.
+    pub drills: BTreeSet<Name>,
+}
+
+/// How the clock of a run is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunClock {
+    /// The instant.
+    pub now: Instant,
+    /// Whether it is simulated.
+    pub simulated: bool,
+}
+
+impl Session {
+    /// Reads and judges the policies; findings go to standard error.
+    ///
+    /// # Errors
+    /// Where there are none, or one of them is invalid: exit 3.
+    pub fn open(context: &Context) -> Result<Self, CliError> {
+        let files = policies::read_all(context)?;
+        let sources: Vec<SourceFile> =
+            files.iter().map(|file| SourceFile { name: file.name.clone(), bytes: file.bytes.clone() }).collect();
+        let (set, findings) = policy::read(&sources);
+        let texts = policies::sources(&files);
+        context.ui.findings(&findings, &texts);
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
+        }
+        let (base, _) = set.desired(&BTreeMap::new());
+        Ok(Self { set, base, texts, env: context.env_lookup() })
+    }
+
+    /// Returns the value of a text that may come from the environment.
+    ///
+    /// # Errors
+    /// The variable that is not set, by name.
+    pub fn value(&self, text: &EnvText) -> Result<String, String> {
+        value(&self.env, text)
+    }
+
+    /// Returns the catalog's connection string.
+    ///
+    /// # Errors
+    /// Where its variable is not set.
+    pub fn catalog_url(&self) -> Result<SecretString, CliError> {
+        catalog_url(&self.env, &self.set.catalog_url())
+    }
+
+    /// Opens what a plan looks at; types that cannot write.
+    async fn sources(&self, reader: Reader) -> Sources {
+        let mut stores = BTreeMap::new();
+        for (name, spec) in &self.base.stores {
+            let opened = match connection_of(&self.env, spec) {
+                Ok(connection) => store::open_reader(connection).await.map_err(|error| error.to_string()),
+                Err(reason) => Err(reason),
+            };
+            stores.insert(name.clone(), opened);
+        }
+        let mut databases = BTreeMap::new();
+        for (name, spec) in &self.base.databases {
+            let opened =
+                self.value(&spec.url).and_then(|url| Connection::parse(&url).map_err(|error| error.to_string()));
+            let opened = opened.map(|connection| (connection.options(), spec.tenants.clone()));
+            databases.insert(name.clone(), opened);
+        }
+        Sources { catalog: Ok(reader), stores, databases }
+    }
+
+    /// Looks at the world.
+    ///
+    /// # Errors
+    /// Where the catalog cannot be reached (exit 1), or a simulated clock meets no simulated catalog.
+    pub async fn survey(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
+        let url = self.catalog_url()?;
+        let reader = Reader::open(url.expose_secret()).map_err(|error| CliError::of(&error, Exit::Failed))?;
+        let clock = run_clock(&reader, context, init_simulated).await?;
+        let sources = self.sources(reader).await;
+        let observed = observe::look(&sources, &Context::clock).await;
+        let mut tenants = BTreeMap::new();
+        for (name, server) in &observed.servers {
+            let live = match server {
+                Observation::Known(facts) => LiveTenants::Known(facts.tenants.clone().unwrap_or_default()),
+                Observation::Unreachable(reason) => LiveTenants::Unknown(reason.clone()),
+            };
+            tenants.insert(name.clone(), live);
+        }
+        let (desired, findings) = self.set.desired(&tenants);
+        Ok(Survey { desired, observed, now: clock.now, simulated: clock.simulated, findings })
+    }
+
+    /// Plans over a survey.
+    ///
+    /// # Errors
+    /// Where the narrowing means nothing: exit 64.
+    pub fn plan(&self, survey: &Survey, wish: &Wish) -> Result<Plan, CliError> {
+        plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
+            .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
+        let stores = survey.desired.stores.iter();
+        let identities =
+            stores.filter(|(_, spec)| !identities_of(&self.env, spec).is_empty()).map(|(name, _)| name.clone());
+        let request = Request {
+            now: survey.now,
+            simulated: survey.simulated,
+            tool_version: version::SHORT.to_owned(),
+            catalog_version: catalog::newest_version(),
+            identities: identities.collect(),
+            requested: wish.schedules.clone(),
+            requested_drills: wish.drills.clone(),
+            narrowing: wish.narrowing.clone(),
+            allow_delete: wish.allow_delete,
+        };
+        Ok(plan::plan(&survey.desired, &survey.observed, &request))
+    }
+}
+
+/// What asynchronous work needs of a context, without holding it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The clock, read once at the begin.
+    pub now: Instant,
+    /// `BKUP_NOW`.
+    pub simulated_now: Option<Instant>,
+}
+
+impl Facts {
+    /// Takes them from a context.
+    #[must_use]
+    pub const fn of(context: &Context) -> Self {
+        Self { now: context.now, simulated_now: context.simulated_now }
+    }
+}
+
+/// Decides by which clock a run goes: a simulated catalog's own, unless `BKUP_NOW` moves it; the machine's otherwise.
+///
+/// # Errors
+/// Where the catalog cannot be reached, or `BKUP_NOW` is set and there is no simulated catalog to take it.
+pub async fn run_clock(reader: &Reader, facts: &Facts, init_simulated: bool) -> Result<RunClock, CliError> {
+    let meta = reader.meta().await.map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let simulated = |now| Ok(RunClock { now, simulated: true });
+    match (meta, facts.simulated_now) {
+        (None, moved) if init_simulated => simulated(moved.unwrap_or(facts.now)),
+        (None, None) => Ok(RunClock { now: facts.now, simulated: false }),
+        (None, Some(_)) => Err(CliError::usage(
+            "BKUP_NOW is set, and there is no simulated catalog to take it",
+            "unset BKUP_NOW; only a catalog that was created as simulated has a clock that can be moved",
+        )),
+        (Some(_), Some(moved)) => simulated(moved),
+        (Some(meta), None) => match meta.simulated {
+            Some(clock) => simulated(clock),
+            None => Ok(RunClock { now: facts.now, simulated: false }),
+        },
+    }
+}
+
+fn value(env: &EnvLookup, text: &EnvText) -> Result<String, String> {
+    match text {
+        EnvText::Literal(text) => Ok(text.clone()),
+        EnvText::Variable(name) => {
+            env(name).filter(|v| !v.is_empty()).ok_or_else(|| format!("the environment variable {name} is not set"))
+        }
+    }
+}
+
+/// Returns the catalog's connection string.
+///
+/// # Errors
+/// Where its variable is not set.
+pub fn catalog_url(env: &EnvLookup, text: &EnvText) -> Result<SecretString, CliError> {
+    value(env, text).map(SecretString::from).map_err(|reason| CliError::Setting {
+        words: format!("the catalog cannot be reached: {reason}"),
+        help: "set it to the catalog's PostgreSQL URL, or set `catalog: { url: ... }` in the policies".to_owned(),
+    })
+}
+
+fn connection_of(env: &EnvLookup, spec: &StoreSpec) -> Result<StoreConnection, String> {
+    let mut connection = StoreConnection::new(spec.clone());
+    connection.endpoint = spec.endpoint.as_ref().map(|text| value(env, text)).transpose()?;
+    Ok(connection)
+}
+
+/// Returns the private keys of a store that are at hand: the variable's value is the key, or the path of its file.
+pub fn identities_of(env: &EnvLookup, spec: &StoreSpec) -> Vec<Identity> {
+    let Some(text) = spec.encryption.as_ref().and_then(|encryption| encryption.identity.as_ref()) else {
+        return Vec::new();
+    };
+    let Ok(text) = value(env, text) else { return Vec::new() };
+    let content = if text.contains("AGE-SECRET-KEY-") { Some(text) } else { std::fs::read_to_string(text).ok() };
+    content.and_then(|content| Identity::parse_all(&content).ok()).unwrap_or_default()
+}
+
+/// Returns where PostgreSQL's programs are looked for.
+#[must_use]
+pub fn search(context: &Context) -> Search {
+    let given: Vec<PathBuf> = context.global.pg_bin.clone();
+    let pg_bin = if given.is_empty() {
+        context.env("BKUP_PG_BIN").map(OsString::from)
+    } else {
+        std::env::join_paths(given).ok()
+    };
+    Search { pg_bin, path: context.env("PATH").map(OsString::from), extra: Vec::new() }
+}
+
+/// Returns where scratch servers are made.
+#[must_use]
+pub fn workshop(context: &Context) -> Workshop {
+    let folder = context.env("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    Workshop { search: search(context), folder }
+}
+
+/// What opening adapters needs of a context, taken once before the asynchronous work begins.
+#[derive(Clone)]
+pub struct Wiring {
+    env: EnvLookup,
+    /// Where scratch servers are made, and with which programs.
+    pub workshop: Workshop,
+    runner: String,
+    actor: String,
+    commit: Option<String>,
+    seed: u64,
+    stop: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Wiring {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// Where the system has no randomness.
+    pub fn of(context: &Context) -> Result<Self, CliError> {
+        let seed = Context::random()?;
+        let host = context.env("HOSTNAME").unwrap_or_else(|| "localhost".to_owned());
+        let actor = context.env("GITHUB_ACTOR").or_else(|| context.env("USER"));
+        Ok(Self {
+            env: context.env_lookup(),
+            workshop: workshop(context),
+            // The random tail keeps two containers apart that have the same host name and process number.
+            runner: format!("{host}:{}:{:08x}", std::process::id(), seed >> 32),
+            actor: actor.unwrap_or_else(|| "unknown".to_owned()),
+            commit: context.env("GITHUB_SHA").or_else(|| context.env("BKUP_COMMIT")),
+            seed,
+            stop: context.stop(),
+        })
+    }
+}
+
+/// Opens the adapters of an apply.
+///
+/// # Errors
+/// Where the catalog's URL cannot be read.
+pub async fn runtime(
+    wiring: &Wiring,
+    url: &SecretString,
+    connections: &Connections,
+    clock: RunClock,
+    lock_timeout: std::time::Duration,
+    events: std::sync::mpsc::Sender<Event>,
+) -> Result<Runtime, CliError> {
+    let env = Arc::clone(&wiring.env);
+    let writer = Writer::open(url.expose_secret()).map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let mut stores = BTreeMap::new();
+    for (name, spec) in &connections.stores {
+        stores.insert(name.clone(), open_store(&env, &writer, name, spec).await);
+    }
+    let mut databases = BTreeMap::new();
+    for (name, spec) in &connections.databases {
+        let opened = value(&env, &spec.url).and_then(|url| Connection::parse(&url).map_err(|error| error.to_string()));
+        databases.insert(name.clone(), opened);
+    }
+    let simulated = clock.simulated.then_some(clock.now);
+    let now: Arc<dyn Fn() -> Instant + Send + Sync> = match simulated {
+        Some(instant) => Arc::new(move || instant),
+        None => Arc::new(Context::clock),
+    };
+    Ok(Runtime {
+        catalog: Arc::new(writer),
+        stores,
+        databases,
+        search: wiring.workshop.search.clone(),
+        workshop: wiring.workshop.clone(),
+        now,
+        simulated,
+        random: Arc::new(crate::crypto::system_random),
+        runner: wiring.runner.clone(),
+        actor: wiring.actor.clone(),
+        commit: wiring.commit.clone(),
+        run: RunId::of(clock.now, wiring.seed),
+        tool_version: version::SHORT.to_owned(),
+        lock_timeout,
+        stop: wiring.stop.clone(),
+        events,
+    })
+}
+
+async fn open_store(env: &EnvLookup, writer: &Writer, name: &Name, spec: &StoreSpec) -> Result<StoreHandle, String> {
+    let mut connection = connection_of(env, spec)?;
+    // What the store was found to honour is remembered; a store that is new is probed by the plan's own action.
+    if let Ok(Some(record)) = writer.reader().capabilities(name).await {
+        connection.capabilities = serde_json::from_value(record.capabilities).ok();
+    }
+    let store = store::open(connection).await.map_err(|error| error.to_string())?;
+    Ok(StoreHandle { store, spec: spec.clone(), identities: identities_of(env, spec) })
+}
