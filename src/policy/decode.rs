@@ -1,12 +1,13 @@
 //! From a tree to typed values, with every wrong value found in one walk: a wrong field is a finding and an absent
 //! value, and its neighbours are read all the same. Pure.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use crate::diag::{Code, Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Related};
 
 use super::codes;
-use super::text::{Entry, Kind, Meaning, Node, Place, Sources, Style, similar};
+use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar};
 
 /// Something that can be read from a node.
 pub(super) trait Decode: Sized {
@@ -21,12 +22,13 @@ pub(super) struct Context<'a> {
     /// The findings so far.
     pub found: Vec<Diagnostic>,
     key: String,
+    seen: HashSet<(Code, Place, String)>,
 }
 
 impl<'a> Context<'a> {
     /// Begins without findings.
     pub fn new(sources: &'a Sources) -> Self {
-        Self { sources, found: Vec::new(), key: String::new() }
+        Self { sources, found: Vec::new(), key: String::new(), seen: HashSet::new() }
     }
 
     /// Adds an error.
@@ -37,8 +39,8 @@ impl<'a> Context<'a> {
         message: impl Into<String>,
         label: impl Into<String>,
         help: impl Into<String>,
-    ) {
-        self.finding(Severity::Error, code, place, message, label, help);
+    ) -> Told<'_, 'a> {
+        self.tell(Diagnostic::error(code, message).help(help), place, label)
     }
 
     /// Adds a warning.
@@ -49,46 +51,24 @@ impl<'a> Context<'a> {
         message: impl Into<String>,
         label: impl Into<String>,
         help: impl Into<String>,
-    ) {
-        self.finding(Severity::Warning, code, place, message, label, help);
+    ) -> Told<'_, 'a> {
+        self.tell(Diagnostic::warning(code, message).help(help), place, label)
     }
 
-    fn finding(
-        &mut self,
-        severity: Severity,
-        code: Code,
-        place: Place,
-        message: impl Into<String>,
-        label: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let finding = Diagnostic::new(code, severity, message).at(self.sources.span(place), label).help(help);
-        self.push(finding);
-    }
-
-    /// Adds an error that has a second place.
-    pub fn error_with(
-        &mut self,
-        code: Code,
-        place: Place,
-        message: impl Into<String>,
-        label: impl Into<String>,
-        help: impl Into<String>,
-        other: Place,
-        words: &str,
-    ) {
-        let finding = Diagnostic::error(code, message)
-            .at(self.sources.span(place), label)
-            .related(self.sources.span(other), words)
-            .help(help);
-        self.push(finding);
-    }
-
-    /// Adds a finding, once: what an alias repeats is wrong in one place only.
-    pub fn push(&mut self, finding: Diagnostic) {
-        if !self.found.contains(&finding) {
-            self.found.push(finding);
+    /// Adds a finding at a place, once: what an alias repeats is wrong in one place only.
+    pub fn tell(&mut self, finding: Diagnostic, place: Place, label: impl Into<String>) -> Told<'_, 'a> {
+        let fresh =
+            self.found.len() <= MOST_FINDINGS && self.seen.insert((finding.code, place, finding.message.clone()));
+        if fresh && self.found.len() == MOST_FINDINGS {
+            let message = "there are more mistakes than anybody reads at once, and the others are left out";
+            let last = Diagnostic::error(codes::TOO_LARGE, message).help("correct the first ones");
+            self.found.push(last.at(self.sources.span(place), "the first one left out"));
+            return Told { cx: self, fresh: false };
         }
+        if fresh {
+            self.found.push(finding.at(self.sources.span(place), label));
+        }
+        Told { cx: self, fresh }
     }
 
     /// Returns the key whose value is read, for messages.
@@ -120,8 +100,8 @@ impl<'a> Context<'a> {
         match &node.kind {
             Kind::List(items) => Some(items),
             Kind::Scalar { text, style } => {
-                let shown = if *style == Style::Plain { text.clone() } else { format!("\"{text}\"") };
-                self.wrong_kind(node, "a list", &format!("write it in brackets: [{shown}]"));
+                let item = if *style == Style::Plain { shown(text) } else { format!("\"{}\"", shown(text)) };
+                self.wrong_kind(node, "a list", &format!("write it in brackets: [{item}]"));
                 None
             }
             _ => {
@@ -150,7 +130,7 @@ impl<'a> Context<'a> {
                     node.place,
                     message,
                     "a mapping to YAML",
-                    format!("put the whole value in quotes: \"{inside}\""),
+                    format!("put the whole value in quotes: \"{}\"", shown(inside)),
                 );
                 None
             }
@@ -166,7 +146,8 @@ impl<'a> Context<'a> {
         let text = self.written(node, what)?;
         if let Some(meaning) = node.meaning() {
             let meaning = if meaning == Meaning::Number { "a number" } else { "true or false" };
-            let message = format!("`{}` is a text, and `{text}` without quotes is {meaning} to YAML", self.key);
+            let message =
+                format!("`{}` is a text, and `{}` without quotes is {meaning} to YAML", self.key, shown(text));
             self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: \"{text}\""));
             return None;
         }
@@ -175,6 +156,9 @@ impl<'a> Context<'a> {
 
     /// Adds the finding that a node is of another kind than wanted.
     pub fn wrong_kind(&mut self, node: &Node, wanted: &str, help: &str) {
+        if matches!(node.kind, Kind::Broken) {
+            return;
+        }
         let key = if self.key.is_empty() { "the file".to_owned() } else { format!("`{}`", self.key) };
         if matches!(node.kind, Kind::Null) {
             self.error(
@@ -197,12 +181,12 @@ impl<'a> Context<'a> {
 
     /// Adds the finding that a key is not known, or not yet.
     pub fn unknown(&mut self, entry: &Entry, what: &str, known: &[&str], not_yet: &[&str]) {
-        let key = &entry.key;
-        if not_yet.contains(&key.as_str()) {
+        let key = shown(&entry.key);
+        if not_yet.contains(&entry.key.as_str()) {
             self.not_yet(entry.place, &format!("`{key}` in {what}"));
             return;
         }
-        let guess = similar(key, known.iter().chain(not_yet).copied());
+        let guess = similar(&entry.key, known.iter().chain(not_yet).copied());
         let help = match guess {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if known.is_empty() => "remove it".to_owned(),
@@ -232,6 +216,22 @@ impl<'a> Context<'a> {
             format!("`{key}` is missing here"),
             format!("add `{key}:`"),
         );
+    }
+}
+
+/// The finding that was just added.
+pub(super) struct Told<'c, 'a> {
+    cx: &'c mut Context<'a>,
+    fresh: bool,
+}
+
+impl Told<'_, '_> {
+    /// Adds a second place that explains it.
+    pub fn and(self, place: Place, words: impl Into<String>) {
+        let span = self.cx.sources.span(place);
+        if let Some(finding) = self.cx.found.last_mut().filter(|_| self.fresh) {
+            finding.related.push(Related { span, words: words.into() });
+        }
     }
 }
 
@@ -298,7 +298,10 @@ impl Decode for u32 {
                 }
             }
         } else {
-            (format!("`{key}` is a whole number, and `{text}` is none"), "write digits only, as in 7".to_owned())
+            (
+                format!("`{key}` is a whole number, and `{}` is none", shown(text)),
+                "write digits only, as in 7".to_owned(),
+            )
         };
         cx.error(codes::NOT_A_NUMBER, node.place, message, "not a whole number", help);
         None

@@ -32,13 +32,16 @@ enum Piece {
     Star,
 }
 
+/// How far both patterns have been read.
+type Position = (usize, usize);
+
 /// Returns a slug that both patterns match, where there is one. Exact for patterns of plain characters, `*` and `?`;
 /// `None` for all others, which are decided on the live tenants.
 pub(super) fn common(a: &str, b: &str) -> Option<String> {
     let (a, b) = (pieces(a)?, pieces(b)?);
     // The shortest common text is a shortest path from (0, 0) to the ends; each step takes one character, or none past
     // a star.
-    let mut from: BTreeMap<(usize, usize), ((usize, usize), Option<char>)> = BTreeMap::new();
+    let mut from: BTreeMap<Position, (Position, Option<char>)> = BTreeMap::new();
     let mut queue = VecDeque::from([(0, 0)]);
     let end = (a.len(), b.len());
     while let Some((i, j)) = queue.pop_front() {
@@ -53,7 +56,7 @@ pub(super) fn common(a: &str, b: &str) -> Option<String> {
             return Some(text.into_iter().rev().collect());
         }
         let (left, right) = (a.get(i).copied(), b.get(j).copied());
-        let mut steps: Vec<((usize, usize), Option<char>)> = Vec::new();
+        let mut steps: Vec<(Position, Option<char>)> = Vec::new();
         if left == Some(Piece::Star) {
             steps.push(((i + 1, j), None));
         }

@@ -190,15 +190,8 @@ fn once<T>(what: &str, all: &mut Option<Once<T>>, next: Option<Once<T>>, cx: &mu
         None => *all = Some(next),
         Some(first) => {
             let message = format!("`{what}` stands twice, and a set of policies has it once");
-            cx.error_with(
-                codes::DEFINED_TWICE,
-                next.place,
-                message,
-                "the second one",
-                "keep one of them",
-                first.place,
-                "the first one",
-            );
+            cx.error(codes::DEFINED_TWICE, next.place, message, "the second one", "keep one of them")
+                .and(first.place, "the first one");
         }
     }
 }
@@ -212,15 +205,14 @@ fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: 
             None => all.push(item),
             Some(first) => {
                 let message = format!("the {what} `{}` is defined twice", item.name);
-                cx.error_with(
+                cx.error(
                     codes::DEFINED_TWICE,
                     item.place,
                     message,
                     "the second one",
                     "remove or rename one of them: all files are one set",
-                    first.place,
-                    "the first one",
-                );
+                )
+                .and(first.place, "the first one");
             }
         }
     }

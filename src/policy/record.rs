@@ -75,7 +75,7 @@ macro_rules! words {
 pub(super) use words;
 
 use super::decode::Context;
-use super::text::{Kind, Node, Place, similar};
+use super::text::{Kind, Node, Place, shown, similar};
 
 /// Returns a field's key: its name, without the `r#` of Rust's own words.
 pub(super) const fn bare(field: &str) -> &str {
@@ -111,5 +111,5 @@ pub(super) fn unknown_word(
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("write one of: {}", known.join(", ")),
     };
-    cx.bad_value(node.place, format!("`{text}` is not {what}, as `{key}` wants"), help);
+    cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
 }

@@ -13,7 +13,7 @@ use crate::domain::{
 use super::codes;
 use super::globs::Globs;
 use super::set::{PolicySet, Thing};
-use super::text::Place;
+use super::text::{Place, shown};
 
 /// The tenants that a live database shows, or why they could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +79,12 @@ impl PolicySet {
         let mut classified = Classified::new();
         let mut without = Vec::new();
         for tenant in live {
-            let slug = tenant.slug.escape_debug();
+            let slug = shown(&tenant.slug);
             if let Some((first, _)) = classified.get(tenant.slug.as_str()) {
                 let message = format!(
                     "two tenants of `{database}` have the slug `{slug}`: the schemas `{}` and `{}`",
-                    first.schema.escape_debug(),
-                    tenant.schema.escape_debug()
+                    shown(&first.schema),
+                    shown(&tenant.schema)
                 );
                 let help = "a tenant's slug is its identity: make the query or the pattern give each tenant its own";
                 found.push(
@@ -189,8 +189,7 @@ impl PolicySet {
             for (index, pattern) in thing.spec.tenants.iter().enumerate() {
                 let globs = Globs::new(std::slice::from_ref(pattern));
                 if !slugs.iter().any(|slug| globs.matches(slug)) {
-                    let message =
-                        format!("the pattern `{}` of the class `{name}` matches no tenant", pattern.escape_debug());
+                    let message = format!("the pattern `{}` of the class `{name}` matches no tenant", shown(pattern));
                     warn(
                         message,
                         thing.places.get(&format!("tenants[{index}]")),
@@ -206,7 +205,7 @@ impl PolicySet {
                     .filter(|(database, _)| thing.spec.databases.contains(database))
                     .flat_map(|(_, classified)| classified.values())
             };
-            let help = "correct it, or suspend the schedule until such tenants exist";
+            let help = "correct it, or remove it until such tenants exist";
             match &thing.spec.tenants {
                 TenantFilter::All => {}
                 TenantFilter::Slugs(patterns) => {
@@ -215,7 +214,7 @@ impl PolicySet {
                         if !tenants().any(|(tenant, _)| globs.matches(&tenant.slug)) {
                             let message = format!(
                                 "the pattern `{}` of the schedule `{name}` matches no tenant of its databases",
-                                pattern.escape_debug()
+                                shown(pattern)
                             );
                             warn(message, thing.places.get(&format!("tenants[{index}]")), help);
                         }
@@ -313,7 +312,7 @@ fn counted(tenants: usize) -> String {
 
 /// Lists the first few slugs, escaped: they come from a database.
 fn listed(slugs: &[&str]) -> String {
-    let shown: Vec<String> = slugs.iter().take(5).map(|slug| format!("`{}`", slug.escape_debug())).collect();
+    let shown: Vec<String> = slugs.iter().take(5).map(|slug| format!("`{}`", shown(slug))).collect();
     let more = slugs.len().saturating_sub(5);
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }

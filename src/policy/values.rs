@@ -8,7 +8,7 @@ use crate::domain::{CivilTime, Compression, EnvText, Instant, Name, Percent, Per
 
 use super::codes;
 use super::decode::{Context, Decode, has_variable};
-use super::text::{Kind, Node, Style, similar};
+use super::text::{Kind, Node, Style, shown, similar};
 
 /// A text that says something: not empty, and no number, true or false without quotes.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub(super) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) 
                 "" => "begin with a letter a-z, go on with a-z, 0-9 and `-`, at most 63 characters".to_owned(),
                 near => format!("write `{near}`: a letter a-z, then a-z, 0-9 and `-`, at most 63 characters"),
             };
-            cx.error(codes::BAD_NAME, place, format!("`{}` is not a name", text.escape_debug()), "this name", help);
+            cx.error(codes::BAD_NAME, place, format!("`{}` is not a name", shown(text)), "this name", help);
             None
         }
     }
@@ -78,7 +78,7 @@ fn parsed<T>(
     let text = cx.written(node, what)?.to_owned();
     let value = parse(&text);
     if value.is_none() {
-        let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), text.escape_debug());
+        let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), shown(&text));
         cx.bad_value(node.place, message, help);
     }
     value
@@ -100,7 +100,7 @@ impl Decode for Period {
                 (format!("`{key}` is a duration, and a month has no fixed length"), "write days, as in 30d".to_owned())
             } else {
                 let help = "write 90s, 15m, 6h, 30d, 2w or 1y, or words such as `30 minutes`".to_owned();
-                (format!("`{key}` wants a duration, and `{}` is none", text.escape_debug()), help)
+                (format!("`{key}` wants a duration, and `{}` is none", shown(&text)), help)
             };
             cx.bad_value(node.place, message, help);
         }
@@ -128,14 +128,15 @@ impl Decode for ZoneName {
         let text = cx.text(node, "a time zone")?.to_owned();
         let zone = Self::try_from(text.clone()).ok();
         if zone.is_none() {
-            let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+            let names: Vec<String> =
+                jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
             let help = match similar(&text, names.iter().map(String::as_str)) {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => {
                     "write an IANA name such as Asia/Seoul or UTC; abbreviations such as KST name no zone".to_owned()
                 }
             };
-            cx.bad_value(node.place, format!("`{}` is not a time zone", text.escape_debug()), help);
+            cx.bad_value(node.place, format!("`{}` is not a time zone", shown(&text)), help);
         }
         zone
     }

@@ -293,6 +293,8 @@ fn hostile_shapes_end_quickly() {
         let before = n - 1;
         format!("{text}a{n}: &a{n} [*a{before}, *a{before}, *a{before}, *a{before}]\n")
     });
+    let all: String = (0..20_000).map(|n| format!("k{n}: v, ")).collect();
+    let copies = format!("version: 1\na: &a {{ {all} }}\nb: [{}]\n", "{<<: *a}, ".repeat(2000));
     let merges = (1..60).fold("version: 1\na0: &a0 {k: v}\n".to_owned(), |text, n| {
         let before = n - 1;
         format!("{text}a{n}: &a{n} {{ <<: [*a{before}, *a{before}], k{n}: *a{before} }}\n")
@@ -304,12 +306,14 @@ fn hostile_shapes_end_quickly() {
         ("indents", (0..3000).fold(String::new(), |text, n| format!("{text}{}a:\n", " ".repeat(n)))),
         ("aliases", bomb),
         ("merges", merges),
+        ("copies", copies),
+        ("mistakes", format!("version: 1\nretention: {{ a: {{ {all} }} }}\n")),
     ];
     for (what, text) in texts {
         let found = policy::read(&file(&text)).1;
         assert!(found.iter().any(|finding| finding.code.0 == "BK109"), "{what}: {found:?}");
     }
-    let long = format!("version: 1\nstores: {{ {} }}\n", "a".repeat(3_000_000));
+    let long = format!("version: 1\nstores: {{ {} }}\n", "a".repeat(300_000));
     assert!(!policy::read(&file(&long)).1.is_empty());
     assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
 }

@@ -51,15 +51,8 @@ impl Known {
         match guess {
             Some((guess, defined)) => {
                 let help = format!("did you mean `{guess}`?");
-                cx.error_with(
-                    codes::UNKNOWN_REFERENCE,
-                    place,
-                    message,
-                    label,
-                    help,
-                    *defined,
-                    &format!("`{guess}` is defined here"),
-                );
+                cx.error(codes::UNKNOWN_REFERENCE, place, message, label, help)
+                    .and(*defined, format!("`{guess}` is defined here"));
             }
             None if names.is_empty() => {
                 cx.error(
@@ -103,15 +96,8 @@ impl Known {
                 Some(first) => {
                     let first = places.get(&format!("databases[{first}]"));
                     let message = format!("the database `{name}` is listed twice");
-                    cx.error_with(
-                        codes::LISTED_TWICE,
-                        place,
-                        message,
-                        "the second time",
-                        "remove one of them",
-                        first,
-                        "the first time",
-                    );
+                    cx.error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them")
+                        .and(first, "the first time");
                 }
                 None => self.refer(Section::Database, name, place, cx),
             }

@@ -52,15 +52,8 @@ fn restored(
                 kind.word(),
                 schedule.spec.backup.word()
             );
-            cx.error_with(
-                codes::CONFLICT,
-                at,
-                message,
-                "not what the schedule makes",
-                "name one that fits the other",
-                place,
-                "this schedule",
-            );
+            cx.error(codes::CONFLICT, at, message, "not what the schedule makes", "name one that fits the other")
+                .and(place, "this schedule");
         }
     } else if let Some((kind, at)) = kind {
         nothing_makes(set, spec, kind, at, cx);
@@ -81,53 +74,65 @@ fn nothing_makes(set: &PolicySet, spec: &RecoveryPlanSpec, kind: BackupType, pla
     cx.error(codes::NOTHING_MAKES_IT, place, message, "nothing makes them", help);
 }
 
-/// Looks at the order of the steps: live data is written over only after a restore was proven elsewhere.
+/// Looks at the order of the steps: live data is written over only with what was proven elsewhere.
 fn order(spec: &RecoveryPlanSpec, places: &Places, cx: &mut Context<'_>) {
-    let (mut restored, mut proven): (Option<usize>, bool) = (None, false);
-    let mut aside = false;
+    let mut restored: Vec<&RestoreStep> = Vec::new();
+    let mut proven = 0;
     for (index, step) in spec.steps.iter().enumerate() {
         let at = |key: &str| places.get(&format!("steps[{index}].{key}"));
         match step {
-            PlanStep::Restore(RestoreStep { into: RestoreInto::Live, .. }) => {
-                if !proven {
-                    let message = "this step restores over live data before a restore was proven";
-                    let help = if aside {
+            PlanStep::Restore(restore) => {
+                if restored.is_empty() && restore.backup.is_none() && restore.schedule.is_none() {
+                    let message = "the first restore of a plan does not say what it restores";
+                    let help =
+                        "add `backup: database`, `backup: tenant_data` or `schedule:`; later steps use what was proven";
+                    cx.error(codes::MISSING_KEY, at("restore"), message, "restores what?", help);
+                }
+                if restore.into != RestoreInto::Live {
+                    restored.push(restore);
+                    continue;
+                }
+                if !restored[..proven].iter().any(|earlier| proves(earlier, restore)) {
+                    let message = "this step restores over live data before the same was proven elsewhere";
+                    let help = if restored.iter().any(|earlier| proves(earlier, restore)) {
                         "add a step `- check: [tables]` between the restore into scratch and this one"
                     } else {
                         "restore the same `into: scratch` first, and add a step `- check: [tables]`"
                     };
                     cx.error(codes::LIVE_BEFORE_PROVEN, at("restore.into"), message, "not proven yet", help);
                 }
-                restored = Some(index);
-            }
-            PlanStep::Restore(_) => {
-                aside = true;
-                restored = Some(index);
             }
             PlanStep::Check(_) => {
-                if restored.is_none() {
+                if restored.is_empty() {
                     let message = "this step checks what was restored, and nothing was";
                     cx.error(
                         codes::NOTHING_TO_CHECK,
                         at("check"),
                         message,
                         "nothing to look at",
-                        "put it after a `restore` step",
+                        "put it after a `restore` step that does not go `into: live`",
                     );
                 }
-                proven |= aside;
+                proven = restored.len();
             }
             PlanStep::Manual(_) | PlanStep::Run { .. } => {}
         }
     }
-    if spec.drill.is_some() && restored.is_none() && !spec.steps.is_empty() {
-        let message = "the plan is drilled, and none of its steps restores anything";
+    if spec.drill.is_some() && restored.is_empty() && !spec.steps.is_empty() {
+        let message = "the plan is drilled, and none of its steps restores anything aside from live data";
         cx.error(
             codes::NOTHING_TO_DRILL,
             places.get("drill"),
             message,
             "nothing to prove",
-            "add a `restore` step, or remove the drill",
+            "add a `restore` step `into: scratch`, or remove the drill",
         );
     }
+}
+
+/// Returns whether an earlier restore proves what a later one uses: the same, or the later one says nothing else.
+fn proves(earlier: &RestoreStep, later: &RestoreStep) -> bool {
+    (later.backup.is_none() || later.backup == earlier.backup)
+        && (later.schedule.is_none() || later.schedule == earlier.schedule)
+        && (later.store.is_none() || later.store == earlier.store)
 }

@@ -35,15 +35,8 @@ pub(in crate::policy) fn schedule(raw: &Schedule, places: &Places, known: &Known
     if places.has("tenants") && raw.backup == Some(BackupType::Database) {
         let message = "`tenants` is for `backup: tenant_data`, and this schedule backs up the whole database";
         let help = "remove `tenants`, or write `backup: tenant_data`";
-        cx.error_with(
-            codes::CONFLICT,
-            places.get("tenants"),
-            message,
-            "says nothing here",
-            help,
-            places.get("backup"),
-            "the whole database",
-        );
+        cx.error(codes::CONFLICT, places.get("tenants"), message, "says nothing here", help)
+            .and(places.get("backup"), "the whole database");
     }
     if let Some(jobs) = raw.max_parallel_jobs
         && !(1..=64).contains(&jobs)

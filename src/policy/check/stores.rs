@@ -39,15 +39,14 @@ pub(in crate::policy) fn stores(stores: &BTreeMap<Name, Thing<StoreSpec>>, cx: &
                 let message =
                     format!("the stores `{other}` and `{name}` lie at the same place, or one inside the other");
                 let (place, first) = (thing.places.get("url"), earlier.places.get("url"));
-                cx.error_with(
+                cx.error(
                     codes::STORES_OVERLAP,
                     place,
                     message,
                     format!("`{name}`"),
                     "give each store a prefix or folder of its own",
-                    first,
-                    &format!("`{other}`"),
-                );
+                )
+                .and(first, format!("`{other}`"));
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::policy::decode::Context;
 use crate::policy::globs;
 use crate::policy::raw::Class;
 use crate::policy::set::{PolicySet, Thing};
-use crate::policy::text::Places;
+use crate::policy::text::{Places, shown};
 
 /// Looks at one class.
 pub(in crate::policy) fn class(raw: &Class, several: bool, places: &Places, cx: &mut Context<'_>) {
@@ -30,7 +30,7 @@ pub(in crate::policy) fn class(raw: &Class, several: bool, places: &Places, cx: 
 pub(super) fn refuse_bad_globs(patterns: &[String], path: &str, places: &Places, cx: &mut Context<'_>) {
     for (index, pattern) in patterns.iter().enumerate() {
         if let Some(reason) = globs::rejection(pattern) {
-            let message = format!("`{}` is not a pattern: {reason}", pattern.escape_debug());
+            let message = format!("`{}` is not a pattern: {reason}", shown(pattern));
             let help = "`*` matches anything, `?` one character, [a-z] one of these, {a,b} one of these";
             cx.error(codes::BAD_GLOB, places.get(&format!("{path}[{index}]")), message, "this pattern", help);
         }
@@ -53,19 +53,18 @@ pub(in crate::policy) fn classes(classes: &BTreeMap<Name, Thing<ClassSpec>>, cx:
             if let Some((at, before, slug)) = meeting {
                 let message = format!(
                     "the classes `{other}` and `{name}` have the same priority, and both match a tenant such as `{}`",
-                    slug.escape_debug()
+                    shown(&slug)
                 );
                 let place = thing.places.get(&format!("tenants[{at}]"));
                 let first = earlier.places.get(&format!("tenants[{before}]"));
-                cx.error_with(
+                cx.error(
                     codes::CLASSES_OVERLAP,
                     place,
                     message,
                     format!("`{name}` matches it"),
                     "give one of them a lower number: it then wins",
-                    first,
-                    &format!("so does `{other}`"),
-                );
+                )
+                .and(first, format!("so does `{other}`"));
             }
         }
     }
@@ -96,6 +95,6 @@ fn without_tenants(set: &PolicySet, databases: &[Name], places: &Places, what: &
         let message = format!("{what}, and the database `{name}` has none");
         let help = format!("add `tenants: {{ schemas: \"tenant_*\" }}` to `{name}`, or leave it out here");
         let place = places.get(&format!("databases[{index}]"));
-        cx.error_with(codes::NO_TENANTS, place, message, "has no tenants", help, database.place, "no `tenants` here");
+        cx.error(codes::NO_TENANTS, place, message, "has no tenants", help).and(database.place, "no `tenants` here");
     }
 }

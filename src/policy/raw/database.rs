@@ -4,7 +4,7 @@ use crate::domain::{ClassSpec, DatabaseSpec, EnvText, Method, Objectives, Period
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::record::{record, words};
-use crate::policy::text::Places;
+use crate::policy::text::{Places, shown};
 use crate::policy::values::Text;
 
 use super::not_yet;
@@ -109,7 +109,7 @@ impl Database {
                 if stars != 1 {
                     let message = format!(
                         "the pattern `{}` has {stars} stars, and what one `*` matches is the tenant's slug",
-                        schemas.0.escape_debug()
+                        shown(&schemas.0)
                     );
                     cx.error(
                         codes::NOT_ONE_STAR,

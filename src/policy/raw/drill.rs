@@ -4,7 +4,7 @@ use crate::domain::{Check, DrillInto, DrillSpec, DrillTarget, Expectation, Perio
 use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{record, words};
-use crate::policy::text::{Kind, Node, Places};
+use crate::policy::text::{Kind, Node, Places, shown};
 use crate::policy::values::Text;
 
 use super::When;
@@ -233,8 +233,7 @@ fn expectation(text: &str, node: &Node, cx: &mut Context<'_>) -> Option<Expectat
     let (operator, value) = operator.map_or(("=", text), |operator| (operator, text[operator.len()..].trim()));
     let operator = if operator == "==" { "=" } else { operator };
     if value.is_empty() || !matches!(operator, "=" | "!=") && value.parse::<i64>().is_err() {
-        let message =
-            format!("`{}` is nothing to expect: `{operator}` compares with a whole number", text.escape_debug());
+        let message = format!("`{}` is nothing to expect: `{operator}` compares with a whole number", shown(text));
         cx.bad_value(node.place, message, "write \"> 0\", \">= 3\", \"= 12\" or \"= some text\"");
         return None;
     }
@@ -246,15 +245,14 @@ impl Drill {
     pub(super) fn spec(&self, places: &Places, cx: &mut Context<'_>) -> Option<DrillSpec> {
         let (every, when) = (places.has("drill.every"), places.has("drill.when"));
         if every && when {
-            cx.error_with(
+            cx.error(
                 codes::CONFLICT,
                 places.get("drill.when"),
                 "a drill has both `every` and `when`",
                 "one of them is too much",
                 "keep one of the two",
-                places.get("drill.every"),
-                "the other",
-            );
+            )
+            .and(places.get("drill.every"), "the other");
         } else if !every && !when {
             let message = "the drill does not say when it runs, so it never would";
             cx.error(

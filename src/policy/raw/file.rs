@@ -6,7 +6,7 @@ use crate::domain::{EnvText, Name};
 use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{head, record};
-use crate::policy::text::{Kind, Node, Place, Places};
+use crate::policy::text::{Kind, Node, Place, Places, shown};
 use crate::policy::values;
 
 use super::{Class, Database, Guards, RecoveryPlan, Retention, Schedule, Store, not_yet};
@@ -61,8 +61,7 @@ impl Decode for Version {
                 } else {
                     "write `version: 1`, or use a newer bkup"
                 };
-                let message =
-                    format!("`{}` is not a version of the policy language that this bkup reads", text.escape_debug());
+                let message = format!("`{}` is not a version of the policy language that this bkup reads", shown(text));
                 cx.error(codes::OTHER_VERSION, node.place, message, "this version", help);
                 None
             }

@@ -6,7 +6,7 @@ use crate::domain::{
 use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{record, words};
-use crate::policy::text::{Kind, Node, Places, similar};
+use crate::policy::text::{Kind, Node, Places, shown, similar};
 use crate::policy::values::{OneOrMany, Text};
 use crate::schedule::Calendar;
 
@@ -125,7 +125,7 @@ impl Decode for Day {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => "write mon to sun, \"sun#1\" for the first Sunday of the month, 1 to 31, or last".to_owned(),
             };
-            cx.bad_value(node.place, format!("`{}` is not a day", text.escape_debug()), help);
+            cx.bad_value(node.place, format!("`{}` is not a day", shown(text)), help);
         }
         rule.map(Self)
     }
@@ -290,8 +290,8 @@ impl When {
             Err(error) => {
                 let finding = error.explain();
                 let at = if places.has(&format!("{path}.days")) { place("days") } else { place(written[0]) };
-                let span = cx.sources.span(at);
-                cx.push(finding.at(span, "this rule"));
+
+                cx.tell(finding, at, "this rule");
                 None
             }
         }

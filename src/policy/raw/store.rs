@@ -142,15 +142,14 @@ impl Store {
             ];
             for (key, _) in given.iter().filter(|(_, given)| *given) {
                 let message = format!("`{key}` is for S3, and this store is a folder");
-                cx.error_with(
+                cx.error(
                     codes::CONFLICT,
                     places.get(key),
                     message,
                     "says nothing for a folder",
                     format!("remove `{key}`"),
-                    places.get("url"),
-                    "a folder",
-                );
+                )
+                .and(places.get("url"), "a folder");
             }
         }
         let encryption = match &self.encryption {

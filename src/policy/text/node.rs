@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     },
     /// A list.
     List(Vec<Rc<Node>>),
+    /// Something that could not be read, of which a finding tells already.
+    Broken,
     /// A mapping, without duplicate keys and with merge keys followed.
     Map(Vec<Entry>),
 }
@@ -58,7 +60,7 @@ impl Node {
     /// Returns what it is, for people.
     pub fn described(&self) -> &'static str {
         match &self.kind {
-            Kind::Null => "nothing",
+            Kind::Null | Kind::Broken => "nothing",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
             Kind::Scalar { text, style: Style::Plain } => match plain_meaning(text) {
@@ -107,6 +109,10 @@ fn plain_meaning(text: &str) -> Option<Meaning> {
 
 /// Returns the candidate a text was likely meant to be.
 pub(crate) fn similar<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // Comparing takes the product of both lengths, and nobody mistypes a page.
+    if text.len() > 64 {
+        return None;
+    }
     let given = text.to_lowercase();
     candidates
         .into_iter()
@@ -114,4 +120,20 @@ pub(crate) fn similar<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(text.chars().count()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Returns a text as it may stand in a message: cut, and without what a terminal could take for more than text.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut out = String::new();
+    for c in text.chars().take(MOST) {
+        match c {
+            '"' | '\'' | '\\' => out.push(c),
+            c => out.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        out.push('…');
+    }
+    out
 }

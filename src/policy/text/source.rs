@@ -7,7 +7,7 @@ use crate::diag::Span;
 use super::node::{Kind, Node};
 
 /// A range of bytes in one of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     /// The index of the file.
     pub file: usize,
@@ -45,6 +45,12 @@ impl Sources {
         &self.files[file].text
     }
 
+    /// Returns the first byte of the line that holds a byte.
+    pub fn line_begin(&self, file: usize, byte: usize) -> usize {
+        let source = &self.files[file];
+        source.lines[source.lines.partition_point(|begin| *begin <= byte).saturating_sub(1)]
+    }
+
     /// Returns the text of the line that holds a byte, without its end.
     pub fn line_at(&self, file: usize, byte: usize) -> &str {
         let source = &self.files[file];
@@ -59,7 +65,9 @@ impl Sources {
         let begin = floor(&source.text, place.begin);
         let end = floor(&source.text, place.end).max(begin);
         let index = source.lines.partition_point(|line| *line <= begin).saturating_sub(1);
-        let column = source.text[source.lines[index]..begin].chars().count() + 1;
+        // Counting bytes that begin a character is what the machine does fast: a line can have megabytes.
+        let before = &source.text.as_bytes()[source.lines[index]..begin];
+        let column = before.iter().filter(|byte| (**byte & 0xc0) != 0x80).count() + 1;
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Span { file: source.name.clone(), begin, end, line: number(index + 1), column: number(column) }
     }
@@ -105,7 +113,7 @@ impl Places {
                     self.paths.insert(below, item.place);
                 }
             }
-            Kind::Null | Kind::Scalar { .. } => {}
+            Kind::Null | Kind::Broken | Kind::Scalar { .. } => {}
         }
     }
 

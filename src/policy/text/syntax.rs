@@ -22,6 +22,13 @@ pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diag
         .at(span, "YAML gives up here")
         .help(format!("write \"{variable}\", with quotes"));
     }
+    if let Some(tab) = leading_tab(sources.line_at(file, begin)) {
+        let begin = sources.line_begin(file, begin) + tab;
+        let span = sources.span(Place { file, begin, end: begin + 1 });
+        return Diagnostic::error(codes::TAB, "a tab stands where YAML wants spaces")
+            .at(span, "this tab")
+            .help("indent with spaces");
+    }
     use ErrorKind as K;
     let (code, message, help) = match error.kind() {
         K::TabNotAllowed
@@ -86,6 +93,12 @@ pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diag
 
 fn yaml(message: &str, help: &str) -> (crate::diag::Code, String, String) {
     (codes::NOT_YAML, message.to_owned(), help.to_owned())
+}
+
+/// Returns where a line's indentation has a tab.
+fn leading_tab(line: &str) -> Option<usize> {
+    let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+    line[..indentation].find('\t')
 }
 
 /// Returns the first `${NAME}` of a line that stands outside quotes.

@@ -5,7 +5,7 @@
 //! Aliases share their node, so an alias bomb costs nothing to read; what it would cost to walk is counted in
 //! [`Node::weight`] and refused before anyone walks it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Marks};
@@ -13,7 +13,7 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as M
 use crate::diag::Diagnostic;
 use crate::policy::codes;
 
-use super::node::{Entry, Kind, Node, Style};
+use super::node::{Entry, Kind, Node, Style, shown};
 use super::{Place, Sources, syntax};
 
 /// How large a file may be.
@@ -22,6 +22,9 @@ const MAX_BYTES: usize = 4 << 20;
 pub(super) const MAX_DEPTH: usize = 40;
 /// How many nodes a file may stand for once its aliases are followed.
 const MAX_NODES: usize = 200_000;
+
+/// After so many findings a file is not read on.
+pub(crate) const MOST_FINDINGS: usize = 1000;
 
 /// Reads a file into a tree. `None` where it is no YAML at all; findings say why.
 pub(crate) fn parse(sources: &Sources, file: usize, found: &mut Vec<Diagnostic>) -> Option<Rc<Node>> {
@@ -44,8 +47,16 @@ pub(crate) fn parse(sources: &Sources, file: usize, found: &mut Vec<Diagnostic>)
     options.block_nesting_limit = MAX_DEPTH;
     options.emit_unresolved_aliases = true;
     options.set_emit_comments(false);
-    let mut builder =
-        Builder { sources, file, found, open: Vec::new(), anchors: HashMap::new(), documents: 0, root: None };
+    let mut builder = Builder {
+        sources,
+        file,
+        found,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        documents: 0,
+        root: None,
+        merged: 0,
+    };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, marks)) => {
@@ -79,6 +90,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     documents: usize,
     root: Option<Rc<Node>>,
+    /// How many entries merge keys have brought: each is a copy, so they are what a bomb would be made of.
+    merged: usize,
 }
 
 /// A list or mapping that has begun and not ended.
@@ -90,7 +103,7 @@ struct Open {
 
 enum Content {
     List(Vec<Rc<Node>>),
-    Map { entries: Vec<Entry>, merged: Vec<(Place, Rc<Node>)>, key: Option<Key> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Place>, merged: Vec<(Place, Rc<Node>)>, key: Option<Key> },
 }
 
 /// A key that waits for its value; the text is absent where the key is none.
@@ -114,6 +127,10 @@ impl Builder<'_> {
     /// Takes one event; false where reading must stop.
     fn take(&mut self, event: Event<'_>, marks: &Marks) -> bool {
         let place = self.place(marks);
+        if self.found.len() >= MOST_FINDINGS {
+            self.too_large("the file has more mistakes than anybody reads at once", place, "correct the first ones");
+            return false;
+        }
         if event.tag().is_some() {
             let tag = marks.tag_span().map_or(place, |tag| self.place(&tag));
             self.error(
@@ -152,7 +169,7 @@ impl Builder<'_> {
                 self.open.push(Open { anchor, begin: place.begin, content: Content::List(Vec::new()) });
             }
             Event::MappingStart(_, anchor, _) => {
-                let content = Content::Map { entries: Vec::new(), merged: Vec::new(), key: None };
+                let content = Content::Map { entries: Vec::new(), seen: HashMap::new(), merged: Vec::new(), key: None };
                 self.open.push(Open { anchor, begin: place.begin, content });
             }
             Event::SequenceEnd | Event::MappingEnd => return self.close(place.end),
@@ -169,13 +186,13 @@ impl Builder<'_> {
                         "it would contain itself",
                         "write the value out",
                     );
-                    return self.put(Rc::new(Node { kind: Kind::Null, place, weight: 1 }), 0);
+                    return self.put(Rc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
                 }
             },
             Event::UnresolvedAlias(name) => {
-                let message = format!("there is no anchor `&{name}` before this alias in the file");
+                let message = format!("there is no anchor `&{}` before this alias in the file", shown(&name));
                 self.error(codes::BAD_ALIAS, &message, place, "this alias", "anchors belong to one file and come before their aliases; a text that begins with `*` needs quotes");
-                return self.put(Rc::new(Node { kind: Kind::Null, place, weight: 1 }), 0);
+                return self.put(Rc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
             }
             _ => {}
         }
@@ -195,8 +212,14 @@ impl Builder<'_> {
                 (Kind::List(items), weight)
             }
             Content::Map { mut entries, merged, .. } => {
+                let mut names: HashSet<String> = HashSet::new();
+                if !merged.is_empty() {
+                    names.extend(entries.iter().map(|entry| entry.key.clone()));
+                }
                 for (place, node) in merged {
-                    self.merge(&mut entries, place, &node);
+                    if !self.merge(&mut entries, &mut names, place, &node) {
+                        return false;
+                    }
                 }
                 let weight = entries.iter().map(|entry| entry.value.weight).sum::<usize>();
                 (Kind::Map(entries), weight)
@@ -205,19 +228,28 @@ impl Builder<'_> {
         self.put(Rc::new(Node { kind, place, weight: weight.saturating_add(1) }), open.anchor)
     }
 
-    /// Adds what a merge key brings; what is written out wins, then what is merged first.
-    fn merge(&mut self, entries: &mut Vec<Entry>, place: Place, node: &Node) {
+    /// Adds what a merge key brings; what is written out wins, then what is merged first. False where reading must
+    /// stop.
+    fn merge(&mut self, entries: &mut Vec<Entry>, names: &mut HashSet<String>, place: Place, node: &Node) -> bool {
         match &node.kind {
             Kind::Map(from) => {
+                self.merged += from.len();
+                if self.merged > MAX_NODES {
+                    self.too_large("the file grows too large when its merge keys are followed", place, "merge less");
+                    return false;
+                }
                 for entry in from {
-                    if !entries.iter().any(|e| e.key == entry.key) {
+                    if names.insert(entry.key.clone()) {
                         entries.push(entry.clone());
                     }
                 }
             }
+            Kind::Broken => {}
             Kind::List(items) if items.iter().all(|item| matches!(item.kind, Kind::Map(_))) => {
                 for item in items {
-                    self.merge(entries, place, item);
+                    if !self.merge(entries, names, place, item) {
+                        return false;
+                    }
                 }
             }
             _ => self.error(
@@ -228,18 +260,18 @@ impl Builder<'_> {
                 "give it an alias of a mapping, as in `<<: *defaults`",
             ),
         }
+        true
+    }
+
+    fn too_large(&mut self, message: &str, place: Place, help: &str) {
+        self.error(codes::TOO_LARGE, message, place, "here it is too much", help);
     }
 
     /// Puts a finished node where it belongs; false where the file has grown too large.
     fn put(&mut self, node: Rc<Node>, anchor: usize) -> bool {
         if node.weight > MAX_NODES {
-            self.error(
-                codes::TOO_LARGE,
-                "the file grows too large when its aliases are followed",
-                node.place,
-                "this stands for too many values",
-                "write fewer aliases of aliases",
-            );
+            let message = "the file grows too large when its aliases are followed";
+            self.too_large(message, node.place, "write fewer aliases of aliases");
             return false;
         }
         if anchor != 0 {
@@ -258,23 +290,26 @@ impl Builder<'_> {
                 };
                 *key = Some(Key { text, plain, place: node.place });
             }
-            Content::Map { entries, merged, key } => {
+            Content::Map { entries, seen, merged, key } => {
                 let Some(Key { text, plain, place }) = key.take() else { return true };
                 match text {
                     Some(text) if plain && text == "<<" => merged.push((place, node)),
-                    Some(text) => match entries.iter().find(|entry| entry.key == text) {
+                    Some(text) => match seen.get(&text) {
                         Some(first) => {
-                            let first = self.sources.span(first.place);
+                            let first = self.sources.span(*first);
                             let finding = Diagnostic::error(
                                 codes::DUPLICATE_KEY,
-                                format!("the key `{text}` stands twice in one mapping"),
+                                format!("the key `{}` stands twice in one mapping", shown(&text)),
                             )
                             .at(self.sources.span(place), "the second one")
                             .related(first, "the first one")
                             .help("remove one of them, or rename it");
                             self.found.push(finding);
                         }
-                        None => entries.push(Entry { key: text, place, value: node }),
+                        None => {
+                            seen.insert(text.clone(), place);
+                            entries.push(Entry { key: text, place, value: node });
+                        }
                     },
                     None => {
                         let (message, help) =
