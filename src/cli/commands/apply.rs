@@ -9,8 +9,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::{plan_file, policies};
-use crate::domain::{ApplyReport, Bytes, Outcome, Period, Plan};
-use crate::render::report_json;
+use crate::domain::{ApplyReport, Bytes, Instant, Outcome, Period, Plan};
+use crate::render::{age, report_json};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -65,6 +65,15 @@ pub fn question(plan: &Plan) -> String {
         format!("deleting {} backups, {bytes}", counts.deletes)
     };
     format!("Apply {} actions, {deletes}?", plan.actions.len())
+}
+
+/// Checks that a saved plan is young enough to be its own approval.
+///
+/// # Errors
+/// Where it is older than `--max-age`: exit 6.
+pub fn check_age(args: &ApplyArgs, plan: &Plan, now: Instant) -> Result<(), CliError> {
+    let old = Period::between(plan.as_of, now);
+    if old <= args.max_age { Ok(()) } else { Err(CliError::TooOld { age: age(old), limit: age(args.max_age) }) }
 }
 
 /// Writes the report where asked, also after a failure.

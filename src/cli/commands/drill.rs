@@ -7,9 +7,10 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
+use crate::cli::plan_file;
 use crate::cli::policies;
 use crate::domain::{Evidence, Name};
-use crate::render::evidence_text;
+use crate::render::{evidence_json, evidence_text};
 
 /// Arguments of `drill`.
 #[derive(Debug, Args)]
@@ -31,10 +32,13 @@ pub fn run(context: &mut Context, _args: &DrillArgs) -> Result<Exit, CliError> {
     Err(CliError::NotServed("drill"))
 }
 
-/// Prints the evidence of a drill and returns how `drill` ends.
-pub fn show(context: &Context, evidence: &Evidence) -> Exit {
+/// Writes the evidence of a drill where asked, prints it, and returns how `drill` ends.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn show(context: &Context, args: &DrillArgs, evidence: &Evidence) -> Result<Exit, CliError> {
+    args.evidence.iter().try_for_each(|path| plan_file::write_whole(context, path, &evidence_json(evidence)))?;
     let ui = &context.ui;
-    let json = || serde_json::to_string_pretty(evidence).map(|text| text + "\n").unwrap_or_default();
-    ui.print(&if ui.is_json() { json() } else { evidence_text(evidence, &ui.style) });
-    if evidence.status == "passed" { Exit::Success } else { Exit::Violated }
+    ui.print(&if ui.is_json() { evidence_json(evidence) } else { evidence_text(evidence, &ui.style) });
+    Ok(if evidence.status == "passed" { Exit::Success } else { Exit::Violated })
 }
