@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::catalog::Writer;
 use crate::crypto::{CryptoError, Identity};
-use crate::domain::{ActionId, DocumentOp, Event, Instant, Name, RunId, StoreSpec};
+use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec};
 use crate::engine::{Connection, Search};
 use crate::restore::Workshop;
 use crate::store::WriteStore;
@@ -115,10 +115,4 @@ pub(super) const fn op_word(op: DocumentOp) -> &'static str {
         DocumentOp::Archive => "policy archived",
         DocumentOp::Revive => "policy revived",
     }
-}
-
-/// Ids of work in an order that every runner shares.
-pub(super) fn sorted(mut ids: Vec<ActionId>) -> Vec<ActionId> {
-    ids.sort_unstable();
-    ids
 }

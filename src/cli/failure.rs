@@ -71,6 +71,14 @@ pub enum CliError {
         /// Which file.
         path: String,
     },
+    /// A saved plan is too old to be its own approval.
+    #[error("the plan is {age} old; --max-age is {limit}")]
+    TooOld {
+        /// Its age.
+        age: String,
+        /// The limit.
+        limit: String,
+    },
     /// An approval is needed and nobody can be asked.
     #[error("approval is needed, and there is no terminal to ask at")]
     NoTerminal,
@@ -136,6 +144,7 @@ impl CliError {
             | Self::NoPolicies { .. }
             | Self::PolicyUnreadable { .. }
             | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
+            Self::TooOld { .. } => Exit::Stale,
             Self::Failed { exit, .. } | Self::Interrupted(exit) => *exit,
             _ => Exit::Failed,
         }
@@ -165,6 +174,7 @@ impl Explain for CliError {
             Self::PlanAltered { .. } => {
                 finding("BK894", "make the plan anew with `bkup plan --out FILE`; a plan is not for editing")
             }
+            Self::TooOld { .. } => finding("BK894", "make the plan anew, or allow its age with --max-age"),
             Self::NoTerminal => finding(
                 "BK895",
                 "review with `bkup plan --out plan.json`, then run `bkup apply plan.json`, or add --auto-approve",

@@ -77,3 +77,47 @@ pub fn write_whole(context: &Context, path: &Path, text: &str) -> Result<(), Cli
         failed(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::write_whole;
+    use crate::cli::args::Arguments;
+    use crate::cli::context::Context;
+    use crate::cli::failure::CliError;
+
+    fn context(dir: &Path) -> Context {
+        let mut context = Context::of_process(Arguments::parse_from(["bkup", "schema"]).global).unwrap();
+        context.cwd = dir.to_owned();
+        context
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["a longer first plan", "short"] {
+            write_whole(&context(dir.path()), Path::new("plan.json"), text).unwrap();
+            assert_eq!(std::fs::read_to_string(dir.path().join("plan.json")).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        write_whole(&context(dir.path()), Path::new("/dev/null"), "text").unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+        let full = write_whole(&context(dir.path()), Path::new("/dev/full"), "text");
+        assert!(matches!(full, Err(CliError::Unwritable { why, .. }) if why.contains("no space")));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = write_whole(&context(dir.path()), Path::new("no/plan.json"), "text").unwrap_err();
+        assert!(error.to_string().ends_with("no/plan.json: no such file or directory"), "{error}");
+    }
+}

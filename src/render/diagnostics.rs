@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
 
-use super::escape::{ascii, blot};
+use super::escape::{ascii, blot, json_safe};
 use super::style::{Style, Tone};
 use crate::diag::{Diagnostic, Severity, Span};
 
@@ -21,7 +22,33 @@ const LONGEST_LINE: usize = 1000;
 /// Writes findings for people, each with its place in the source, in the order given.
 #[must_use]
 pub fn diagnostics_text(findings: &[Diagnostic], sources: &Sources, style: &Style) -> String {
-    findings.iter().map(|finding| one(finding, sources, style)).collect::<Vec<_>>().join("\n")
+    // Each text is made safe once, however many findings point into it.
+    let places = |finding: &Diagnostic| {
+        finding
+            .span
+            .iter()
+            .chain(finding.related.iter().map(|related| &related.span))
+            .map(|s| s.file.clone())
+            .collect::<Vec<_>>()
+    };
+    let named: BTreeSet<String> = findings.iter().flat_map(places).collect();
+    let safe: Safe = named
+        .into_iter()
+        .filter_map(|file| sources.get(&file).map(|text| (file, text)))
+        .map(|(file, text)| (file, (text.clone(), Arc::from(shown(text, style)))))
+        .collect();
+    findings.iter().map(|finding| one(finding, &safe, style)).collect::<Vec<_>>().join("\n")
+}
+
+/// Texts as they are, and as they may be shown, of the same length in bytes.
+type Safe = BTreeMap<String, (String, Arc<str>)>;
+
+fn shown(source: &str, style: &Style) -> String {
+    let text = blot(source);
+    if style.unicode {
+        return text;
+    }
+    text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect()
 }
 
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
@@ -34,7 +61,7 @@ pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
         "warnings": count(Severity::Warning),
         "findings": findings,
     });
-    format!("{value:#}\n")
+    json_safe(&format!("{value:#}\n"))
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.
@@ -51,7 +78,7 @@ pub fn findings_summary(findings: &[Diagnostic]) -> String {
     if parts.is_empty() { "no findings".to_owned() } else { parts.join(" and ") }
 }
 
-fn one(finding: &Diagnostic, sources: &Sources, style: &Style) -> String {
+fn one(finding: &Diagnostic, sources: &Safe, style: &Style) -> String {
     let (word, tone) = match finding.severity {
         Severity::Error => ("error", Tone::Bad),
         Severity::Warning => ("warning", Tone::Warn),
@@ -78,9 +105,9 @@ fn one(finding: &Diagnostic, sources: &Sources, style: &Style) -> String {
 }
 
 /// Returns the lines of one file that the labels point at; the places alone where the text is not at hand.
-fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Sources, style: &Style) -> String {
-    let source = sources.get(file).filter(|text| labels.iter().all(|(span, _, _)| can_show(text, span)));
-    let Some(source) = source else {
+fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Safe, style: &Style) -> String {
+    let source = sources.get(file).filter(|(text, _)| labels.iter().all(|(span, _, _)| can_show(text, span)));
+    let Some((source, text)) = source else {
         return labels
             .iter()
             .map(|(span, words, _)| {
@@ -90,14 +117,8 @@ fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Sources, style:
             .collect();
     };
     let last = source.trim_end_matches(['\n', '\r']).len();
-    let mut text = blot(source);
-    if !style.unicode {
-        // Spans count bytes, so the stand-ins must have as many.
-        text =
-            text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect();
-    }
     let adapted = Adapted {
-        source: NamedSource::new(style.name(file), text),
+        source: NamedSource::new(style.name(file), Arc::clone(text)),
         labels: labels
             .iter()
             .map(|(span, words, primary)| {
@@ -139,7 +160,7 @@ fn can_show(text: &str, span: &Span) -> bool {
 }
 
 struct Adapted {
-    source: NamedSource<String>,
+    source: NamedSource<Arc<str>>,
     labels: Vec<LabeledSpan>,
 }
 

@@ -53,6 +53,22 @@ pub(super) fn blot(text: &str) -> String {
     out
 }
 
+/// Writes out what a terminal would obey inside JSON text, as JSON escapes: the value stays the same for programs, and
+/// a plan can be read with `cat`. Line ends and spaces outside strings stay.
+pub(super) fn json_safe(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c >= ' ' && is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
@@ -67,7 +83,7 @@ fn is_unsafe(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ascii, blot, escape};
+    use super::{ascii, blot, escape, json_safe};
 
     #[test]
     fn a_hostile_name_cannot_steer_the_terminal() {
@@ -113,6 +129,10 @@ mod tests {
             proptest::prop_assert!(!shown.chars().any(char::is_control));
             proptest::prop_assert!(ascii(&shown).is_ascii());
             proptest::prop_assert_eq!(blot(&text).len(), text.len());
+            let json = json_safe(&serde_json::to_string(&text).unwrap());
+            let bad = json.chars().any(|c| c.is_control() || u32::from(c) == 0x202e);
+            proptest::prop_assert!(!bad);
+            proptest::prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
     }
 }

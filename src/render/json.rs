@@ -1,12 +1,19 @@
 //! Plans, reports and events as JSON, and plans back from it. Pure.
 
+use super::escape::json_safe;
 use crate::diag::{Code, Diagnostic, Explain};
-use crate::domain::{ApplyReport, Event, PLAN_FORMAT, Plan};
+use crate::domain::{ApplyReport, Event, Evidence, PLAN_FORMAT, Plan};
 
 /// Writes a plan as JSON that a person can read; it holds no secrets by construction.
 #[must_use]
 pub fn plan_json(plan: &Plan) -> String {
     pretty(plan)
+}
+
+/// Writes the evidence of a drill as JSON, for people and `--evidence`; what is stored is the drill's own writing.
+#[must_use]
+pub fn evidence_json(evidence: &Evidence) -> String {
+    pretty(evidence)
 }
 
 /// Writes a report as JSON.
@@ -19,12 +26,12 @@ pub fn report_json(report: &ApplyReport) -> String {
 #[must_use]
 pub fn event_line(event: &Event) -> String {
     // Names are JSON strings, which have no raw line ends: one event is one line whatever they hold.
-    serde_json::to_string(event).map(|line| line + "\n").unwrap_or_default()
+    serde_json::to_string(event).map(|line| json_safe(&line) + "\n").unwrap_or_default()
 }
 
 pub(super) fn pretty<T: serde::Serialize>(value: &T) -> String {
     // Keys are strings and there is no floating point in these types, so this cannot fail.
-    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+    serde_json::to_string_pretty(value).map(|text| json_safe(&text) + "\n").unwrap_or_default()
 }
 
 /// Why a text is no plan that this version can read.

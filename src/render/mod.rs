@@ -23,7 +23,7 @@ pub use backups::{backups_json, backups_text};
 pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
 pub use escape::escape;
 pub use evidence::evidence_text;
-pub use json::{PlanFormatError, event_line, plan_json, read_plan, report_json};
+pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
 pub use moment::{age, elapsed, moment};
 pub use plan::{PlanView, plan_text, plan_totals};
 pub use report::{outcome_line, report_text};

@@ -3,10 +3,13 @@
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
+use bkup::cli::args::{Arguments, Command};
 use bkup::cli::commands::{apply, narrow::NarrowArgs, plan::PlanArgs};
 use bkup::cli::exit::Exit;
-use bkup::domain::{ActionClass, Outcome, Plan};
+use bkup::domain::{ActionClass, Outcome, Period, Plan};
 use bkup::render::{PlanView, Style, plan_json, plan_text};
+
+use clap::Parser;
 
 use crate::render::samples;
 use crate::world::run::{Cli, cli};
@@ -387,6 +390,18 @@ fn an_apply_exits_by_what_became_of_its_actions() {
             .collect();
         assert_eq!(apply::exit(&report), exit, "{outcomes:?}");
     }
+}
+
+#[test]
+fn a_saved_plan_is_an_approval_for_as_long_as_it_may_be() {
+    let Command::Apply(args) = Arguments::parse_from(["bkup", "apply", "plan.json", "--max-age", "2h"]).command else {
+        panic!("apply is apply")
+    };
+    let plan = samples::plan();
+    let at = |hours: i64| apply::check_age(&args, &plan, Period::hours(hours).after(plan.as_of));
+    assert!(at(0).is_ok() && at(2).is_ok());
+    let error = at(3).expect_err("too old");
+    assert_eq!((error.to_string().as_str(), error.exit()), ("the plan is 3h old; --max-age is 2h", Exit::Stale));
 }
 
 #[test]

@@ -128,6 +128,24 @@ fn no_hostile_name_reaches_the_terminal() {
 }
 
 #[test]
+fn json_on_a_terminal_cannot_steer_it_either() {
+    let now = at("2026-11-20T09:00:00Z");
+    let tenant = format!("{HOSTILE}\u{9b}31m\u{7f}");
+    let started = Event::ActionStarted { action: Box::new(plan().actions[2].clone()) };
+    for json in [
+        plan_json(&plan()),
+        report_json(&report()),
+        status_json(&rows(), now),
+        backups_json(&[backup(Scope::Tenant(tenant))], now),
+        diagnostics_json(&[finding()]),
+        event_line(&started),
+    ] {
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+        assert!(!json.chars().any(|c| c != '\n' && c.is_control() || u32::from(c) == 0x202e), "{json}");
+    }
+}
+
+#[test]
 fn backups_of_one_slot_share_a_row_and_name_the_first() {
     let text = shown(&plan(), &Style::plain());
     let due = text.split("Due:").nth(1).expect("a due section");

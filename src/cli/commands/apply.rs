@@ -13,8 +13,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_url, run_clock};
-use crate::domain::{ApplyReport, Bytes, EnvText, Outcome, Period, Plan};
-use crate::render::{PlanView, plan_text, report_json, report_text};
+use crate::domain::{ApplyReport, Bytes, EnvText, Instant, Outcome, Period, Plan};
+use crate::render::{PlanView, age, plan_text, report_json, report_text};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -131,11 +131,7 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
     let clock = context.block_on_reading(run_clock(&reader, &facts, making))??;
-    let age = Period::between(plan.as_of, clock.now);
-    if age > args.max_age {
-        let words = format!("it is {age} old, and --max-age is {}", args.max_age);
-        return Err(CliError::of(&ApplyError::Stale(words), Exit::Stale));
-    }
+    check_age(args, plan, clock.now)?;
     execute(context, args, plan, &url, clock, true)
 }
 
@@ -190,6 +186,15 @@ pub fn question(plan: &Plan) -> String {
         format!("deleting {} backups, {bytes}", counts.deletes)
     };
     format!("Apply {} actions, {deletes}?", plan.actions.len())
+}
+
+/// Checks that a saved plan is young enough to be its own approval.
+///
+/// # Errors
+/// Where it is older than `--max-age`: exit 6.
+pub fn check_age(args: &ApplyArgs, plan: &Plan, now: Instant) -> Result<(), CliError> {
+    let old = Period::between(plan.as_of, now);
+    if old <= args.max_age { Ok(()) } else { Err(CliError::TooOld { age: age(old), limit: age(args.max_age) }) }
 }
 
 /// Writes the report where asked, also after a failure.

@@ -11,7 +11,7 @@ use crate::cli::failure::CliError;
 use crate::cli::plan_file;
 use crate::cli::session::{Session, Wish};
 use crate::domain::{Evidence, Name, Narrowing};
-use crate::render::{evidence_text, report_text};
+use crate::render::{evidence_json, evidence_text, report_text};
 
 use super::apply::apply_quietly;
 
@@ -55,17 +55,16 @@ pub fn run(context: &mut Context, args: &DrillArgs) -> Result<Exit, CliError> {
         context.ui.print(&report_text(&report, &context.ui.style));
         return Ok(if exit == Exit::Success { Exit::Failed } else { exit });
     };
-    if let Some(path) = &args.evidence {
-        let json = serde_json::to_string_pretty(evidence).unwrap_or_default() + "\n";
-        plan_file::write_whole(context, path, &json)?;
-    }
-    Ok(show(context, evidence))
+    show(context, args, evidence)
 }
 
-/// Prints the evidence of a drill and returns how `drill` ends.
-pub fn show(context: &Context, evidence: &Evidence) -> Exit {
+/// Writes the evidence of a drill where asked, prints it, and returns how `drill` ends.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn show(context: &Context, args: &DrillArgs, evidence: &Evidence) -> Result<Exit, CliError> {
+    args.evidence.iter().try_for_each(|path| plan_file::write_whole(context, path, &evidence_json(evidence)))?;
     let ui = &context.ui;
-    let json = || serde_json::to_string_pretty(evidence).map(|text| text + "\n").unwrap_or_default();
-    ui.print(&if ui.is_json() { json() } else { evidence_text(evidence, &ui.style) });
-    if evidence.status == "passed" { Exit::Success } else { Exit::Violated }
+    ui.print(&if ui.is_json() { evidence_json(evidence) } else { evidence_text(evidence, &ui.style) });
+    Ok(if evidence.status == "passed" { Exit::Success } else { Exit::Violated })
 }
