@@ -13,7 +13,7 @@ use bkup::engine::{
 use bkup::server;
 use bytes::Bytes;
 
-use crate::engine::{dumped, into, key, request, stream_of};
+use crate::engine::{dumped, into, key, request};
 use crate::world::cluster::{Cluster, Major, fresh_folder};
 
 const BULK: &str = "CREATE TABLE bulk AS SELECT i, md5(i::text) AS a, repeat(md5((i * 7)::text), 8) AS b FROM generate_series(1, 120000) i";
@@ -197,7 +197,6 @@ async fn a_cut_or_broken_stream_is_never_a_restore() {
     broken.archive = Box::pin(failing);
     let error = restore(broken).await.expect_err("the source failed");
     assert!(error.to_string().contains("the digest is wrong"), "{error}");
-    let _unused = stream_of(&pieces);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -352,6 +351,8 @@ async fn server_errors_are_told_apart_and_show_no_password() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+    let written = Connection::parse(&cluster.url("postgres")).expect("the written URL parses");
+    server::read(&written.options(), None, Duration::from_secs(5)).await.expect("the written URL works");
     let plain = Connection::parse(&url("app:richtig", "postgres", "")).expect("parses");
     server::read(&plain.options(), None, Duration::from_secs(5)).await.expect("the right password works");
 }
