@@ -27,6 +27,14 @@ pub const PINNED: [(&str, &str); 11] = [
     ("idle_in_transaction_session_timeout", "0"),
 ];
 
+/// Limits that only newer servers have, and that could end an exporting session just as well. The programs lift them by
+/// themselves.
+const NEWER_LIMITS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
+    WHERE name IN ('transaction_timeout', 'idle_session_timeout');";
+
+/// How many seconds connecting may take where the connection text does not say.
+const CONNECT_LIMIT: u64 = 30;
+
 /// A server, a database on it, and who asks.
 #[derive(Clone)]
 pub struct Connection {
@@ -154,6 +162,28 @@ impl Connection {
         ))
     }
 
+    /// Takes the password from a password file where the text has none: the file that the text names, else this one
+    /// (`PGPASSFILE`, or `.pgpass` in the home folder). A file that cannot be read, or that others can read, is as good
+    /// as none, as for libpq.
+    #[must_use]
+    pub fn with_passfile(mut self, file: Option<&std::path::Path>) -> Self {
+        let named = self.rest.remove("passfile").map(std::path::PathBuf::from);
+        let file = named.or_else(|| file.map(std::path::Path::to_owned));
+        if self.password.is_none()
+            && let Some(file) = file
+        {
+            let host = if self.host.starts_with('/') { "localhost" } else { &self.host };
+            let port = self.port.to_string();
+            self.password = super::passfile::password(&file, [host, &port, &self.database, &self.user]);
+        }
+        self
+    }
+
+    fn connect_limit(&self) -> u64 {
+        let given = self.rest.get("connect_timeout").and_then(|seconds| seconds.parse().ok());
+        given.filter(|seconds| *seconds > 0).unwrap_or(CONNECT_LIMIT)
+    }
+
     /// Returns libpq's variables for a program, with the pinned settings. The values hold the password.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
@@ -164,6 +194,7 @@ impl Connection {
             ("PGDATABASE".to_owned(), self.database.clone()),
             ("PGAPPNAME".to_owned(), "bkup".to_owned()),
             ("PGOPTIONS".to_owned(), pgoptions()),
+            ("PGCONNECT_TIMEOUT".to_owned(), self.connect_limit().to_string()),
             ("LC_ALL".to_owned(), "C".to_owned()),
         ];
         if let Some(password) = &self.password {
@@ -214,9 +245,15 @@ impl Connection {
     /// [`EngineError::Server`].
     pub async fn connect(&self) -> Result<PgConnection, EngineError> {
         let failed = |e: &sqlx::Error| EngineError::server(format!("connecting to {self}"), e);
-        let mut connection = PgConnection::connect_with(&self.options()).await.map_err(|e| failed(&e))?;
+        let limit = std::time::Duration::from_secs(self.connect_limit());
+        let connecting = tokio::time::timeout(limit, PgConnection::connect_with(&self.options())).await;
+        let mut connection = match connecting {
+            Ok(connected) => connected.map_err(|e| failed(&e))?,
+            Err(_) => return Err(failed(&sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+        };
         let settings: String =
             PINNED.iter().map(|(name, value)| format!("SET {name} = {};", quote_literal(value))).collect();
+        let settings = settings + NEWER_LIMITS;
         connection.execute(sqlx::AssertSqlSafe(settings)).await.map_err(|e| failed(&e))?;
         Ok(connection)
     }

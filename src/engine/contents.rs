@@ -179,7 +179,7 @@ fn named_roles(definition: &str) -> Vec<String> {
 fn lost_definition(entry: &Entry) -> bool {
     let definition = entry.definition.as_deref().unwrap_or_default();
     match entry.kind() {
-        "INDEX" | "TRIGGER" | "STATISTICS" => definition.iter().all(u8::is_ascii_whitespace),
+        "INDEX" | "TRIGGER" | "STATISTICS" => definition.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';'),
         "FUNCTION" | "PROCEDURE" => {
             let text = String::from_utf8_lossy(definition);
             text.lines().next().is_some_and(|line| line.ends_with("RETURNS ") || line.ends_with("RETURNS"))

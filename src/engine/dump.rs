@@ -126,6 +126,7 @@ pub struct Dump {
     pub chunks: mpsc::Receiver<Bytes>,
     reader: Task<Result<(Ended, u64), EngineError>>,
     parser: JoinHandle<Result<Contents, EngineError>>,
+    pid: Option<u32>,
     line: String,
     scope: DumpScope,
 }
@@ -136,6 +137,7 @@ pub struct Dump {
 /// [`EngineError::Start`].
 pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
     let mut process = request.invocation().spawn()?;
+    let pid = process.id();
     let mut stdout = process
         .take_stdout()
         .ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
@@ -173,10 +175,16 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
         }
         Ok(contents)
     });
-    Ok(Dump { chunks, reader, parser, line: request.programs.line.clone(), scope: request.scope.clone() })
+    Ok(Dump { chunks, reader, parser, pid, line: request.programs.line.clone(), scope: request.scope.clone() })
 }
 
 impl Dump {
+    /// Returns the program's id, for logs.
+    #[must_use]
+    pub const fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// Takes the channel away, to be drained elsewhere; `finish` stays here.
     #[must_use]
     pub fn take_chunks(&mut self) -> mpsc::Receiver<Bytes> {

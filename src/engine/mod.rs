@@ -12,6 +12,7 @@ pub mod digest;
 pub mod dump;
 pub mod failure;
 pub mod globals;
+mod passfile;
 pub mod process;
 pub mod programs;
 pub mod restore;

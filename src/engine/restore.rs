@@ -5,6 +5,8 @@
 //! error here, and the program is killed.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,14 +106,56 @@ pub fn restore_invocation(programs: &Programs, target: &Connection, options: Res
 /// [`EngineError::Restore`], [`EngineError::Archive`] when the stream is not whole.
 pub async fn restore(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
     let (ended, toc, bytes) = run(request, true).await?;
+    concluded(ended, &toc, bytes)
+}
+
+fn concluded(ended: Ended, toc: &Toc, bytes: u64) -> Result<RestoreReport, EngineError> {
     if !ended.status.success() {
-        let words = match by_entry(&ended.stderr, &toc).first() {
+        let words = match by_entry(&ended.stderr, toc).first() {
             Some(first) => first.to_string(),
             None => ended.failure().to_string(),
         };
         return Err(EngineError::Restore(words));
     }
     Ok(RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() })
+}
+
+/// Restores an archive that lies in a file, with several sessions at once. The file is read through first: an archive
+/// that is not whole changes nothing.
+///
+/// # Errors
+/// As [`restore`].
+pub async fn restore_file(
+    programs: &Programs,
+    target: &Connection,
+    path: &Path,
+    jobs: u32,
+    options: RestoreOptions,
+) -> Result<RestoreReport, EngineError> {
+    let reading = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_whole(&reading)).await;
+    let (toc, bytes) =
+        read.map_err(|e| EngineError::io("reading the archive", std::io::Error::other(e.to_string())))??;
+    let mut invocation = restore_invocation(programs, target, options, true).input(Input::Nothing);
+    invocation = invocation.arg(format!("--jobs={}", jobs.max(1))).arg(path);
+    let ended = invocation.spawn()?.wait().await?;
+    concluded(ended, &toc, bytes)
+}
+
+fn read_whole(path: &Path) -> Result<(Arc<Toc>, u64), EngineError> {
+    let io = |e| EngineError::io(format!("reading {}", path.display()), e);
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut reader = ArchiveReader::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = 0;
+    loop {
+        let count = file.read(&mut buffer).map_err(io)?;
+        if count == 0 {
+            return Ok((reader.finish()?, bytes));
+        }
+        reader.feed(&buffer[..count], &mut |_| Ok::<(), ArchiveError>(()))?;
+        bytes += count as u64;
+    }
 }
 
 /// Restores a shared archive into a database where the tenants it was dumped beside may not be.

@@ -175,8 +175,17 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Killing the postmaster alone is enough: its children notice within a moment, and their files are going away.
-        self.process = None;
+        if let Some(mut process) = self.process.take() {
+            // First the immediate stop, which takes milliseconds: a killed postmaster leaves shared memory behind, and
+            // backends that run on in their own process groups.
+            process.signal(Signal::QUIT);
+            for _ in 0..400 {
+                if process.has_ended() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         if !self.folder.as_os_str().is_empty() {
             let _left_behind = remove_folder(&self.folder);
         }

@@ -37,7 +37,8 @@ pub async fn dumped(request: &DumpRequest) -> Result<(Vec<Bytes>, DumpSummary), 
 }
 
 pub fn stream_of(bytes: &[Bytes]) -> ArchiveBytes {
-    stream::iter(bytes.to_vec().into_iter().map(Ok)).boxed()
+    let bytes = bytes.to_vec();
+    stream::iter(bytes.into_iter().map(Ok)).boxed()
 }
 
 pub fn into(cluster: &Cluster, target: Connection, bytes: &[Bytes]) -> RestoreRequest {
@@ -204,7 +205,7 @@ async fn a_hostile_tenant_name_dumps_exactly_its_schema() {
         for schema in &schemas {
             let scope = DumpScope::Schema(schema.clone());
             let (bytes, summary) = dumped(&request(&cluster, "app", scope)).await.expect(schema);
-            assert_eq!(summary.schemas, [schema.clone()]);
+            assert_eq!(summary.schemas, std::slice::from_ref(schema));
             let tables: Vec<_> = summary.tables.iter().map(|t| (t.schema.as_str(), t.table.as_str(), t.rows)).collect();
             assert_eq!(tables, [(schema.as_str(), "customers", 50), (schema, "orders", 200)]);
             restore(into(&cluster, back.clone(), &bytes)).await.expect(schema);

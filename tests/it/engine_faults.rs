@@ -13,8 +13,13 @@ use bkup::engine::{
 use bkup::server;
 use bytes::Bytes;
 
-use crate::engine::{dumped, into, key, request, stream_of};
+use crate::engine::{dumped, into, key, request};
 use crate::world::cluster::{Cluster, Major, fresh_folder};
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the mode is set");
+}
 
 const BULK: &str = "CREATE TABLE bulk AS SELECT i, md5(i::text) AS a, repeat(md5((i * 7)::text), 8) AS b FROM generate_series(1, 120000) i";
 
@@ -177,6 +182,21 @@ async fn two_dumps_on_one_snapshot_agree_while_rows_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn time_limits_of_the_database_do_not_end_the_snapshot() {
+    let cluster = Cluster::start(Major::V17).await;
+    let limits = ["idle_in_transaction_session_timeout", "transaction_timeout", "statement_timeout"];
+    for limit in limits {
+        cluster.exec("postgres", &format!("ALTER DATABASE postgres SET {limit} = '300ms'")).await;
+    }
+    let mut snapshot = Snapshot::export(&cluster.connection("postgres")).await.expect("exports");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    snapshot.check().await.expect("is held");
+    let mut wanted = request(&cluster, "postgres", DumpScope::Database);
+    wanted.snapshot = Some(snapshot.facts().id.clone());
+    dumped(&wanted).await.expect("dumps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_or_broken_stream_is_never_a_restore() {
     let cluster = Cluster::start(Major::V17).await;
     cluster.application("app", &["a", "b"]).await;
@@ -197,7 +217,6 @@ async fn a_cut_or_broken_stream_is_never_a_restore() {
     broken.archive = Box::pin(failing);
     let error = restore(broken).await.expect_err("the source failed");
     assert!(error.to_string().contains("the digest is wrong"), "{error}");
-    let _unused = stream_of(&pieces);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +268,7 @@ async fn a_scratch_server_leaves_nothing_and_a_kept_one_until_its_time() {
     let parent = fresh_folder("p");
     std::fs::create_dir(&parent).expect("a folder");
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o755)).expect("open");
+    set_mode(&parent, 0o755);
 
     let first = Scratch::start(options(&parent.join("a"))).await.expect("starts");
     let pid = first.pid().expect("runs");
@@ -352,6 +371,17 @@ async fn server_errors_are_told_apart_and_show_no_password() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+    let written = Connection::parse(&cluster.url("postgres")).expect("the written URL parses");
+    server::read(&written.options(), None, Duration::from_secs(5)).await.expect("the written URL works");
+    let passwords = cluster.server().folder().join("passwords");
+    std::fs::write(&passwords, "localhost:*:*:app:richtig\n").expect("writes");
+    let by_file = Connection::parse(&url("app", "postgres", "")).expect("parses");
+    set_mode(&passwords, 0o644);
+    let open = by_file.clone().with_passfile(Some(&passwords));
+    server::read(&open.options(), None, Duration::from_secs(5)).await.expect_err("a file that all can read is none");
+    set_mode(&passwords, 0o600);
+    let closed = by_file.with_passfile(Some(&passwords));
+    server::read(&closed.options(), None, Duration::from_secs(5)).await.expect("the file's password works");
     let plain = Connection::parse(&url("app:richtig", "postgres", "")).expect("parses");
     server::read(&plain.options(), None, Duration::from_secs(5)).await.expect("the right password works");
 }

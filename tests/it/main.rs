@@ -11,6 +11,7 @@ mod demo;
 mod disaster;
 mod drill;
 mod engine;
+mod engine_archive;
 mod engine_faults;
 mod faults;
 mod plan;

@@ -62,7 +62,7 @@ pub enum Packing {
 }
 
 /// What stands before the table of contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
     /// The minor version: 14, 15 or 16.
     pub minor: u8,

@@ -251,17 +251,7 @@ impl ArchiveReader {
     fn complete(&mut self) -> Arc<Toc> {
         self.state = State::BlockType;
         self.ids = HashSet::new();
-        let header = self.header.take().unwrap_or_else(|| Header {
-            minor: 0,
-            revision: 0,
-            offset_size: 8,
-            compression: 0,
-            created: [0; 7],
-            database: None,
-            server_version: None,
-            dump_version: None,
-            entries: 0,
-        });
+        let header = self.header.take().unwrap_or_default();
         let toc = Arc::new(Toc::new(header, std::mem::take(&mut self.entries)));
         self.toc = Some(Arc::clone(&toc));
         toc
