@@ -71,7 +71,7 @@ pub struct ContentHasher(Inner);
 #[derive(Clone)]
 enum Inner {
     Plain(digest::Context),
-    Keyed(hmac::Context),
+    Keyed(Box<hmac::Context>),
 }
 
 impl ContentHasher {
@@ -80,7 +80,7 @@ impl ContentHasher {
     pub fn new(key: Option<&DigestKey>) -> Self {
         Self(key.map_or_else(
             || Inner::Plain(digest::Context::new(&digest::SHA256)),
-            |key| Inner::Keyed(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()))),
+            |key| Inner::Keyed(Box::new(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes())))),
         ))
     }
 

@@ -86,9 +86,23 @@ impl Uploader {
         Ok(())
     }
 
+    /// Begins the upload in a task of its own: were it cancelled with its caller, the store would keep an upload whose
+    /// name nobody learnt.
+    async fn begin(&self) -> Result<UploadId, StoreError> {
+        let (store, key) = (Arc::clone(&self.store), self.key.clone());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let begun = store.begin_upload(&key, StorageRole::Data).await;
+            if let Err(Ok(unwanted)) = sender.send(begun) {
+                let _ = store.abort_upload(&key, &unwanted).await;
+            }
+        });
+        receiver.await.unwrap_or_else(|_| Err(task_died(self.store.place(), &self.key)))
+    }
+
     async fn send_part(&mut self) -> Result<(), StoreError> {
         if self.upload.is_none() {
-            self.upload = Some(self.store.begin_upload(&self.key, StorageRole::Data).await?);
+            self.upload = Some(self.begin().await?);
         }
         let Some(upload) = self.upload.clone() else { return Ok(()) };
         while let Some(done) = self.tasks.try_join_next() {
@@ -185,13 +199,15 @@ fn joined(
     key: &str,
     done: Result<Result<PartTag, StoreError>, tokio::task::JoinError>,
 ) -> Result<PartTag, StoreError> {
-    done.unwrap_or_else(|_| {
-        Err(StoreError::Refused {
-            place: place.to_owned(),
-            action: format!("store a part of {key}"),
-            detail: "the task that stored it died".to_owned(),
-        })
-    })
+    done.unwrap_or_else(|_| Err(task_died(place, key)))
+}
+
+fn task_died(place: &str, key: &str) -> StoreError {
+    StoreError::Refused {
+        place: place.to_owned(),
+        action: format!("store a part of {key}"),
+        detail: "the task that stored it died".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The one integration-test binary: linking is the slow part, so every suite is a module of it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, in its helpers, too")]
+
 mod world;
 
 mod apply;

@@ -71,6 +71,8 @@ async fn of_many_writers_at_once_exactly_one_wins() {
     let folder = tempfile::tempdir().unwrap();
     let stores: [Arc<dyn WriteStore>; 3] =
         [Arc::new(MemoryStore::default()), Arc::new(FolderStore::open(folder.path()).unwrap()), probed(&server).await];
+    // Slow writes overlap for certain.
+    server.inject("PUT", "once", 0, 12, HttpFault::Slow(Duration::from_millis(30)));
     for store in stores {
         let writers = (0..12).map(|n| {
             let store = store.clone();
