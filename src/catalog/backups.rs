@@ -7,7 +7,7 @@ use sqlx::{Acquire, PgConnection};
 use super::claims::Lease;
 use super::columns::{retention_days, word_of};
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, bigint};
+use super::stamp::{Cells, Stamp, bigint, plain};
 use super::state::verification_word;
 use super::writer::{Writer, fence};
 use crate::domain::{
@@ -237,7 +237,13 @@ async fn abandon(
     error: &str,
     at: Instant,
 ) -> Result<(), CatalogError> {
-    sqlx::query(ABANDON).bind(backup).bind(bigint(lease.token)).bind(error).bind(Stamp(at)).execute(connection).await?;
+    sqlx::query(ABANDON)
+        .bind(backup)
+        .bind(bigint(lease.token))
+        .bind(plain(error))
+        .bind(Stamp(at))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -134,7 +134,7 @@ async fn the_planner_reads_what_apply_has_written() {
     let run = run();
     let intent = bkup::catalog::Intent { work: &failed, run: &run, started_at: slot };
     writer.intend_backup(&lease, &intent).await.unwrap();
-    writer.fail_backup(&lease, &failed.backup, "disk full", at("2026-03-01T02:01:00Z")).await.unwrap();
+    writer.fail_backup(&lease, &failed.backup, "disk full\0", at("2026-03-01T02:01:00Z")).await.unwrap();
 
     let drill = DrillWork {
         plan: name("full"),
