@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 
 use super::claims::Lease;
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, bigint};
+use super::stamp::{Cells, Stamp, bigint, plain};
 use super::state::verification_word;
 use super::writer::{Writer, fence};
 use crate::domain::{BackupId, Instant, Name, PruneWork, RunId, Verification};
@@ -226,7 +226,7 @@ impl Writer {
              SELECT quarantine IS NULL AS fresh FROM row",
         )
         .bind(backup.as_str())
-        .bind(reason)
+        .bind(plain(reason))
         .bind(Stamp(at))
         .fetch_optional(&mut *connection)
         .await?;
@@ -255,7 +255,7 @@ impl Writer {
         .bind(look.store.as_str())
         .bind(depth)
         .bind(look.passed)
-        .bind(look.detail)
+        .bind(look.detail.map(plain))
         .bind(bigint(look.bytes_read))
         .bind(look.run.map(RunId::as_str))
         .bind(Stamp(look.at))

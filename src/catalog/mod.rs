@@ -9,6 +9,7 @@ mod audit;
 mod backups;
 mod claims;
 mod columns;
+mod completion;
 mod documents;
 mod failure;
 mod history;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, bigint};
+use super::stamp::{Cells, Stamp, bigint, plain_json};
 use super::state::{Reader, json};
 use super::writer::Writer;
 use crate::domain::{ActionClass, ActionId, ActionOutcome, Digest, Instant, Outcome, Plan, RunId};
@@ -154,7 +154,7 @@ impl Writer {
         .bind(plan.to_string())
         .bind(outcome.id().to_string())
         .bind(word(&outcome.outcome))
-        .bind(Json(detail))
+        .bind(Json(plain_json(detail)))
         .bind(bigint(outcome.elapsed_ms))
         .bind(i32::try_from(outcome.retries).unwrap_or(i32::MAX))
         .bind(run.as_str())

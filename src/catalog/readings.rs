@@ -5,7 +5,7 @@ use sqlx::types::Json;
 
 use super::claims::Lease;
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, bigint};
+use super::stamp::{Cells, Stamp, bigint, plain, plain_json};
 use super::state::Reader;
 use super::writer::{Writer, fence};
 use crate::domain::{BackupId, Digest, DrillWork, Evidence, Instant, Period, RunId, digest_of};
@@ -124,7 +124,7 @@ impl Writer {
     pub async fn end_reading(&self, reading: &Reading, end: &ReadingEnd, at: Instant) -> Result<(), CatalogError> {
         let (status, bytes, error) = match end {
             ReadingEnd::Completed { bytes_fetched } => ("COMPLETED", Some(bigint(*bytes_fetched)), None),
-            ReadingEnd::Failed(error) => ("FAILED", None, Some(error.as_str())),
+            ReadingEnd::Failed(error) => ("FAILED", None, Some(plain(error))),
         };
         let mut connection = self.session().connection().await?;
         sqlx::query(
@@ -156,6 +156,8 @@ impl Writer {
         let at: Instant = evidence.drill_timestamp.parse().map_err(CatalogError::unfit)?;
         let passed = evidence.status == "passed";
         let document = serde_json::to_value(evidence).map_err(CatalogError::unfit)?;
+        let digest = digest_of(&document).to_string();
+        let document = plain_json(document);
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
         let fresh = sqlx::query(
@@ -170,7 +172,7 @@ impl Writer {
         .bind(bigint(work.attempt))
         .bind(Stamp(at))
         .bind(passed)
-        .bind(&evidence.failure)
+        .bind(evidence.failure.as_deref().map(plain))
         .bind(&evidence.backups)
         .bind(&evidence.tenants)
         .bind(bigint(evidence.backup_age_minutes.saturating_mul(60)))
@@ -178,7 +180,7 @@ impl Writer {
         .bind(evidence.rpo_compliant)
         .bind(evidence.rto_compliant)
         .bind(Json(&document))
-        .bind(digest_of(&document).to_string())
+        .bind(digest)
         .bind(run.as_str())
         .fetch_optional(&mut *transaction)
         .await?

@@ -1,8 +1,10 @@
 //! Instants as `timestamptz`, and reading cells of rows into domain values. Pure but for sqlx's traits.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -125,6 +127,21 @@ impl Cells for PgRow {
 /// Returns a count as a `bigint`, at most the largest one.
 pub(super) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns a text as PostgreSQL can hold it: a dying program's last words may have NUL bytes inside.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// Returns JSON as `jsonb` can hold it: it refuses NUL in texts too.
+pub(super) fn plain_json(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(plain(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(plain_json).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, item)| (plain(&key).into_owned(), plain_json(item))).collect(),
+        scalar => scalar,
+    }
 }
 
 #[cfg(test)]

@@ -74,7 +74,8 @@ async fn a_lease_that_ended_is_taken_over_and_the_runner_that_lost_it_is_fenced(
     assert!(alive.token > dead.token);
     writer.intend_backup(&alive, &intent).await.unwrap();
 
-    assert_eq!(writer.heartbeat(&[dead.clone(), alive.clone()], LEASE).await.unwrap(), [dead.clone()]);
+    let lost = writer.heartbeat(&[dead.clone(), alive.clone()], LEASE).await.unwrap();
+    assert_eq!(lost, std::slice::from_ref(&dead));
     let refusals = [
         writer.intend_backup(&dead, &intent).await.err(),
         writer.fail_backup(&dead, &work.backup, "late", slot).await.err(),
@@ -151,6 +152,38 @@ async fn a_slot_has_one_completed_backup_whoever_writes_it() {
 }
 
 #[tokio::test]
+async fn of_two_actions_that_complete_one_slot_at_once_one_is_recorded() {
+    for round in 0..5 {
+        let (_guard, url, writer) = made().await;
+        let slot = at(SLOT);
+        let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+        let runners: Vec<_> = ["a", "b"]
+            .map(|rival| {
+                let (writer, both) = (Writer::open(&url).unwrap(), both.clone());
+                tokio::spawn(async move {
+                    let mut work = work(Scope::Database, slot);
+                    work.backup = BackupId::from_text(format!("20260301T020000Z-nightly-{rival}"));
+                    let lease = claim(&writer, other_action("back_up", rival)).await;
+                    let run = run();
+                    let intent = Intent { work: &work, run: &run, started_at: slot };
+                    assert_eq!(writer.intend_backup(&lease, &intent).await.unwrap(), Intended::Go);
+                    both.wait().await;
+                    complete(&writer, &lease, &manifest(&work, lease.token)).await
+                })
+            })
+            .into();
+        let mut ends = Vec::new();
+        for runner in runners {
+            ends.push(runner.await.unwrap());
+        }
+        assert!(ends.contains(&Completion::Recorded), "round {round}: {ends:?}");
+        assert!(ends.contains(&Completion::SlotTaken), "round {round}: {ends:?}");
+        let state = facts(&writer).await;
+        assert_eq!((state.backups.len(), state.garbage.len()), (1, 1));
+    }
+}
+
+#[tokio::test]
 async fn the_unique_index_stands_behind_it() {
     let (guard, _url, writer) = made().await;
     take(&writer, Scope::Database, at(SLOT)).await;
@@ -179,7 +212,7 @@ async fn a_manifest_whose_runner_died_before_the_catalog_heard_is_the_backup() {
     assert_eq!(complete(&writer, &alive, &manifest(&work, dead.token)).await, Completion::Recorded);
 
     let state = facts(&writer).await;
-    assert_eq!(state.backups.iter().map(|b| b.id.clone()).collect::<Vec<_>>(), [work.backup.clone()]);
+    assert_eq!(state.backups.iter().map(|b| &b.id).collect::<Vec<_>>(), [&work.backup]);
     assert_eq!(state.garbage.iter().map(|g| g.attempt).collect::<Vec<_>>(), [alive.token]);
     let collect = claim(&writer, other_action("collect_garbage", "1")).await;
     writer.collected(&collect, &work.backup, alive.token, slot).await.unwrap();
@@ -265,6 +298,9 @@ async fn a_plan_is_begun_once_joined_and_finished_once() {
 
     let outcome = |outcome| ActionOutcome { action: act.clone(), outcome, elapsed_ms: 5, retries: 1 };
     let done = outcome(Outcome::Done { summary: "1 KiB".to_owned() });
+    writer.record_outcome(&plan.digest, &done, &run, at(SLOT)).await.unwrap();
+    let dead = Outcome::Failed { code: "BK850".to_owned(), error: "\0".to_owned() };
+    writer.record_outcome(&plan.digest, &outcome(dead), &run, at(SLOT)).await.unwrap();
     writer.record_outcome(&plan.digest, &done, &run, at(SLOT)).await.unwrap();
     let held = outcome(Outcome::Claimed { by: "b".to_owned() });
     writer.record_outcome(&plan.digest, &held, &run, at(SLOT)).await.unwrap();
