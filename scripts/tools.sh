@@ -101,6 +101,7 @@ apt_install_postgresql() {
 python() {
   if [ ! -x "$TOOLS/venv/bin/pip" ]; then
     need python3 python3
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || ! have_apt || apt_install ca-certificates
     rm -rf "$TOOLS/venv"
     if ! python3 -m venv "$TOOLS/venv" >/dev/null 2>&1; then
       rm -rf "$TOOLS/venv"
@@ -216,7 +217,7 @@ need_cargo() {
     die "cargo is missing" "install Rust $RUST_AT_LEAST or newer with rustup; the stable toolchain is enough"
   local version
   version=$(rustc --version | cut -d' ' -f2)
-  [ "$(printf '%s\n%s\n' "$RUST_AT_LEAST" "$version" | sort -V | head -n 1)" = "$RUST_AT_LEAST" ] ||
+  [ "$(printf '%s\n%s\n' "$RUST_AT_LEAST" "$version" | sort -V | sed -n 1p)" = "$RUST_AT_LEAST" ] ||
     die "Rust $version is too old" "bkup needs $RUST_AT_LEAST: run rustup update stable"
   command -v cc >/dev/null || ! have_apt || apt_install gcc libc6-dev
   command -v cc >/dev/null || die "a C compiler is missing" "on Debian and Ubuntu: sudo apt-get install build-essential"

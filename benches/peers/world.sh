@@ -6,7 +6,7 @@ WORK='' PG_PID='' S3_PID=''
 
 world_end() {
   local status=$?
-  trap - EXIT INT TERM
+  trap - EXIT INT TERM HUP PIPE
   [ -z "$S3_PID" ] || kill "$S3_PID" 2>/dev/null || true
   if [ -n "$PG_PID" ]; then
     kill -QUIT "$PG_PID" 2>/dev/null || true
@@ -20,6 +20,8 @@ world_begin() {
   trap world_end EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  trap 'exit 141' PIPE
   WORK=$(mktemp -d "${BENCH_DIR:-/var/tmp}/bkup-bench.XXXXXX")
   chmod 0755 "$WORK"
 }

@@ -163,12 +163,25 @@ fn shape(path: &str, text: &str) -> Vec<String> {
         problems.push(format!("{path}: `{name}` is no concept: name what the file holds"));
     }
     let code = code_only(text);
-    for mark in ["todo!(", "unimplemented!(", "#[ignore", "dbg!("] {
+    for mark in ["todo!(", "unimplemented!(", "dbg!("] {
         if code.contains(mark) {
             problems.push(format!("{path}: `{mark}` is unfinished work"));
         }
     }
+    let ignored = text.lines().zip(code.lines()).filter(|(_, code)| code.contains("#[ignore"));
+    problems.extend(ignored.filter(|(line, _)| !runs_elsewhere(line, text)).map(|(line, _)| {
+        format!(
+            "{path}: `{}` skips a test; only one that another test starts may say so: run by NAME, ...",
+            line.trim()
+        )
+    }));
     problems
+}
+
+/// Whether an ignored test is the inner half of another one in the same file, which starts it as a process of its own.
+fn runs_elsewhere(line: &str, text: &str) -> bool {
+    let reason = line.split_once("\"run by ").map(|(_, rest)| rest);
+    reason.and_then(|r| r.split([',', ' ', '"']).next()).is_some_and(|name| text.contains(&format!("fn {name}(")))
 }
 
 #[test]
@@ -264,6 +277,9 @@ mod rules {
         assert!(shape("src/plan/order.rs", "//! Orders actions.\nfn f() { /* todo!( */ }\n").is_empty());
         assert_eq!(shape("src/plan/order.rs", "fn f() {}\n").len(), 1);
         assert_eq!(shape("src/plan/order.rs", "//! x\nfn f() { todo!() }\n#[ignore]\nfn g() {}\n").len(), 2);
+        let inner = "//! x\n#[ignore = \"run by outer, in a process of its own\"]\nfn inner() {}\n";
+        assert_eq!(shape("tests/it/store.rs", inner).len(), 1);
+        assert!(shape("tests/it/store.rs", &format!("{inner}fn outer() {{}}\n")).is_empty());
         assert_eq!(shape("src/plan/utils.rs", "//! x\n").len(), 1);
         assert_eq!(shape("src/errors/mod.rs", "//! x\n").len(), 1);
         assert_eq!(shape("src/plan/order.rs", &format!("//! x\n{}", "\n".repeat(LONGEST_FILE))).len(), 1);
