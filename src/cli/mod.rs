@@ -10,11 +10,11 @@ pub mod plan_file;
 pub mod policies;
 pub mod progress;
 pub mod ui;
+pub mod wiring;
 
 mod logging;
 mod signal;
 pub(crate) mod version;
-mod wiring;
 
 use std::process::ExitCode;
 

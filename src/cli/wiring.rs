@@ -1,26 +1,30 @@
 //! The seams to modules that commands call through one function each, so that a command reads as what it does.
 
+use super::context::Context;
 use super::failure::CliError;
-use super::policies::PolicyFile;
-use crate::diag::Diagnostic;
-use crate::domain::{Digest, Instant, Plan};
+use super::policies;
+use crate::diag::Severity;
+use crate::domain::{Digest, Plan};
+use crate::policy::{self, PolicySet};
+use crate::render::findings_summary;
 
-/// Reads a set of policies and returns every finding.
-pub(super) fn judge(_files: &[PolicyFile]) -> Result<Vec<Diagnostic>, CliError> {
-    Err(CliError::NotServed("validate"))
-}
-
-/// Returns the JSON Schema of a policy file.
-pub(super) fn policy_schema() -> Result<serde_json::Value, CliError> {
-    Err(CliError::NotServed("schema"))
+/// Reads the policies for a command that works with them. Errors in them are shown and end it with exit 3; warnings
+/// are `validate`'s to show.
+///
+/// # Errors
+/// Where there are none, one cannot be read, or they are invalid.
+pub fn policy_set(context: &Context) -> Result<PolicySet, CliError> {
+    let files = policies::read_all(context)?;
+    let (set, mut findings) = policy::read(&files);
+    findings.retain(|finding| finding.severity == Severity::Error);
+    if findings.is_empty() {
+        return Ok(set);
+    }
+    context.ui.findings(&findings, &policies::sources(&files));
+    Err(CliError::InvalidPolicies { summary: findings_summary(&findings) })
 }
 
 /// Returns the digests that a plan of this content has; absent where they cannot be made.
 pub(super) const fn plan_digests(_plan: &Plan) -> Option<(Digest, Digest)> {
     None
-}
-
-/// Makes a key pair and returns the text of its identity file and its public key.
-pub(super) fn new_identity(_created: Instant) -> Result<(secrecy::SecretString, String), CliError> {
-    Err(CliError::NotServed("key generate"))
 }

@@ -8,7 +8,7 @@ use super::narrow::NarrowArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{plan_file, policies};
+use crate::cli::{plan_file, wiring};
 use crate::domain::{ApplyReport, Bytes, Instant, Outcome, Period, Plan};
 use crate::render::{age, report_json};
 
@@ -48,7 +48,7 @@ pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
         Some(path) => plan_file::read_to_apply(context, path).map(drop)?,
         None => {
             context.ui.require_approval(args.auto_approve)?;
-            policies::read_all(context)?;
+            wiring::policy_set(context)?;
         }
     }
     Err(CliError::NotServed("apply"))

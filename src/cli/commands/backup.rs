@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
+use crate::cli::wiring;
 use crate::domain::Name;
 
 /// Arguments of `backup`.
@@ -27,6 +27,6 @@ pub struct BackupArgs {
 /// # Errors
 /// Where it cannot be taken.
 pub fn run(context: &mut Context, _args: &BackupArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("backup"))
 }

@@ -7,8 +7,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::plan_file;
-use crate::cli::policies;
+use crate::cli::{plan_file, wiring};
 use crate::domain::{Evidence, Name};
 use crate::render::{evidence_json, evidence_text};
 
@@ -28,7 +27,7 @@ pub struct DrillArgs {
 /// # Errors
 /// Where it cannot be run at all; one that runs and fails is exit 8.
 pub fn run(context: &mut Context, _args: &DrillArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("drill"))
 }
 

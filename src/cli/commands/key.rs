@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::wiring;
+use crate::crypto::{GeneratedIdentity, generate_identity};
 
 /// Arguments of `key`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub enum KeyCommand {
 /// Where the file exists or cannot be written.
 pub fn run(context: &mut Context, args: &KeyArgs) -> Result<Exit, CliError> {
     let KeyCommand::Generate { out } = &args.command;
-    let (identity, recipient) = wiring::new_identity(context.now)?;
+    let GeneratedIdentity { text: identity, recipient } = generate_identity(context.now);
     match out {
         Some(path) => {
             let path = context.cwd.join(path);

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
+use crate::cli::wiring;
 use crate::domain::{Backup, Instant, Name};
 use crate::render::{backups_json, backups_text};
 
@@ -34,7 +34,7 @@ pub struct ListArgs {
 /// # Errors
 /// Where they cannot be known.
 pub fn run(context: &mut Context, _args: &ListArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("list"))
 }
 

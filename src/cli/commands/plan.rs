@@ -8,7 +8,7 @@ use super::narrow::NarrowArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{plan_file, policies};
+use crate::cli::{plan_file, wiring};
 use crate::domain::Plan;
 use crate::render::{PlanView, plan_json, plan_text};
 
@@ -37,7 +37,7 @@ pub struct PlanArgs {
 /// # Errors
 /// Where the policies are invalid or nothing can be planned.
 pub fn run(context: &mut Context, _args: &PlanArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("plan"))
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::wiring;
+use crate::policy;
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
@@ -16,6 +16,6 @@ pub struct SchemaArgs {}
 /// # Errors
 /// None of its own.
 pub fn run(context: &mut Context, _args: &SchemaArgs) -> Result<Exit, CliError> {
-    context.ui.print(&format!("{:#}\n", wiring::policy_schema()?));
+    context.ui.print(&format!("{:#}\n", policy::schema()));
     Ok(Exit::Success)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
+use crate::cli::wiring;
 use crate::domain::{Instant, Name, ObjectiveRow};
 use crate::render::{is_breached, status_json, status_text};
 
@@ -25,7 +25,7 @@ pub struct StatusArgs {
 /// # Errors
 /// Where it cannot be known.
 pub fn run(context: &mut Context, _args: &StatusArgs) -> Result<Exit, CliError> {
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("status"))
 }
 

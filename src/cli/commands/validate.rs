@@ -5,8 +5,9 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{policies, wiring};
+use crate::cli::policies;
 use crate::diag::{Diagnostic, Severity};
+use crate::policy;
 use crate::render::{Symbol, Tone, diagnostics_json, diagnostics_text, findings_summary};
 
 /// Arguments of `validate`.
@@ -23,7 +24,7 @@ pub struct ValidateArgs {
 /// Where there are none or one cannot be read.
 pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let findings = wiring::judge(&files)?;
+    let findings = policy::read(&files).1;
     let exit = verdict(&findings, args.strict);
     let ui = &context.ui;
     if ui.is_json() {
