@@ -11,11 +11,11 @@ pub mod policies;
 pub mod progress;
 pub mod session;
 pub mod ui;
+pub mod wiring;
 
 mod logging;
 mod signal;
 pub(crate) mod version;
-mod wiring;
 
 use std::process::ExitCode;
 

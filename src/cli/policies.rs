@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::failure::{CliError, reason};
+use crate::policy::SourceFile;
 use crate::render::Sources;
 
 /// The largest policy file.
@@ -19,20 +20,11 @@ const MOST_FILES: usize = 10_000;
 /// How deep folders go.
 const DEEPEST: usize = 32;
 
-/// One policy file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyFile {
-    /// The name people see, from the path they gave: `policies/stores.yaml`.
-    pub name: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
-}
-
 /// Reads the policies that the options, the environment or the working folder name, sorted by name.
 ///
 /// # Errors
 /// Where there are none, one cannot be read, or they are larger than anybody's: all exit 3.
-pub fn read_all(context: &Context) -> Result<Vec<PolicyFile>, CliError> {
+pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
     let (roots, origin) = roots(context)?;
     let mut found = Vec::new();
     let mut folders = BTreeSet::new();
@@ -60,7 +52,7 @@ pub fn read_all(context: &Context) -> Result<Vec<PolicyFile>, CliError> {
             return Err(CliError::PoliciesTooLarge { words: format!("together more than {} MiB", LARGEST_SET >> 20) });
         }
         context.ui.verbose(&format!("read {} ({} bytes)", context.ui.err_style.name(&shown(&name)), bytes.len()));
-        files.push(PolicyFile { name: shown(&name), bytes });
+        files.push(SourceFile { name: shown(&name), bytes });
     }
     if files.is_empty() {
         let places: Vec<String> = roots.iter().map(|root| shown(root)).collect();
@@ -73,7 +65,7 @@ pub fn read_all(context: &Context) -> Result<Vec<PolicyFile>, CliError> {
 
 /// Returns the texts for showing findings; what is not UTF-8 has no text to show.
 #[must_use]
-pub fn sources(files: &[PolicyFile]) -> Sources {
+pub fn sources(files: &[SourceFile]) -> Sources {
     files
         .iter()
         .filter_map(|file| std::str::from_utf8(&file.bytes).ok().map(|text| (file.name.clone(), text.to_owned())))

@@ -1,6 +1,6 @@
 //! Suite: cli. The binary as pipelines see it: exit codes, streams, files, and what it never says.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use bkup::cli::args::{Arguments, Command};
@@ -423,4 +423,76 @@ fn exit_codes_are_the_promised_numbers() {
     ]
     .map(Exit::code);
     assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 64, 130, 143]);
+}
+
+const POLICIES: &str = r#"version: 1
+stores:
+  primary: { url: "file:///srv/backups" }
+databases:
+  app: { url: "${APP_URL}" }
+schedules:
+  nightly:
+    databases: [app]
+    backup: database
+    when: { frequency: daily, time: "02:00" }
+    retention: { daily: 7 }
+    store: primary
+"#;
+
+#[test]
+fn valid_policies_are_said_to_be_valid() {
+    let ran = cli().file("bkup.yaml", POLICIES).run(&["validate"]).exits(0);
+    assert!(ran.stdout.contains("✓ valid: 1 file, "), "{ran:?}");
+    assert!(ran.stdout.contains("warning[BK"), "a store without encryption is worth a warning: {ran:?}");
+    let _ = cli().file("bkup.yaml", POLICIES).run(&["validate", "--strict"]).exits(3);
+    let json = cli().file("bkup.yaml", POLICIES).run(&["validate", "--format", "json"]).exits(0).json();
+    assert_eq!((&json["format_version"], &json["errors"]), (&"1.0".into(), &0.into()));
+}
+
+#[test]
+fn every_mistake_of_every_file_is_shown_at_its_place() {
+    let bad = POLICIES.replace("store: primary", "store: primry");
+    let cli = cli().file("policies/a.yaml", bad).file("policies/b.yaml", "version: 1\nstors: {}\n");
+    let ran = cli.run(&["validate"]).exits(3);
+    for words in ["error[BK", "policies/a.yaml:12:", "primry", "policies/b.yaml:2:1", "stors", "invalid: 2 files, "] {
+        assert!(ran.stdout.contains(words), "{words:?} is not in\n{}", ran.stdout);
+    }
+    let json = cli.run(&["validate", "--format", "json"]).exits(3).json();
+    assert!(json["findings"].as_array().is_some_and(|findings| findings.len() >= 2), "{json:#}");
+}
+
+#[test]
+fn no_command_works_with_invalid_policies() {
+    let bad = POLICIES.replace("store: primary", "store: primry");
+    for args in NEED_POLICIES {
+        let ran = cli().file("bkup.yaml", &bad).run(args).exits(3);
+        assert!((ran.stdout + &ran.stderr).contains("primry"), "{args:?}");
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    assert_eq!(cli().run(&["schema"]).exits(0).json()["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+#[test]
+fn a_key_goes_to_one_private_file_and_is_never_overwritten() {
+    let cli = cli();
+    let ran = cli.run(&["key", "generate", "--out", "key.txt"]).exits(0);
+    let (text, recipient) = (cli.read("key.txt"), ran.stdout.trim().to_owned());
+    assert!(recipient.starts_with("age1") && text.contains(&format!("# public key: {recipient}")), "{recipient}");
+    assert!(text.contains("\nAGE-SECRET-KEY-1"));
+    assert!(!(ran.stdout + &ran.stderr).contains("AGE-SECRET-KEY"));
+    let mode = std::fs::metadata(cli.path("key.txt")).map(|kind| kind.permissions().mode() & 0o777).expect("the file");
+    assert_eq!(mode, 0o600);
+    let _ = cli.run(&["key", "generate", "--out", "key.txt"]).exits(1).says("it is never overwritten");
+    assert_eq!(cli.read("key.txt"), text);
+    let _ = cli.run(&["key", "generate", "--out", "no/such/key.txt"]).exits(1).says("error[BK897]: cannot write");
+}
+
+#[test]
+fn keys_on_standard_output_are_identity_files_and_differ() {
+    let one = cli().run(&["key", "generate"]).success();
+    assert!(one.starts_with("# created: ") && one.trim_end().lines().count() == 3, "three lines");
+    assert_ne!(one, cli().run(&["key", "generate"]).success());
 }

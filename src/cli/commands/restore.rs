@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::policies;
+use crate::cli::wiring;
 use crate::domain::{Name, RestoreInto};
 
 /// Arguments of `restore`.
@@ -49,7 +49,7 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if args.into == RestoreInto::Live {
         context.ui.require_approval(args.auto_approve)?;
     }
-    policies::read_all(context)?;
+    wiring::policy_set(context)?;
     Err(CliError::NotServed("restore"))
 }
 
