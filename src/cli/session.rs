@@ -24,7 +24,7 @@ use crate::domain::{
 use crate::engine::{Connection, Search};
 use crate::observe::{self, Sources};
 use crate::plan::{self, Request};
-use crate::policy::{self, LiveTenants, PolicySet, SourceFile};
+use crate::policy::{self, LiveTenants, PolicySet};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
 use crate::store::{self, StoreConnection};
@@ -83,9 +83,7 @@ impl Session {
     /// Where there are none, or one of them is invalid: exit 3.
     pub fn open(context: &Context) -> Result<Self, CliError> {
         let files = policies::read_all(context)?;
-        let sources: Vec<SourceFile> =
-            files.iter().map(|file| SourceFile { name: file.name.clone(), bytes: file.bytes.clone() }).collect();
-        let (set, findings) = policy::read(&sources);
+        let (set, findings) = policy::read(&files);
         let texts = policies::sources(&files);
         context.ui.findings(&findings, &texts);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {

@@ -1,16 +1,13 @@
 //! The seams to modules that commands call through one function each, so that a command reads as what it does.
 
-use super::policies::PolicyFile;
 use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
 use crate::{crypto, plan};
 
 /// Reads a set of policies and returns every finding.
-pub(super) fn judge(files: &[PolicyFile]) -> Vec<Diagnostic> {
-    let sources: Vec<SourceFile> =
-        files.iter().map(|file| SourceFile { name: file.name.clone(), bytes: file.bytes.clone() }).collect();
-    policy::read(&sources).1
+pub(super) fn judge(files: &[SourceFile]) -> Vec<Diagnostic> {
+    policy::read(files).1
 }
 
 /// Returns the JSON Schema of a policy file.

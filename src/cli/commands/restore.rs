@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::wiring;
+use crate::cli::session::Session;
 use crate::domain::{Name, RestoreInto};
 
 /// Arguments of `restore`.
@@ -49,7 +49,7 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if args.into == RestoreInto::Live {
         context.ui.require_approval(args.auto_approve)?;
     }
-    wiring::policy_set(context)?;
+    Session::open(context)?;
     Err(CliError::NotServed("restore"))
 }
 
