@@ -5,6 +5,8 @@
 //! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
 //! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, as tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -199,6 +201,50 @@ fn the_documents_of_the_demo_set_stay_what_they_are() {
 }
 
 #[test]
+fn every_value_of_the_language_is_read_as_it_is_meant() {
+    let set = read_well(&files_of(&root().join("tests/fixtures/policies/valid/everything-served.yaml")));
+    let (desired, _) = set.desired(&BTreeMap::new());
+    let documents: BTreeMap<String, serde_json::Value> =
+        desired.documents.iter().map(|(address, document)| (address.to_string(), document.body.clone())).collect();
+    settings().bind(|| insta::assert_json_snapshot!("policy-everything-documents", documents));
+}
+
+#[test]
+fn a_merge_key_brings_what_is_not_written_out() {
+    let set = read_well(&files_of(&root().join("tests/fixtures/policies/valid/anchors-and-merge-keys.yaml")));
+    let (desired, _) = set.desired(&BTreeMap::new());
+    let (one, two) = (&desired.schedules[&name("one")], &desired.schedules[&name("two")]);
+    assert_eq!((&two.databases, &two.store), (&one.databases, &one.store));
+    assert_ne!(two.when, one.when);
+    assert_eq!((two.retention.daily, two.retention.weekly, two.retention.forever), (Some(7), Some(4), true));
+    assert_eq!(one.retention, desired.retentions[&name("base")]);
+    assert_eq!(desired.retentions[&name("more")].monthly, Some(12));
+    assert_eq!(desired.retentions[&name("more")].timezone.as_str(), "Europe/Berlin");
+    assert_eq!(desired.stores[&name("second")].encryption, desired.stores[&name("primary")].encryption);
+}
+
+#[test]
+fn a_literal_password_reaches_no_document() {
+    let text = "version: 1\ndatabases: { app: { url: 'postgres://u:geheim@h/app' } }\n";
+    let (desired, _) = policy::read(&file(text)).0.desired(&BTreeMap::new());
+    assert!(!format!("{desired:?}").contains("geheim"));
+    assert_eq!(desired.documents[&"database.app".parse().unwrap()].body["url"], "postgres://u:***@h/app");
+    let EnvText::Literal(url) = &desired.databases[&name("app")].url else { panic!("a literal") };
+    assert_eq!(url, "postgres://u:geheim@h/app", "what connects still has it");
+}
+
+#[test]
+fn a_document_changes_with_its_policy_and_not_with_its_place() {
+    let digest = |text: &str| {
+        let (desired, _) = read_well(&file(text)).desired(&BTreeMap::new());
+        desired.documents[&"retention.r".parse().unwrap()].digest
+    };
+    let first = digest("version: 1\nretention: { r: { daily: 7 } }\n");
+    assert_eq!(first, digest("version: 1\n# moved\nretention:\n  r:\n    daily: 7\n    pick: first\n"));
+    assert_ne!(first, digest("version: 1\nretention: { r: { daily: 8 } }\n"));
+}
+
+#[test]
 fn a_document_reads_back_as_what_it_was_made_of() {
     let (desired, _) = demo().desired(&BTreeMap::new());
     for (schedule, spec) in &desired.schedules {
@@ -254,7 +300,8 @@ fn a_place_is_found_again_by_address_and_path() {
 }
 
 #[test]
-fn the_schema_is_the_committed_one_and_knows_the_example() {
+#[expect(clippy::disallowed_methods, reason = "whether to write the file is the developer's choice, not bkup's")]
+fn the_schema_is_the_committed_one() {
     let path = root().join("schemas/policy.schema.json");
     let mut text = serde_json::to_string_pretty(&policy::schema()).unwrap();
     text.push('\n');
@@ -303,7 +350,7 @@ fn hostile_shapes_end_quickly() {
         ("brackets", "[".repeat(100_000)),
         ("braces", "{a: ".repeat(100_000)),
         ("dashes", "- ".repeat(100_000)),
-        ("indents", (0..3000).fold(String::new(), |text, n| format!("{text}{}a:\n", " ".repeat(n)))),
+        ("indents", (0..3000).map(|n| format!("{}a:\n", " ".repeat(n))).collect()),
         ("aliases", bomb),
         ("merges", merges),
         ("copies", copies),
