@@ -153,6 +153,29 @@ fn no_finding_repeats_a_secret() {
 }
 
 #[test]
+fn what_is_shown_beside_a_finding_holds_no_secret_and_keeps_every_place() {
+    for (text, shown) in [
+        ("url: postgres://u:ge/h@im@h:5432/db", "url: postgres://u:*******@h:5432/db"),
+        ("a: \"postgres://u:gehäim@h\" # x@y", "a: \"postgres://u:*******@h\" # x@y"),
+        ("host=h password=geheim user=u", "host=h password=****** user=u"),
+        ("host=h password='ge heim' user=u", "host=h password='*******' user=u"),
+        ("?PassWord=geheim&x=1", "?PassWord=******&x=1"),
+        ("age-secret-key-1ABC, b", "age-secret-key-****, b"),
+        ("endpoint: https://minio:9000/a", "endpoint: https://minio:9000/a"),
+        ("nothing: here", "nothing: here"),
+    ] {
+        assert_eq!(policy::masked(text), shown);
+        assert_eq!(shown.len(), text.len());
+    }
+    for file in entries("invalid").iter().flat_map(|path| files_of(path)) {
+        let Ok(text) = String::from_utf8(file.bytes) else { continue };
+        let shown = policy::masked(&text).to_lowercase();
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains("geheim") && !shown.contains("age-secret-key-1"), "{}", file.name);
+    }
+}
+
+#[test]
 fn valid_fixtures_have_no_findings() {
     for path in entries("valid") {
         let files = files_of(&path);
@@ -447,6 +470,7 @@ fn ends_well(bytes: &[u8]) {
         let span = finding.span.as_ref().unwrap();
         assert!(text.get(span.begin..span.end).is_some(), "{finding:?}");
     }
+    assert_eq!(policy::masked(&text).len(), text.len());
     let _ = set.desired(&live(&["a", "enterprise-acme"]));
 }
 
