@@ -18,6 +18,7 @@ mod set;
 mod text;
 mod values;
 
+pub use check::masked;
 pub use read::read;
 pub use resolve::LiveTenants;
 pub use schema::schema;

@@ -200,19 +200,17 @@ fn once<T>(what: &str, all: &mut Option<Once<T>>, next: Option<Once<T>>, cx: &mu
 fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: &mut Context<'_>) {
     let Some(next) = next else { return };
     let all = &mut all.get_or_insert_with(|| Named(Vec::new())).0;
+    let mut places: BTreeMap<Name, Place> = all.iter().map(|item| (item.name.clone(), item.place)).collect();
     for item in next.0 {
-        match all.iter().find(|first| first.name == item.name) {
-            None => all.push(item),
+        match places.get(&item.name).copied() {
+            None => {
+                places.insert(item.name.clone(), item.place);
+                all.push(item);
+            }
             Some(first) => {
                 let message = format!("the {what} `{}` is defined twice", item.name);
-                cx.error(
-                    codes::DEFINED_TWICE,
-                    item.place,
-                    message,
-                    "the second one",
-                    "remove or rename one of them: all files are one set",
-                )
-                .and(first.place, "the first one");
+                let help = "remove or rename one of them: all files are one set";
+                cx.error(codes::DEFINED_TWICE, item.place, message, "the second one", help).and(first, "the first one");
             }
         }
     }

@@ -49,15 +49,11 @@ pub(super) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) 
     match text.parse::<Name>() {
         Ok(name) => Some(name),
         Err(_) => {
-            let mut near: String = text
-                .to_ascii_lowercase()
-                .chars()
-                .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
-                .skip_while(|c| !c.is_ascii_lowercase())
-                .take(63)
-                .collect();
-            near.truncate(near.trim_end_matches('-').len());
-            let help = match near.as_str() {
+            // Nothing is guessed where a guess would have to leave letters out.
+            let guessable = text.is_ascii() && text.starts_with(|c: char| c.is_ascii_alphabetic());
+            let near = text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let near = if guessable { near[..near.len().min(63)].trim_end_matches('-') } else { "" };
+            let help = match near {
                 "" => "begin with a letter a-z, go on with a-z, 0-9 and `-`, at most 63 characters".to_owned(),
                 near => format!("write `{near}`: a letter a-z, then a-z, 0-9 and `-`, at most 63 characters"),
             };

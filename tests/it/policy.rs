@@ -5,6 +5,8 @@
 //! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
 //! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, as tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -151,6 +153,29 @@ fn no_finding_repeats_a_secret() {
 }
 
 #[test]
+fn what_is_shown_beside_a_finding_holds_no_secret_and_keeps_every_place() {
+    for (text, shown) in [
+        ("url: postgres://u:ge/h@im@h:5432/db", "url: postgres://u:*******@h:5432/db"),
+        ("a: \"postgres://u:gehäim@h\" # x@y", "a: \"postgres://u:*******@h\" # x@y"),
+        ("host=h password=geheim user=u", "host=h password=****** user=u"),
+        ("host=h password='ge heim' user=u", "host=h password='*******' user=u"),
+        ("?PassWord=geheim&x=1", "?PassWord=******&x=1"),
+        ("age-secret-key-1ABC, b", "age-secret-key-****, b"),
+        ("endpoint: https://minio:9000/a", "endpoint: https://minio:9000/a"),
+        ("nothing: here", "nothing: here"),
+    ] {
+        assert_eq!(policy::masked(text), shown);
+        assert_eq!(shown.len(), text.len());
+    }
+    for file in entries("invalid").iter().flat_map(|path| files_of(path)) {
+        let Ok(text) = String::from_utf8(file.bytes) else { continue };
+        let shown = policy::masked(&text).to_lowercase();
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains("geheim") && !shown.contains("age-secret-key-1"), "{}", file.name);
+    }
+}
+
+#[test]
 fn valid_fixtures_have_no_findings() {
     for path in entries("valid") {
         let files = files_of(&path);
@@ -196,6 +221,50 @@ fn the_documents_of_the_demo_set_stay_what_they_are() {
     let documents: BTreeMap<String, serde_json::Value> =
         desired.documents.iter().map(|(address, document)| (address.to_string(), document.body.clone())).collect();
     settings().bind(|| insta::assert_json_snapshot!("policy-demo-documents", documents));
+}
+
+#[test]
+fn every_value_of_the_language_is_read_as_it_is_meant() {
+    let set = read_well(&files_of(&root().join("tests/fixtures/policies/valid/everything-served.yaml")));
+    let (desired, _) = set.desired(&BTreeMap::new());
+    let documents: BTreeMap<String, serde_json::Value> =
+        desired.documents.iter().map(|(address, document)| (address.to_string(), document.body.clone())).collect();
+    settings().bind(|| insta::assert_json_snapshot!("policy-everything-documents", documents));
+}
+
+#[test]
+fn a_merge_key_brings_what_is_not_written_out() {
+    let set = read_well(&files_of(&root().join("tests/fixtures/policies/valid/anchors-and-merge-keys.yaml")));
+    let (desired, _) = set.desired(&BTreeMap::new());
+    let (one, two) = (&desired.schedules[&name("one")], &desired.schedules[&name("two")]);
+    assert_eq!((&two.databases, &two.store), (&one.databases, &one.store));
+    assert_ne!(two.when, one.when);
+    assert_eq!((two.retention.daily, two.retention.weekly, two.retention.forever), (Some(7), Some(4), true));
+    assert_eq!(one.retention, desired.retentions[&name("base")]);
+    assert_eq!(desired.retentions[&name("more")].monthly, Some(12));
+    assert_eq!(desired.retentions[&name("more")].timezone.as_str(), "Europe/Berlin");
+    assert_eq!(desired.stores[&name("second")].encryption, desired.stores[&name("primary")].encryption);
+}
+
+#[test]
+fn a_literal_password_reaches_no_document() {
+    let text = "version: 1\ndatabases: { app: { url: 'postgres://u:geheim@h/app' } }\n";
+    let (desired, _) = policy::read(&file(text)).0.desired(&BTreeMap::new());
+    assert!(!format!("{desired:?}").contains("geheim"));
+    assert_eq!(desired.documents[&"database.app".parse().unwrap()].body["url"], "postgres://u:***@h/app");
+    let EnvText::Literal(url) = &desired.databases[&name("app")].url else { panic!("a literal") };
+    assert_eq!(url, "postgres://u:geheim@h/app", "what connects still has it");
+}
+
+#[test]
+fn a_document_changes_with_its_policy_and_not_with_its_place() {
+    let digest = |text: &str| {
+        let (desired, _) = read_well(&file(text)).desired(&BTreeMap::new());
+        desired.documents[&"retention.r".parse().unwrap()].digest
+    };
+    let first = digest("version: 1\nretention: { r: { daily: 7 } }\n");
+    assert_eq!(first, digest("version: 1\n# moved\nretention:\n  r:\n    daily: 7\n    pick: first\n"));
+    assert_ne!(first, digest("version: 1\nretention: { r: { daily: 8 } }\n"));
 }
 
 #[test]
@@ -254,7 +323,8 @@ fn a_place_is_found_again_by_address_and_path() {
 }
 
 #[test]
-fn the_schema_is_the_committed_one_and_knows_the_example() {
+#[expect(clippy::disallowed_methods, reason = "whether to write the file is the developer's choice, not bkup's")]
+fn the_schema_is_the_committed_one() {
     let path = root().join("schemas/policy.schema.json");
     let mut text = serde_json::to_string_pretty(&policy::schema()).unwrap();
     text.push('\n');
@@ -303,7 +373,7 @@ fn hostile_shapes_end_quickly() {
         ("brackets", "[".repeat(100_000)),
         ("braces", "{a: ".repeat(100_000)),
         ("dashes", "- ".repeat(100_000)),
-        ("indents", (0..3000).fold(String::new(), |text, n| format!("{text}{}a:\n", " ".repeat(n)))),
+        ("indents", (0..3000).map(|n| format!("{}a:\n", " ".repeat(n))).collect()),
         ("aliases", bomb),
         ("merges", merges),
         ("copies", copies),
@@ -400,6 +470,7 @@ fn ends_well(bytes: &[u8]) {
         let span = finding.span.as_ref().unwrap();
         assert!(text.get(span.begin..span.end).is_some(), "{finding:?}");
     }
+    assert_eq!(policy::masked(&text).len(), text.len());
     let _ = set.desired(&live(&["a", "enterprise-acme"]));
 }
 

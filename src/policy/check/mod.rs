@@ -11,6 +11,7 @@ mod tenancy;
 pub(super) use known::Known;
 pub(super) use recovery::recovery_plans;
 pub(super) use schedules::schedule;
+pub use secrets::masked;
 pub(super) use secrets::{refuse_secret_keys, url};
 pub(super) use stores::{store, stores};
 pub(super) use tenancy::{class, classes, tenants};

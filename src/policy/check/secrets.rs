@@ -56,3 +56,39 @@ pub(super) fn refuse_password(what: &str, text: &str, place: Place, cx: &mut Con
         );
     }
 }
+
+/// Returns a policy file's text with its secrets overwritten byte by byte, so that every place in it stays the same:
+/// what may be shown beside a finding. Overwrites rather too much than too little.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    let upper = text.to_ascii_uppercase();
+    let mut mask = |begin: usize, end: usize| bytes[begin..end].fill(b'*');
+    for (at, prefix) in upper.match_indices(SECRET_KEY) {
+        let begin = at + prefix.len();
+        mask(begin, end_of(text, begin, |c| !c.is_ascii_alphanumeric()));
+    }
+    let ends_value = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    for (at, scheme) in text.match_indices("://") {
+        let begin = at + scheme.len();
+        let end = end_of(text, begin, ends_value);
+        if let Some(at) = text[begin..end].rfind('@')
+            && let Some(colon) = text[begin..begin + at].find(':')
+        {
+            mask(begin + colon + 1, begin + at);
+        }
+    }
+    for (at, key) in upper.match_indices("PASSWORD=") {
+        let begin = at + key.len();
+        // A quoted value of a connection string can hold spaces.
+        let quoted = text[begin..].starts_with('\'');
+        let from = begin + usize::from(quoted);
+        mask(from, end_of(text, from, |c| if quoted { matches!(c, '\'' | '\n') } else { c == '&' || ends_value(c) }));
+    }
+    // Only whole runs of characters were overwritten, and by ASCII.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+fn end_of(text: &str, begin: usize, ends: impl Fn(char) -> bool) -> usize {
+    text[begin..].find(ends).map_or(text.len(), |length| begin + length)
+}

@@ -149,10 +149,15 @@ impl schemars::JsonSchema for Checks {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let check = generator.subschema_for::<OneCheck>();
+        let word = schemars::json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "description": "`tables`, or a query that must give true.",
+            "examples": ["tables", "SELECT count(*) > 0 FROM users"]
+        });
         schemars::json_schema!({
-            "description": "`tables` (content digests equal those recorded inside the backup), or queries.",
-            "type": "array",
-            "items": { "anyOf": [{ "type": "string", "minLength": 1, "examples": ["tables"] }, check] }
+            "description": "One check, or a list of them. Default: `tables`.",
+            "anyOf": [word, check, { "type": "array", "items": { "anyOf": [word, check] } }]
         })
     }
 }

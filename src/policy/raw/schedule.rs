@@ -159,6 +159,11 @@ pub(in crate::policy) enum RetentionRef {
 impl Decode for RetentionRef {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
+            Kind::Scalar { text, .. } if text.parse::<Period>().is_ok() => {
+                let message = format!("`{}` wants a rule or the name of one, and {text} is a duration", cx.key());
+                cx.bad_value(node.place, message, format!("write `retention: {{ within: {text} }}`"));
+                None
+            }
             Kind::Scalar { .. } => Name::decode(node, cx).map(Self::Name),
             Kind::Map(_) => Retention::decode(node, cx).map(Self::Rule),
             _ => {
