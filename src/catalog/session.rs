@@ -28,7 +28,13 @@ pub(super) struct Session {
 impl Session {
     /// Prepares connections to `url`; none is made yet. Needs a tokio runtime.
     pub(super) fn open(url: &str, read_only: bool) -> Result<Self, CatalogError> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| CatalogError::InvalidUrl)?.application_name("bkup");
+        let options = PgConnectOptions::from_str(url).map_err(|_| CatalogError::InvalidUrl)?;
+        Ok(Self::with(options, read_only))
+    }
+
+    /// Prepares connections with options that were read elsewhere.
+    pub(super) fn with(options: PgConnectOptions, read_only: bool) -> Self {
+        let options = options.application_name("bkup");
         let pool = PgPoolOptions::new()
             // A returned connection is free again only a moment later: with room for more, a reader that asks one
             // question after the other would log in for each.
@@ -44,7 +50,7 @@ impl Session {
                 })
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, options })
+        Self { pool, options }
     }
 
     /// Returns a connection.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -43,6 +44,12 @@ impl Reader {
     /// [`CatalogError::InvalidUrl`].
     pub fn open(url: &str) -> Result<Self, CatalogError> {
         Ok(Self { session: Session::open(url, true)? })
+    }
+
+    /// Prepares a reader with options that were read elsewhere. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn with(options: PgConnectOptions) -> Self {
+        Self { session: Session::with(options, true) }
     }
 
     pub(super) const fn over(session: Session) -> Self {

@@ -1,6 +1,7 @@
 //! What `apply` writes with, and the fence that every guarded effect passes first.
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 
 use super::claims::Lease;
 use super::failure::CatalogError;
@@ -22,6 +23,12 @@ impl Writer {
     /// [`CatalogError::InvalidUrl`].
     pub fn open(url: &str) -> Result<Self, CatalogError> {
         Ok(Self { reader: Reader::over(Session::open(url, false)?) })
+    }
+
+    /// Prepares a writer with options that were read elsewhere. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn with(options: PgConnectOptions) -> Self {
+        Self { reader: Reader::over(Session::with(options, false)) }
     }
 
     /// Returns a reader over the same connections: it sees what this writer has written.

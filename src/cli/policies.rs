@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::failure::{CliError, reason};
-use crate::policy::SourceFile;
+use crate::policy::{self, SourceFile};
 use crate::render::Sources;
 
 /// The largest policy file.
@@ -63,12 +63,12 @@ pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
     Ok(files)
 }
 
-/// Returns the texts for showing findings; what is not UTF-8 has no text to show.
+/// Returns the texts for showing findings, with secrets masked; what is not UTF-8 has no text to show.
 #[must_use]
 pub fn sources(files: &[SourceFile]) -> Sources {
     files
         .iter()
-        .filter_map(|file| std::str::from_utf8(&file.bytes).ok().map(|text| (file.name.clone(), text.to_owned())))
+        .filter_map(|file| std::str::from_utf8(&file.bytes).ok().map(|text| (file.name.clone(), policy::masked(text))))
         .collect()
 }
 

@@ -6,8 +6,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::context::{Context, EnvLookup};
 use super::exit::Exit;
 use super::failure::CliError;
@@ -101,12 +99,12 @@ impl Session {
         value(&self.env, text)
     }
 
-    /// Returns the catalog's connection string.
+    /// Returns how the catalog is reached.
     ///
     /// # Errors
     /// Where its variable is not set.
-    pub fn catalog_url(&self) -> Result<SecretString, CliError> {
-        catalog_url(&self.env, &self.set.catalog_url())
+    pub fn catalog(&self) -> Result<Connection, CliError> {
+        catalog_of(&self.env, &self.set.catalog_url())
     }
 
     /// Opens what a plan looks at; types that cannot write.
@@ -134,8 +132,7 @@ impl Session {
     /// # Errors
     /// Where the catalog cannot be reached (exit 1), or a simulated clock meets no simulated catalog.
     pub async fn survey(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
-        let url = self.catalog_url()?;
-        let reader = Reader::open(url.expose_secret()).map_err(|error| CliError::of(&error, Exit::Failed))?;
+        let reader = Reader::with(self.catalog()?.options());
         let clock = run_clock(&reader, context, init_simulated).await?;
         let sources = self.sources(reader).await;
         let observed = observe::look(&sources, &Context::clock).await;
@@ -224,15 +221,16 @@ fn value(env: &EnvLookup, text: &EnvText) -> Result<String, String> {
     }
 }
 
-/// Returns the catalog's connection string.
+/// Returns how the catalog is reached.
 ///
 /// # Errors
 /// Where its variable is not set.
-pub fn catalog_url(env: &EnvLookup, text: &EnvText) -> Result<SecretString, CliError> {
-    value(env, text).map(SecretString::from).map_err(|reason| CliError::Setting {
+pub fn catalog_of(env: &EnvLookup, text: &EnvText) -> Result<Connection, CliError> {
+    let url = value(env, text).map_err(|reason| CliError::Setting {
         words: format!("the catalog cannot be reached: {reason}"),
         help: "set it to the catalog's PostgreSQL URL, or set `catalog: { url: ... }` in the policies".to_owned(),
-    })
+    })?;
+    Connection::parse(&url).map_err(|error| CliError::of(&error, Exit::Failed))
 }
 
 fn connection_of(env: &EnvLookup, spec: &StoreSpec) -> Result<StoreConnection, String> {
@@ -311,14 +309,14 @@ impl Wiring {
 /// Where the catalog's URL cannot be read.
 pub async fn runtime(
     wiring: &Wiring,
-    url: &SecretString,
+    catalog: &Connection,
     connections: &Connections,
     clock: RunClock,
     lock_timeout: std::time::Duration,
     events: std::sync::mpsc::Sender<Event>,
 ) -> Result<Runtime, CliError> {
     let env = Arc::clone(&wiring.env);
-    let writer = Writer::open(url.expose_secret()).map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let writer = Writer::with(catalog.options());
     let mut stores = BTreeMap::new();
     for (name, spec) in &connections.stores {
         stores.insert(name.clone(), open_store(&env, &writer, name, spec).await);

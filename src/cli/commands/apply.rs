@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
 
 use super::narrow::NarrowArgs;
 use crate::apply::{self, ApplyError};
@@ -12,8 +11,9 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
-use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_url, run_clock};
+use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
 use crate::domain::{ApplyReport, Bytes, EnvText, Instant, Outcome, Period, Plan};
+use crate::engine::Connection;
 use crate::render::{PlanView, age, plan_text, report_json, report_text};
 
 /// Arguments of `apply`.
@@ -95,9 +95,9 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     if !plan.actions.is_empty() {
         context.ui.approve(&question(&plan), args.auto_approve)?;
     }
-    let url = session.catalog_url()?;
+    let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &url, clock, false)
+    execute(context, args, &plan, &catalog, clock, false)
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -111,9 +111,9 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     if let Some(refusal) = plan.refusals.first() {
         return Err(CliError::of(&ApplyError::Refused(refusal.words.clone()), Exit::Refused));
     }
-    let url = session.catalog_url()?;
+    let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &url, clock, Period::minutes(5), false)?;
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), false)?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -125,25 +125,24 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
         Err(CliError::NoPolicies { .. }) => EnvText::Variable("BKUP_CATALOG_URL".to_owned()),
         Err(error) => return Err(error),
     };
-    let url = catalog_url(&context.env_lookup(), &text)?;
-    let reader = context.block_on(async { Reader::open(url.expose_secret()) })?;
-    let reader = reader.map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let catalog = catalog_of(&context.env_lookup(), &text)?;
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
-    let clock = context.block_on_reading(run_clock(&reader, &facts, making))??;
+    let options = catalog.options();
+    let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    execute(context, args, plan, &url, clock, true)
+    execute(context, args, plan, &catalog, clock, true)
 }
 
 fn execute(
     context: &mut Context,
     args: &ApplyArgs,
     plan: &Plan,
-    url: &SecretString,
+    catalog: &Connection,
     clock: RunClock,
     resume: bool,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, url, clock, args.lock_timeout, resume)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, resume)?;
     write_report(context, args, &report)?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
@@ -154,7 +153,7 @@ fn execute(
 fn perform(
     context: &mut Context,
     plan: &Plan,
-    url: &SecretString,
+    catalog: &Connection,
     clock: RunClock,
     lock_timeout: Period,
     resume: bool,
@@ -163,7 +162,8 @@ fn perform(
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
     context.block_on(async {
-        let runtime = session::runtime(&wiring, url, &plan.connections, clock, lock_timeout.to_std(), events).await?;
+        let runtime =
+            session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
         apply::apply(&runtime, plan, resume).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,

@@ -1,7 +1,6 @@
 //! `bkup list`: the backups there are.
 
 use clap::Args;
-use secrecy::ExposeSecret;
 
 use crate::catalog::{CatalogError, Reader};
 use crate::cli::context::Context;
@@ -38,10 +37,10 @@ pub struct ListArgs {
 pub fn run(context: &mut Context, args: &ListArgs) -> Result<Exit, CliError> {
     let session = Session::open(context)?;
     let facts = Facts::of(context);
-    let url = session.catalog_url()?;
+    let catalog = session.catalog()?;
     let (state, now) = context.block_on_reading(async {
         let failed = |error: CatalogError| CliError::of(&error, Exit::Failed);
-        let reader = Reader::open(url.expose_secret()).map_err(failed)?;
+        let reader = Reader::with(catalog.options());
         let clock = run_clock(&reader, &facts, false).await?;
         Ok::<_, CliError>((reader.state().await.map_err(failed)?, clock.now))
     })??;
