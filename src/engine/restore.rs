@@ -17,10 +17,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::archive::{ArchiveError, ArchiveReader, Toc};
 use super::failure::words_of;
-use super::process::{Ended, Input, Output};
+use super::process::Ended;
 use super::restore_errors::{EntryFailure, by_entry, sort_out};
 use super::sql::quote_ident;
-use super::{Connection, EngineError, Invocation, Program, Programs};
+use super::{Connection, EngineError, Input, Invocation, Output, Program, Programs};
 
 /// How many bytes of `pg_restore`'s words are kept where errors are sorted out: all of them must be seen, and a table of
 /// contents with 76,000 entries makes about 5 MiB of words.
@@ -105,7 +105,7 @@ pub fn restore_invocation(programs: &Programs, target: &Connection, options: Res
 /// # Errors
 /// [`EngineError::Restore`], [`EngineError::Archive`] when the stream is not whole.
 pub async fn restore(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
-    let (ended, toc, bytes) = run(request, true).await?;
+    let (ended, toc, bytes) = run(request, true, None).await?;
     concluded(ended, &toc, bytes)
 }
 
@@ -169,7 +169,7 @@ fn read_whole(path: &Path) -> Result<(Arc<Toc>, u64), EngineError> {
 /// As [`restore`], for all other entries.
 pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
     let target = request.target.clone();
-    let (ended, toc, bytes) = run(request, false).await?;
+    let (ended, toc, bytes) = run(request, false, None).await?;
     let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
     if ended.status.success() {
         return Ok(report);
@@ -194,9 +194,32 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
     }
 }
 
-async fn run(request: RestoreRequest, stop: bool) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
+/// Restores the entries of a shared archive that [`restore_shared`] deferred, once the tenants are there: the same
+/// archive once more, and of it these entries alone. `list` is a file that is written for the program and removed.
+///
+/// # Errors
+/// As [`restore`].
+pub async fn restore_deferred(
+    request: RestoreRequest,
+    deferred: &[EntryFailure],
+    list: &Path,
+) -> Result<RestoreReport, EngineError> {
+    let lines: String = deferred.iter().map(|entry| format!("{};\n", entry.id)).collect();
+    let io = |e| EngineError::io(format!("writing {}", list.display()), e);
+    std::fs::write(list, lines).map_err(io)?;
+    let done = run(request, true, Some(list)).await;
+    std::fs::remove_file(list).map_err(io)?;
+    let (ended, toc, bytes) = done?;
+    concluded(ended, &toc, bytes)
+}
+
+async fn run(request: RestoreRequest, stop: bool, list: Option<&Path>) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
     let RestoreRequest { programs, target, mut archive, options } = request;
-    let mut process = restore_invocation(&programs, &target, options, stop).spawn()?;
+    let mut invocation = restore_invocation(&programs, &target, options, stop);
+    if let Some(list) = list {
+        invocation = invocation.arg("--use-list").arg(list);
+    }
+    let mut process = invocation.spawn()?;
     let mut stdin = process
         .take_stdin()
         .ok_or_else(|| EngineError::io("writing to pg_restore", std::io::ErrorKind::BrokenPipe.into()))?;

@@ -9,8 +9,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sqlx::Connection as _;
 
-use super::process::Output;
-use super::{Connection, EngineError, Invocation, Process, Program, Programs, User};
+use super::{Connection, EngineError, Invocation, Output, Process, Program, Programs, User};
 use crate::domain::Instant;
 
 /// The superuser of every scratch server.

@@ -1,10 +1,12 @@
 //! Suite: archives that `pg_dump` of each version writes, read and written again; what their contents tell.
 
 use bkup::engine::archive::{ArchiveError, ArchiveReader, Event, encode_block, encode_entry, encode_header};
-use bkup::engine::restore::{create_database, database_exists, drop_database, restore_file, schema_exists};
-use bkup::engine::{DumpScope, Invocation, RestoreOptions, Snapshot, compare, dump};
+use bkup::engine::restore::{
+    create_database, database_exists, drop_database, restore_deferred, restore_file, restore_shared, schema_exists,
+};
+use bkup::engine::{DumpScope, Invocation, RestoreOptions, Snapshot, compare, dump, restore};
 
-use crate::engine::{dumped, key, request};
+use crate::engine::{dumped, into, key, request};
 use crate::world::cluster::{Cluster, Major, fresh_folder};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,4 +139,44 @@ async fn many_schemas_can_be_left_out_at_once() {
     let (_, summary) = dumped(&request(&cluster, "postgres", DumpScope::AllBut(schemas))).await.expect("dumps");
     assert_eq!(summary.tables.len(), 1);
     assert_eq!(summary.schemas, ["public"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_entries_that_need_a_tenant_come_back_after_it() {
+    for major in Major::ALL {
+        let cluster = Cluster::start(major).await;
+        cluster.application("app", &["a", "b"]).await;
+        cluster
+            .exec("app", "CREATE TABLE public.states (s tenant_a.order_state PRIMARY KEY); INSERT INTO public.states VALUES ('new'), ('paid'); CREATE VIEW public.paid AS SELECT * FROM public.states JOIN tenant_b.orders o ON o.total > 1; CREATE TABLE public.refs (id bigint REFERENCES tenant_a.orders); INSERT INTO public.refs VALUES (3)")
+            .await;
+        let tenants = ["tenant_a".to_owned(), "tenant_b".to_owned()];
+        let all_but = DumpScope::AllBut(tenants.to_vec());
+        let (shared, summary) = dumped(&request(&cluster, "app", all_but)).await.expect("dumps");
+        cluster.exec("postgres", "CREATE DATABASE back TEMPLATE template0").await;
+        let back = cluster.connection("back");
+        let report = restore_shared(into(&cluster, back.clone(), &shared)).await.expect("the rest is restored");
+        let mut kinds: Vec<_> = report.deferred.iter().map(|d| format!("{} {}", d.kind, d.name)).collect();
+        kinds.sort_unstable();
+        assert_eq!(
+            kinds,
+            [
+                "CONSTRAINT states states_pkey",
+                "FK CONSTRAINT refs refs_id_fkey",
+                "TABLE DATA states",
+                "TABLE states",
+                "VIEW paid"
+            ]
+        );
+        for schema in tenants {
+            let (bytes, _) = dumped(&request(&cluster, "app", DumpScope::Schema(schema))).await.expect("dumps");
+            restore(into(&cluster, back.clone(), &bytes)).await.expect("restores");
+        }
+        let list = fresh_folder("l");
+        restore_deferred(into(&cluster, back.clone(), &shared), &report.deferred, &list).await.expect("now it can");
+        assert!(!list.exists());
+        let found = compare(&back, &summary.tables, &summary.sequences, &key()).await.expect("compares");
+        assert!(found.is_equal(), "{found:?}");
+        let seen = "SELECT (SELECT count(*) > 0 FROM public.paid) AND (SELECT count(*) = 1 FROM pg_constraint WHERE conname = 'refs_id_fkey')";
+        assert_eq!(cluster.ask("back", seen).await.as_deref(), Some("true"));
+    }
 }
