@@ -26,7 +26,7 @@ pub const TABLE: &[Row] = &[
     row("pure", "render", &["domain"]),
     row("adapters", "crypto", &["domain"]),
     row("adapters", "store", &["domain", "crypto"]),
-    row("adapters", "artifact", &["domain", "crypto"]),
+    row("adapters", "artifact", &["domain", "crypto", "store"]),
     row("adapters", "catalog", &["domain"]),
     row("adapters", "server", &["domain"]),
     row("adapters", "engine", &["domain"]),

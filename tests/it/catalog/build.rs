@@ -3,8 +3,8 @@
 use bkup::catalog::{ClaimOutcome, Completed, Completion, Intended, Intent, LEASE, Lease, Writer};
 use bkup::domain::{
     ActionId, Address, BackupId, BackupMethod, BackupType, BackupWork, CatalogFacts, CatalogState, DataPart, Engine,
-    Instant, MANIFEST_FORMAT, Manifest, ManifestScope, Name, PartKind, PruneWork, RunId, Scope, Section, Tenant,
-    Verification, sha256,
+    Instant, MANIFEST_FORMAT, Manifest, ManifestScope, Name, PartKind, PruneWork, RetentionRule, RunId, Scope, Section,
+    Tenant, Verification, sha256,
 };
 
 pub const RUNNER: &str = "runner-a";
