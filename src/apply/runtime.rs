@@ -13,6 +13,9 @@ use crate::engine::{Connection, Search};
 use crate::restore::Workshop;
 use crate::store::WriteStore;
 
+/// Fills a buffer with random bytes.
+pub type FillRandom = Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>;
+
 /// An open store and what belongs to it.
 #[derive(Clone)]
 pub struct StoreHandle {
@@ -42,7 +45,7 @@ pub struct Runtime {
     /// The simulated instant, where the clock is one.
     pub simulated: Option<Instant>,
     /// Fills a buffer with random bytes.
-    pub random: Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>,
+    pub random: FillRandom,
     /// Who runs: host and process, for claims and the audit.
     pub runner: String,
     /// Who asked: a person or a pipeline, for the record.

@@ -56,6 +56,7 @@ pub enum Phase {
 /// What is done. Everything it needs is in here: the executor makes no choices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most actions of a plan are backups; a box for each would cost more")]
 pub enum ActionKind {
     /// Makes the catalog, or migrates it.
     EnsureCatalog {
