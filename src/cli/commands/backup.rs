@@ -18,9 +18,6 @@ pub struct BackupArgs {
     /// The schedule whose backup is taken
     #[arg(value_name = "SCHEDULE")]
     pub schedule: Name,
-    /// Do not ask
-    #[arg(long)]
-    pub auto_approve: bool,
 }
 
 /// Takes the backup.
@@ -28,7 +25,6 @@ pub struct BackupArgs {
 /// # Errors
 /// Where it cannot be taken.
 pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
-    context.ui.require_approval(args.auto_approve)?;
     let session = Session::open(context)?;
     if !session.base.schedules.contains_key(&args.schedule) {
         let known: Vec<String> = session.base.schedules.keys().map(ToString::to_string).collect();
@@ -40,5 +36,5 @@ pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
         schedules: BTreeSet::from([args.schedule.clone()]),
         ..Wish::default()
     };
-    apply_fresh(context, &session, &wish, &ApplyArgs::only_asking(args.auto_approve))
+    apply_fresh(context, &session, &wish, &ApplyArgs::approved())
 }
