@@ -147,6 +147,18 @@ impl Writer {
         if manifest.attempt != lease.token {
             abandon(&mut transaction, lease, &manifest.backup_id, "an earlier attempt had completed it", at).await?;
         }
+        // What was collected is gone from the store: its manifest, however it came there, is of a backup without data.
+        let collected: Option<bool> = sqlx::query_scalar(
+            "SELECT collected_at IS NOT NULL FROM bkup.executions WHERE backup_id = $1 AND attempt = $2",
+        )
+        .bind(&manifest.backup_id)
+        .bind(bigint(manifest.attempt))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if collected == Some(true) {
+            let reason = format!("attempt {} of backup {} was collected", manifest.attempt, manifest.backup_id);
+            return Err(CatalogError::Conflict { reason });
+        }
         let slot = (manifest.schedule.as_str(), manifest.database.as_deref(), &facts.scope, facts.slot);
         match holder(&mut transaction, slot).await? {
             Some((holder, attempt)) if holder.as_str() == manifest.backup_id && attempt == manifest.attempt => {

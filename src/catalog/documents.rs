@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use super::claims::Lease;
 use super::columns::{PlanColumns, ScheduleColumns};
 use super::failure::CatalogError;
-use super::stamp::Stamp;
+use super::stamp::{Cells, Stamp};
 use super::writer::{Writer, fence};
 use crate::domain::{
     Address, Digest, DocumentOp, Instant, RecoveryPlanSpec, RetentionRule, RunId, ScheduleSpec, Section,
@@ -43,14 +43,61 @@ impl Writer {
     /// [`CatalogError::Fenced`]; [`CatalogError::Unfit`] where a schedule or recovery plan cannot be read from its
     /// document; [`CatalogError::Conflict`] where a thing that is to be archived is not there.
     pub async fn apply_document(&self, lease: &Lease, change: &DocumentChange<'_>) -> Result<(), CatalogError> {
+        self.change_document(lease, change, None).await.map(|_| ())
+    }
+
+    /// The same, if the thing is still as the plan saw it: `expected` is its digest then, absent where there was none.
+    /// False: it already is as it shall be, by an earlier run of the same plan.
+    ///
+    /// # Errors
+    /// As [`Writer::apply_document`]; [`CatalogError::Conflict`] where it is neither.
+    pub async fn apply_document_if(
+        &self,
+        lease: &Lease,
+        change: &DocumentChange<'_>,
+        expected: Option<Digest>,
+    ) -> Result<bool, CatalogError> {
+        self.change_document(lease, change, Some(expected)).await
+    }
+
+    async fn change_document(
+        &self,
+        lease: &Lease,
+        change: &DocumentChange<'_>,
+        expected: Option<Option<Digest>>,
+    ) -> Result<bool, CatalogError> {
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
+        if let Some(expected) = expected {
+            let row = sqlx::query(
+                "SELECT digest, archived_at IS NOT NULL AS archived FROM bkup.policies WHERE address = $1 FOR UPDATE",
+            )
+            .bind(change.address.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let (there, archived) = match &row {
+                None => (None, false),
+                Some(row) => (Some(row.parsed::<Digest>("digest")?), row.flag("archived")?),
+            };
+            let done = match change.body {
+                Some(body) => there == Some(digest_of(body)) && !archived,
+                None => archived,
+            };
+            if done {
+                return Ok(false);
+            }
+            if there != expected {
+                let reason = format!("{} was changed since the plan was made", change.address);
+                return Err(CatalogError::Conflict { reason });
+            }
+        }
         match (change.op, change.body) {
             (DocumentOp::Archive, _) => archive(&mut transaction, change).await?,
             (_, Some(body)) => record(&mut transaction, change, body).await?,
             (_, None) => return Err(CatalogError::unfit("a document without a body")),
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 
@@ -70,6 +117,7 @@ async fn record(connection: &mut PgConnection, change: &DocumentChange<'_>, body
              source_line, commit, applied_by, run) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (address) DO UPDATE SET body = excluded.body, digest = excluded.digest, \
              retention = excluded.retention, applied_at = excluded.applied_at, archived_at = NULL, \
+             since = CASE WHEN p.archived_at IS NULL THEN p.since ELSE excluded.since END, \
              source_file = excluded.source_file, source_line = excluded.source_line, commit = excluded.commit, \
              applied_by = excluded.applied_by, run = excluded.run",
     )

@@ -53,6 +53,7 @@ struct Marked {
     purge_after: Option<Instant>,
     locked_until: Option<Instant>,
     leased: bool,
+    needed: bool,
 }
 
 async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option<Marked>, CatalogError> {
@@ -67,7 +68,9 @@ async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option
     let Some(row) = row else { return Ok(None) };
     // A statement of its own: the one above may have waited for a reader whose row it was too early to see.
     let leased = sqlx::query(
-        "SELECT EXISTS (SELECT FROM bkup.restores WHERE lease_until > clock_timestamp() AND $1 = ANY(backups)) AS held",
+        "SELECT EXISTS (SELECT FROM bkup.restores WHERE lease_until > clock_timestamp() AND $1 = ANY(backups)) AS held, \
+                EXISTS (SELECT FROM bkup.executions e WHERE (e.shared = $1 OR e.parent = $1) AND NOT e.deleted \
+                        AND (e.status = 'COMPLETED' OR e.status = 'RUNNING' AND e.lease_until > clock_timestamp())) AS needed",
     )
     .bind(backup.as_str())
     .fetch_one(connection)
@@ -82,11 +85,48 @@ async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option
         purge_after: row.maybe_at("purge_after")?,
         locked_until: row.maybe_at("locked_until")?,
         leased: leased.flag("held")?,
+        needed: leased.flag("needed")?,
     }))
 }
 
 fn refused(why: &str) -> Result<MarkOutcome, CatalogError> {
     Ok(MarkOutcome::Refused(why.to_owned()))
+}
+
+/// Returns why a backup is its scope's floor right now, whatever the plan knew: one of the last `min_keep` that can be
+/// restored, the newest verified one, or the newest one a drill restored.
+async fn floor(
+    connection: &mut PgConnection,
+    backup: &BackupId,
+    min_keep: u32,
+) -> Result<Option<&'static str>, CatalogError> {
+    let row = sqlx::query(
+        "SELECT count(o.*) AS others, \
+                me.verification IN ('checksum', 'restore') \
+                    AND NOT coalesce(bool_or(o.verification IN ('checksum', 'restore') \
+                                             AND o.consistent_at >= me.consistent_at), false) AS newest_verified, \
+                me.drilled_at IS NOT NULL \
+                    AND NOT coalesce(bool_or(o.drilled_at IS NOT NULL AND o.consistent_at >= me.consistent_at), false) \
+                    AS newest_drilled \
+         FROM bkup.executions me LEFT JOIN bkup.executions o \
+              ON o.schedule = me.schedule AND o.database IS NOT DISTINCT FROM me.database AND o.scope = me.scope \
+             AND o.backup_id <> me.backup_id AND o.status = 'COMPLETED' AND NOT o.deleted \
+             AND o.tombstoned_at IS NULL AND o.quarantine IS NULL \
+         WHERE me.backup_id = $1 AND me.status = 'COMPLETED' \
+         GROUP BY me.verification, me.consistent_at, me.drilled_at",
+    )
+    .bind(backup.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(if row.count("others")? < u64::from(min_keep) {
+        Some("it is among the last restorable ones of its scope")
+    } else if row.flag("newest_verified")? {
+        Some("it is the newest verified one of its scope")
+    } else if row.flag("newest_drilled")? {
+        Some("it is the newest one of its scope that a drill restored")
+    } else {
+        None
+    })
 }
 
 const NOT_THERE: &str = "the catalog has no such completed backup";
@@ -109,7 +149,13 @@ impl Writer {
             Marked { quarantined: true, .. } => return refused("it is quarantined"),
             Marked { protected: true, .. } => return refused("it is protected"),
             Marked { leased: true, .. } => return refused("something reads it"),
+            Marked { needed: true, .. } => return refused("a backup that is there, or being made, needs it"),
             _ => {}
+        }
+        if work.min_keep > 0
+            && let Some(why) = floor(&mut transaction, &work.backup, work.min_keep).await?
+        {
+            return refused(why);
         }
         sqlx::query(
             "UPDATE bkup.executions SET tombstoned_at = $2, purge_after = $3, expires_at = $3, marks = marks + 1, \
@@ -168,7 +214,10 @@ impl Writer {
             Marked { marks, .. } if marks != u64::from(work.mark) => {
                 return refused("it was marked since the plan was made");
             }
+            // A purge that has begun is finished whatever came since: half of it is gone.
+            Marked { purging: true, .. } => {}
             Marked { leased: true, .. } => return refused("something reads it"),
+            Marked { needed: true, .. } => return refused("a backup that is there, or being made, needs it"),
             Marked { quarantined: true, .. } => return refused("it is quarantined"),
             Marked { protected: true, .. } => return refused("it is protected"),
             Marked { purge_after: Some(after), .. } if after > at => return refused("its grace period is not over"),

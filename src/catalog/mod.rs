@@ -10,6 +10,7 @@ mod backups;
 mod claims;
 mod columns;
 mod completion;
+mod condemn;
 mod documents;
 mod failure;
 mod history;

@@ -275,6 +275,9 @@ pub struct PruneWork {
     pub caused_by_change: bool,
     /// For a tombstone: from when on it may be purged.
     pub purge_after: Option<Instant>,
+    /// For a tombstone: how many other restorable backups its scope must have, the newest verified and the newest
+    /// drilled one among them; 0 for what has no floors, as shared archives.
+    pub min_keep: u32,
 }
 
 /// Why an action is there.

@@ -10,6 +10,9 @@ use crate::domain::{
 };
 use crate::schedule::Calendar;
 
+/// How many missed slots one action records at most; the rest is as surely missed and adds nothing.
+const MOST_MISSED: usize = 1000;
+
 /// A backup that this plan takes, as later parts of the planner count on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedBackup {
@@ -105,7 +108,8 @@ impl Run<'_> {
             }
         }
         if !requested {
-            self.record_missed(slot, &targets, draft);
+            let waiting: BTreeSet<&Scope> = due.iter().map(|(target, ..)| &target.scope).collect();
+            self.record_missed(slot, &targets, &waiting, draft);
         }
         if due.is_empty() {
             return;
@@ -175,9 +179,9 @@ impl Run<'_> {
         group.iter().any(|backup| self.view.eligible(backup) == Eligible::Yes)
     }
 
-    /// Records slots whose time to start is over and that no backup holds, from the newest back to the first that is
-    /// covered or settled: everything older was looked at by the plan that came before.
-    fn record_missed(&self, newest: Instant, targets: &[Target<'_>], draft: &mut Plan) {
+    /// Records slots whose time to start is over and that no backup holds, back to the newest slot of which any backup
+    /// was taken: what lies before was looked at by the plan that took it. Scopes that are due now are not missed.
+    fn record_missed(&self, newest: Instant, targets: &[Target<'_>], due: &BTreeSet<&Scope>, draft: &mut Plan) {
         let Some(catalog) = self.view.catalog else { return };
         let Some(applied) = catalog.applied.get(self.address).filter(|applied| applied.archived_at.is_none()) else {
             return;
@@ -186,14 +190,15 @@ impl Run<'_> {
         let mut slots = Vec::new();
         let mut scopes = 0;
         let mut at = Some(newest).filter(|slot| *slot > since);
-        while let Some(slot) = at {
-            let uncovered = targets.iter().filter(|t| !self.holds(&t.scope, slot)).count();
-            if uncovered == 0 && !targets.is_empty() {
-                break;
-            }
+        while let Some(slot) = at.filter(|_| slots.len() < MOST_MISSED) {
+            let covered = targets.iter().filter(|t| self.holds(&t.scope, slot)).count();
+            let uncovered = targets.iter().filter(|t| !self.holds(&t.scope, slot) && !due.contains(&t.scope)).count();
             if self.spec.start_within.after(slot) < self.view.now() && uncovered > 0 {
                 slots.push(slot);
                 scopes = scopes.max(uncovered as u64);
+            }
+            if covered > 0 {
+                break;
             }
             at = slot
                 .checked_sub(jiff::SignedDuration::from_secs(1))
@@ -254,9 +259,15 @@ impl Run<'_> {
         planned: &mut Vec<PlannedBackup>,
         due: &[(&Target<'_>, ReasonCode, Option<Instant>)],
     ) -> BackupId {
-        let (_, id) = self.id(&Scope::Shared, slot);
-        let taken = self.view.backup(&id).is_some_and(|shared| self.view.eligible(shared) == Eligible::Yes);
-        if !taken {
+        let (_, mut id) = self.id(&Scope::Shared, slot);
+        let there = self.view.backup(&id).map(|shared| self.view.eligible(shared));
+        let mut slot = slot;
+        if there.is_some_and(|there| there != Eligible::Yes) {
+            // The slot's own archive is of no use and holds its name for good: another one is taken beside it.
+            slot = whole_second(self.view.now());
+            id = self.id(&Scope::Shared, slot).1;
+        }
+        if there != Some(Eligible::Yes) {
             let start_before = due.iter().map(|(_, _, before)| *before).max().flatten();
             let start_before = if due.iter().any(|(_, _, before)| before.is_none()) { None } else { start_before };
             let target = Target { scope: Scope::Shared, tenant: None, priority: 0 };

@@ -149,7 +149,9 @@ fn drift(view: &View<'_>, draft: &mut Plan) {
             continue;
         }
         for id in &facts.missing {
-            let Some(backup) = view.backup(id).filter(|backup| backup.quarantine.is_none()) else { continue };
+            // A tombstoned one may be half purged: its purge finishes that.
+            let lost = |b: &&crate::domain::Backup| b.quarantine.is_none() && b.tombstoned_at.is_none();
+            let Some(backup) = view.backup(id).filter(lost) else { continue };
             let words = format!("its manifest is gone from store.{name}");
             draft.actions.push(Action {
                 id: ActionId::of(

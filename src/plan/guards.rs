@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::View;
-use crate::domain::{
-    ActionKind, Bytes, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan, PruneWork, Scope,
-};
+use crate::domain::{Backup, BackupId, Bytes, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan, Scope};
 
 /// How far a clock may be off before nothing is done by it.
 const CLOCK_TOLERANCE: Period = Period::minutes(5);
@@ -14,22 +12,26 @@ const CLOCK_TOLERANCE: Period = Period::minutes(5);
 const SHORTFALL: Percent = Percent::hundredths(2000);
 
 /// Adds every refusal.
-pub fn check(view: &View<'_>, draft: &mut Plan) {
+pub fn check(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
     empty_desired(view, draft);
     simulation(view, draft);
     clocks(view, draft);
     stores(view, draft);
-    max_delete(view, draft);
+    max_delete(view, caused, draft);
 }
 
 fn refuse(draft: &mut Plan, guard: &str, words: impl Into<String>, help: impl Into<String>) {
     draft.refusals.push(GuardRefusal { guard: guard.to_owned(), words: words.into(), help: help.into() });
 }
 
-/// The guards in force: what differs from the defaults ends with `until`.
+/// The guards in force. What `until` ends is the consent to delete more, never a floor or a grace period: a date that
+/// passes must not make bkup bolder.
 pub fn in_force(view: &View<'_>) -> Guards {
-    let guards = &view.desired.guards;
-    if guards.until.is_some_and(|until| until <= view.now()) { Guards::default() } else { guards.clone() }
+    let mut guards = view.desired.guards.clone();
+    if guards.until.is_some_and(|until| until <= view.now()) {
+        guards.max_delete = guards.max_delete.min(Guards::default().max_delete);
+    }
+    guards
 }
 
 fn empty_desired(view: &View<'_>, draft: &mut Plan) {
@@ -99,7 +101,15 @@ fn clocks(view: &View<'_>, draft: &mut Plan) {
 
 fn stores(view: &View<'_>, draft: &mut Plan) {
     for (name, observation) in &view.observed.stores {
-        let Observation::Known(facts) = observation else { continue };
+        let Observation::Known(facts) = observation else {
+            if view.catalog.is_none() {
+                let words = format!(
+                    "there is no catalog yet, and store.{name} cannot be read: whether this is a first run is not known"
+                );
+                refuse(draft, "catalog_missing", words, "make the store reachable, then plan again");
+            }
+            continue;
+        };
         let Some(catalog) = view.catalog else {
             if facts.manifests > 0 {
                 refuse(
@@ -131,10 +141,22 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
             );
             continue;
         }
-        let known = catalog.backups.iter().filter(|b| &b.store == name && b.quarantine.is_none()).count() as u64;
-        let missing =
-            facts.missing.iter().filter(|id| view.backup(id).is_some_and(|b| b.quarantine.is_none())).count() as u64;
-        if SHORTFALL.is_exceeded_by(missing, known) {
+        if recorded.is_none() && facts.foreign > 0 {
+            let words = format!(
+                "store.{name} holds {} backups of another catalog, and this one has never used it",
+                facts.foreign
+            );
+            let help = "give this policy set a store prefix of its own: two catalogs in one place would prune each \
+                        other's backups";
+            refuse(draft, "inventory", words, help);
+            continue;
+        }
+        let counts = |b: &&Backup| &b.store == name && b.quarantine.is_none() && b.tombstoned_at.is_none();
+        let known = catalog.backups.iter().filter(counts).count() as u64;
+        let missing = facts.missing.iter().filter_map(|id| view.backup(id)).filter(counts).count() as u64;
+        // One of four is more than 20 % and may still be one accident: it is quarantined, and the work goes on.
+        let short = SHORTFALL.is_exceeded_by(missing, known) && (missing > 2 || missing == known);
+        if short {
             refuse(
                 draft,
                 "inventory",
@@ -148,16 +170,8 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
 }
 
 /// Compares the deletions that a change causes with what there is, scope by scope and store by store.
-fn max_delete(view: &View<'_>, draft: &mut Plan) {
+fn max_delete(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
     let limit = view.request.allow_delete.unwrap_or_else(|| in_force(view).max_delete);
-    let caused: Vec<PruneWork> = draft
-        .actions
-        .iter()
-        .filter_map(|action| match &action.kind {
-            ActionKind::Tombstone(work) if work.caused_by_change => Some(work.clone()),
-            _ => None,
-        })
-        .collect();
     if caused.is_empty() {
         return;
     }
@@ -170,11 +184,10 @@ fn max_delete(view: &View<'_>, draft: &mut Plan) {
         }
     }
     let mut deleted: BTreeMap<Place<'_>, (u64, Bytes)> = BTreeMap::new();
-    for work in &caused {
-        let size = view.backup(&work.backup).map_or(Bytes(0), |b| b.size);
-        for place in [(work.database.as_ref(), Some(&work.scope), &work.store), (None, None, &work.store)] {
+    for backup in caused.iter().filter_map(|id| view.backup(id)) {
+        for place in [(backup.database.as_ref(), Some(&backup.scope), &backup.store), (None, None, &backup.store)] {
             let sum = deleted.entry(place).or_default();
-            *sum = (sum.0 + 1, sum.1.plus(size));
+            *sum = (sum.0 + 1, sum.1.plus(backup.size));
         }
     }
     let mut refusals = Vec::new();

@@ -90,9 +90,9 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
     ensure::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);
-    pruning::plan(&view, &planned, &drilled, &mut draft);
+    let caused = pruning::plan(&view, &planned, &drilled, &mut draft);
     draft.objectives = objectives::rows(&view);
-    guards::check(&view, &mut draft);
+    guards::check(&view, &caused, &mut draft);
     order(&mut draft);
     seal(draft)
 }

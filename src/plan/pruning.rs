@@ -8,49 +8,71 @@ use super::drills::PlannedDrill;
 use super::guards::in_force;
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant, KeptBackup,
-    Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope,
+    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant,
+    KeptBackup, Name, Period, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
 };
 use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, purge_state};
 
-/// Plans tombstones, purges and the collection of what attempts left behind.
-pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill], draft: &mut Plan) {
-    let Some(catalog) = view.catalog else { return };
-    if !view.wants("retention") {
-        return;
-    }
+/// How long after its lease ended an attempt is left alone: a runner that was frozen must have found out by then.
+const ABANDONED: Period = Period::minutes(15);
+
+/// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
+/// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
+pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill], draft: &mut Plan) -> Vec<BackupId> {
+    let Some(catalog) = view.catalog else { return Vec::new() };
     let guards = in_force(view);
-    let mut prune =
-        Prune { view, guards: &guards, planned, drills, draft, purged: HashSet::new(), tombstoned: HashSet::new() };
+    let before = guards_before(view);
+    let mut prune = Prune {
+        view,
+        guards: &guards,
+        before: &before,
+        planned,
+        drills,
+        draft,
+        purged: HashSet::new(),
+        caused: Vec::new(),
+    };
     let mut schedules: BTreeMap<(&Name, Option<&Name>), Vec<&Scope>> = BTreeMap::new();
     for (schedule, database, scope) in view.groups().keys() {
         schedules.entry((schedule, *database)).or_default().push(scope);
     }
     for ((schedule, database), scopes) in schedules {
-        let address = schedule_address(schedule);
-        if !view.in_target(&address) {
+        if !view.in_target(&schedule_address(schedule)) {
             continue;
         }
         for scope in scopes.iter().filter(|scope| ***scope != Scope::Shared) {
             prune.group(schedule, database, scope);
         }
-        if scopes.contains(&&Scope::Shared) {
+        if scopes.contains(&&Scope::Shared) && view.wants("retention") {
             prune.shared(schedule, database);
         }
     }
-    for garbage in &catalog.garbage {
-        prune.garbage(garbage);
+    if view.wants("retention") {
+        for garbage in catalog.garbage.iter().filter(|g| ABANDONED.after(g.abandoned_at) <= view.now()) {
+            prune.garbage(garbage);
+        }
     }
+    prune.caused
+}
+
+/// The guards as they were applied: a floor that a change lowers is a change that deletes.
+fn guards_before(view: &View<'_>) -> Guards {
+    let applied = view.catalog.and_then(|catalog| catalog.applied.get(&Address::once(Section::Guards)));
+    applied
+        .filter(|applied| applied.archived_at.is_none())
+        .and_then(|applied| serde_json::from_value(applied.body.clone()).ok())
+        .unwrap_or_default()
 }
 
 struct Prune<'a, 'd> {
     view: &'a View<'a>,
     guards: &'a Guards,
+    before: &'a Guards,
     planned: &'a [PlannedBackup],
     drills: &'a [PlannedDrill],
     draft: &'d mut Plan,
     purged: HashSet<&'a BackupId>,
-    tombstoned: HashSet<&'a BackupId>,
+    caused: Vec<BackupId>,
 }
 
 /// The rules a group is judged by: the one in force, and the one that was applied before.
@@ -91,10 +113,12 @@ impl<'a> Prune<'a, '_> {
         let floors = Floors { min_keep: self.guards.min_keep };
         let verdicts = decide(&with_coming, rules.wanted, floors, now);
         let today = decide(&points, rules.wanted, floors, now);
-        let before = decide(&with_coming, rules.applied, floors, now);
+        let before = decide(&with_coming, rules.applied, Floors { min_keep: self.before.min_keep }, now);
         for (index, backup) in backups.iter().enumerate() {
             if backup.tombstoned_at.is_some() {
-                self.purge_when_over(backup, scope == &Scope::Shared);
+                if view.wants("retention") {
+                    self.purge_when_over(backup, false);
+                }
                 continue;
             }
             let verdict = &verdicts[index];
@@ -103,6 +127,12 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             let caused_by_change = before[index].keep;
+            if caused_by_change {
+                self.caused.push(backup.id.clone());
+            }
+            if !view.wants("retention") {
+                continue;
+            }
             let mut after: BTreeSet<ActionId> = BTreeSet::new();
             if today[index].keep {
                 after.extend(coming.iter().map(|p| p.action));
@@ -151,15 +181,16 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             // Its last tenant backup may go in this very plan: then it follows that purge.
-            let after = self
-                .draft
-                .actions
-                .iter()
-                .filter(|a| matches!(&a.kind, ActionKind::Purge(w) if view.backup(&w.backup).and_then(|b| b.shared.as_ref()) == Some(&backup.id)))
-                .map(|a| a.id)
-                .collect();
+            let after = self.purges_of_namers(&backup.id);
             self.tombstone(backup, Some(DropReason::RetentionOver), false, after);
         }
+    }
+
+    /// Returns the purges of this plan that a shared archive must wait for.
+    fn purges_of_namers(&self, shared: &BackupId) -> BTreeSet<ActionId> {
+        let names = |work: &PruneWork| self.view.backup(&work.backup).and_then(|b| b.shared.as_ref()) == Some(shared);
+        let purges = self.draft.actions.iter().filter(|a| matches!(&a.kind, ActionKind::Purge(work) if names(work)));
+        purges.map(|a| a.id).collect()
     }
 
     fn tombstone(
@@ -173,7 +204,8 @@ impl<'a> Prune<'a, '_> {
             return;
         }
         let purge_after = self.guards.grace.after(self.view.now());
-        let work = work_of(backup, caused_by_change, Some(purge_after));
+        let mut work = work_of(backup, caused_by_change, Some(purge_after));
+        work.min_keep = if backup.scope == Scope::Shared { 0 } else { self.guards.min_keep.max(1) };
         let (code, words) = match dropped {
             Some(DropReason::TooOld) => (ReasonCode::TooOld, "it is older than `max_age` allows"),
             _ if backup.scope == Scope::Shared => (ReasonCode::RetentionOver, "no tenant backup names it any longer"),
@@ -191,7 +223,6 @@ impl<'a> Prune<'a, '_> {
             Precondition::Prunable,
             after,
         );
-        self.tombstoned.insert(&backup.id);
         if self.guards.grace.as_seconds() == 0 {
             let mut work = work_of(backup, caused_by_change, None);
             work.mark += 1;
@@ -348,6 +379,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         mark: backup.marks,
         caused_by_change,
         purge_after,
+        min_keep: 0,
     }
 }
 
@@ -356,7 +388,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
 fn point<'a>(view: &View<'_>, backup: &'a Backup, drilled: &HashMap<&BackupId, ActionId>) -> Point<'a> {
     let leased = view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
     let mut point = Point::of(backup, leased);
-    point.quarantined = matches!(view.eligible(backup), Eligible::Quarantined | Eligible::Missing);
+    point.quarantined |= matches!(view.eligible(backup), Eligible::Quarantined | Eligible::Missing);
     if drilled.contains_key(&backup.id) {
         point.drilled_at = Some(view.now());
     }

@@ -157,6 +157,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
         mark,
         caused_by_change: false,
         purge_after,
+        min_keep: 0,
     }
 }
 

@@ -85,6 +85,7 @@ fn prune(scope: Scope, purge_after: Option<&str>, caused_by_change: bool) -> Pru
         mark: 0,
         caused_by_change,
         purge_after: purge_after.map(at),
+        min_keep: 2,
     }
 }
 
