@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
@@ -13,10 +13,10 @@ use super::claims::{Asked, Claimed};
 use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
-use crate::backup::{self, BackupError, Destination, Order, Source, Taken};
-use crate::catalog::{self, Completed, Completion, Intended, Intent, Validation};
+use crate::backup::{self, BackupError, Destination, Fence, Order, Source, Taken};
+use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE, Validation};
 use crate::crypto::{DigestKey, Recipient};
-use crate::domain::{Action, ActionKind, BackupWork, Bytes, CatalogState, Instant, Name, Outcome, Scope, Verification};
+use crate::domain::{Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Instant, Name, Outcome, Scope, Verification};
 use crate::engine::{Program, Snapshot};
 
 /// How often a backup is tried again after a failure that may pass.
@@ -26,6 +26,9 @@ const RETRIES: u32 = 2;
 struct Common {
     source: Source,
     destination: Destination,
+    lineage: String,
+    /// Shared archives that can be restored: what else holds a slot is of no use to the tenants that would name it.
+    usable: Vec<BackupId>,
 }
 
 /// Takes every backup of the plan.
@@ -157,18 +160,19 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
             .map_err(|error| failed(&error))?,
     };
     let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
-    let store_id = match &state {
-        CatalogState::Present(facts) => facts.stores.get(&work.store).cloned(),
-        CatalogState::Absent => None,
-    };
+    let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
+    let store_id = facts.stores.get(&work.store).cloned();
     let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
+    let usable = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
+    let usable = facts.backups.iter().filter(usable).map(|b| b.id.clone()).collect();
+    let lineage = facts.lineage.clone();
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
     let mut snapshot = Snapshot::export(&connection).await.map_err(|error| failed(&error))?;
-    let facts = snapshot.facts().clone();
-    let major = facts.version_num / 10_000;
+    let seen = snapshot.facts().clone();
+    let major = seen.version_num / 10_000;
     let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
     let references = snapshot.references().await.map_err(|error| failed(&error))?;
-    let source = Source { connection, programs, snapshot: facts, references: Arc::new(references) };
+    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references) };
     let destination = Destination {
         store: Arc::clone(&handle.store),
         store_id,
@@ -176,7 +180,7 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
     };
-    Ok((snapshot, Common { source, destination }))
+    Ok((snapshot, Common { source, destination, lineage, usable }))
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.
@@ -237,6 +241,9 @@ async fn attempt(
     let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
     match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| lasting(failed(&error)))? {
         Intended::Go => {}
+        Intended::SlotTaken(by) if work.scope == Scope::Shared && !common.usable.contains(&by) => {
+            return Err(lasting(failed_with(format!("the slot is held by {by}, which cannot be restored"))));
+        }
         Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
     }
     let order = Order {
@@ -247,6 +254,8 @@ async fn attempt(
         simulated: runtime.simulated,
         now: Arc::clone(&runtime.now),
         tool_version: runtime.tool_version.clone(),
+        lineage: common.lineage.clone(),
+        still_mine: fence(runtime, claimed),
     };
     let begun = Monotonic::now();
     // A lost lease or a stop drops the work: its program is killed and its upload aborted, and nothing is visible.
@@ -263,6 +272,15 @@ async fn attempt(
             Err((outcome, error.is_transient()))
         }
     }
+}
+
+/// Asks the catalog itself, by renewing the lease: only a renewed one leaves time to write the manifest.
+fn fence(runtime: &Runtime, claimed: &Claimed) -> Fence {
+    let (catalog, lease) = (Arc::clone(&runtime.catalog), claimed.lease.clone());
+    Arc::new(move || {
+        let (catalog, lease) = (Arc::clone(&catalog), lease.clone());
+        async move { matches!(catalog.heartbeat(std::slice::from_ref(&lease), LEASE).await, Ok(lost) if lost.is_empty()) }.boxed()
+    })
 }
 
 /// Writes down that the backup is there. The manifest is the truth already: were this lost, the next run would find it.

@@ -14,6 +14,11 @@ use crate::domain::ActionId;
 
 /// How often leases are renewed: four times within one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a heartbeat may take before it counts as failed.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long before the end of an unrenewed lease its work is dropped: the lease's 60 s, less two heartbeats' worth of
+/// doubt about when the catalog began to count.
+const DEADLINE: Duration = Duration::from_secs(40);
 /// How often work that someone else holds is asked for again.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -27,6 +32,7 @@ pub struct Claims {
 struct Held {
     lease: Lease,
     lost: watch::Sender<bool>,
+    renewed: tokio::time::Instant,
 }
 
 /// A piece of work that this run holds.
@@ -74,8 +80,10 @@ impl Claims {
             if self.runtime.stopped() {
                 return Ok(Asked::Stopped);
             }
+            // The lease counts from before the question was asked, never from when the answer came.
+            let asked = tokio::time::Instant::now();
             match self.runtime.catalog.claim(action, &self.runtime.runner, LEASE).await? {
-                ClaimOutcome::Claimed(lease) => return Ok(Asked::Mine(self.hold(lease))),
+                ClaimOutcome::Claimed(lease) => return Ok(Asked::Mine(self.hold(lease, asked))),
                 ClaimOutcome::HeldBy { runner, .. } if tokio::time::Instant::now() >= patience => {
                     return Ok(Asked::Theirs(runner));
                 }
@@ -84,9 +92,9 @@ impl Claims {
         }
     }
 
-    fn hold(&self, lease: Lease) -> Claimed {
+    fn hold(&self, lease: Lease, renewed: tokio::time::Instant) -> Claimed {
         let (lost, receiver) = watch::channel(false);
-        let held = Held { lease: lease.clone(), lost };
+        let held = Held { lease: lease.clone(), lost, renewed };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.action, held);
         Claimed { lease, lost: receiver }
     }
@@ -124,14 +132,23 @@ async fn beat(runtime: Runtime, held: Arc<Mutex<BTreeMap<ActionId, Held>>>) {
         if leases.is_empty() {
             continue;
         }
-        // A heartbeat that fails is tried again in time: three of them fit into what is left of the lease.
-        if let Ok(lost) = runtime.catalog.heartbeat(&leases, LEASE).await {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            for lease in lost {
-                if let Some(held) = held.remove(&lease.action) {
-                    let _ = held.lost.send(true);
+        let asked = tokio::time::Instant::now();
+        let answer = tokio::time::timeout(ANSWER, runtime.catalog.heartbeat(&leases, LEASE)).await;
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Ok(lost)) = answer {
+            for lease in &leases {
+                match held.get_mut(&lease.action) {
+                    Some(held) if lost.iter().any(|l| l.action == lease.action) => {
+                        let _ = held.lost.send(true);
+                    }
+                    Some(held) => held.renewed = asked,
+                    None => {}
                 }
             }
+        }
+        // A catalog that does not answer may have given the work to someone else: whoever cannot renew must stop.
+        for held in held.values().filter(|held| held.renewed.elapsed() > DEADLINE) {
+            let _ = held.lost.send(true);
         }
     }
 }

@@ -42,9 +42,10 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
                 outcome
             }
         };
+        // What is deleted is in the audit before the next deletion begins.
+        progress.flush_audit().await;
         progress.settle(action.id, outcome, millis(begun), 0).await;
     }
-    progress.flush_audit().await;
 }
 
 /// `Err` is an outcome too: the one of a step that failed.

@@ -24,6 +24,17 @@ pub enum BackupError {
     /// The plan asks for a kind of backup that this version does not take.
     #[error("this version takes no {0} backups")]
     NotServed(String),
+    /// The attempt lost its right to the work while it was at it.
+    #[error("its lease was lost before the manifest was written; nothing of this attempt is visible")]
+    Fenced,
+    /// A manifest is there that this work cannot take for its own.
+    #[error("the store holds a manifest of backup {backup} that cannot be taken over: {what}")]
+    Foreign {
+        /// The backup.
+        backup: String,
+        /// Why not.
+        what: String,
+    },
     /// The run was interrupted.
     #[error("the run was interrupted")]
     Interrupted,
@@ -35,7 +46,7 @@ impl BackupError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) | Self::Artifact(ArtifactError::Store(error)) => error.is_transient(),
-            Self::Engine(error) => matches!(error, EngineError::SnapshotLost { .. }),
+            // A lost snapshot is not among them: the next try would ask for the same dead one.
             _ => false,
         }
     }
@@ -50,6 +61,11 @@ impl Explain for BackupError {
             Self::Store(error) => error.explain(),
             Self::NotServed(_) => Diagnostic::error(Code("BK850"), self.to_string())
                 .help("make the plan again with the version of bkup that applies it"),
+            Self::Fenced => Diagnostic::error(Code("BK852"), self.to_string())
+                .help("someone else does the work now; if the clock or the machine stood still, look at that first"),
+            Self::Foreign { .. } => Diagnostic::error(Code("BK853"), self.to_string()).help(
+                "give each policy set a store prefix of its own; if the manifest is a leftover, move it away after looking at it",
+            ),
             Self::Interrupted => Diagnostic::error(Code("BK851"), self.to_string())
                 .help("run `bkup apply` again: it takes what is still due, and collects what this attempt left"),
         }

@@ -66,7 +66,14 @@ pub struct Order {
     pub now: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// bkup's version.
     pub tool_version: String,
+    /// The catalog's identity: a manifest of another catalog is never taken for one's own.
+    pub lineage: String,
+    /// Asks, just before the manifest is written, whether the attempt still has the right to.
+    pub still_mine: Fence,
 }
+
+/// Resolves to whether an attempt still holds its lease, by the catalog's word.
+pub type Fence = Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>;
 
 /// A backup that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +100,7 @@ pub async fn run(order: &Order, source: &Source, destination: &Destination) -> R
     // An attempt that died between its manifest and the catalog, or whose reply was lost, has done the work.
     if destination.store.head(&manifest_key).await?.is_some() {
         let manifest = read_manifest(destination.store.as_ref(), &manifest_key).await?;
+        adoptable(order, destination, &manifest).await?;
         return Ok(Taken { manifest, manifest_key, by_this_attempt: false });
     }
     let started_at = (order.now)();
@@ -113,11 +121,39 @@ pub async fn run(order: &Order, source: &Source, destination: &Destination) -> R
         read_back(Arc::clone(&destination.store) as _, part).await?;
     }
     timings.push(lap("read back", begun));
+    // Frozen for longer than its lease, this attempt may have been given up and collected: then it must not look whole.
+    if !(order.still_mine)().await {
+        return Err(BackupError::Fenced);
+    }
     let manifest = manifest(order, source, destination, started_at, data_key.as_ref(), keys, parts, summary, timings);
     match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
         ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
-        ManifestOutcome::Lost(theirs) => Ok(Taken { manifest: *theirs, manifest_key, by_this_attempt: false }),
+        ManifestOutcome::Lost(theirs) => {
+            adoptable(order, destination, &theirs).await?;
+            Ok(Taken { manifest: *theirs, manifest_key, by_this_attempt: false })
+        }
     }
+}
+
+/// Checks a manifest that was there before: it must be of this catalog, and everything it names must be in the store
+/// and whole. A manifest alone proves nothing.
+async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest) -> Result<(), BackupError> {
+    let foreign = |what: &str| BackupError::Foreign { backup: manifest.backup_id.clone(), what: what.to_owned() };
+    if manifest.lineage.as_deref() != Some(order.lineage.as_str()) {
+        return Err(foreign("it was written under another catalog"));
+    }
+    if manifest.action_id != order.action.to_string() {
+        return Err(foreign("it is of other work"));
+    }
+    for key in &manifest.keys {
+        if destination.store.head(&key.key).await?.is_none() {
+            return Err(foreign("its key is gone"));
+        }
+    }
+    for part in &manifest.parts {
+        read_back(Arc::clone(&destination.store) as _, part).await?;
+    }
+    Ok(())
 }
 
 /// Writes the attempt's key once per recipient. Keys go before data: data whose key was never written is lost.
@@ -252,6 +288,7 @@ fn manifest(
         engine: "logical".to_owned(),
         method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
         simulated: order.simulated.is_some(),
+        lineage: Some(order.lineage.clone()),
         database: Some(work.database.to_string()),
         schedule: work.schedule.to_string(),
         retention: serde_json::to_value(&work.retention).unwrap_or_default(),

@@ -5,4 +5,4 @@ mod failure;
 mod logical;
 
 pub use failure::BackupError;
-pub use logical::{Destination, Order, Source, Taken, run};
+pub use logical::{Destination, Fence, Order, Source, Taken, run};

@@ -29,6 +29,9 @@ pub struct Manifest {
     /// Whether its clock was simulated: never the case for real backups.
     #[serde(default)]
     pub simulated: bool,
+    /// The identity of the catalog it was recorded in.
+    #[serde(default)]
+    pub lineage: Option<String>,
     /// The policy name of the database; absent for files.
     pub database: Option<String>,
     /// The schedule that asked for it.
