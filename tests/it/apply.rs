@@ -30,7 +30,7 @@ async fn the_first_apply_makes_catalog_store_and_backups_on_every_version() {
     for major in Major::ALL {
         let setup = Setup::start(major, Place::Folder, &TENANTS).await;
         let _ = setup.apply().success();
-            assert_first(&setup).await;
+        assert_first(&setup).await;
         setup.assert_converges().await;
     }
 }
@@ -75,8 +75,7 @@ async fn all_tenants_of_a_slot_are_of_one_instant() {
 async fn a_backup_taken_on_request_converges_and_may_be_taken_again() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
     let mut policy = Policy::default();
-    policy.schedules +=
-        "  pre-migration: { databases: [app], backup: database, when: { on: request }, retention: short, store: primary }\n";
+    policy.schedules += "  pre-migration: { databases: [app], backup: database, when: { on: request }, retention: short, store: primary }\n";
     setup.policy(&policy);
     let _ = setup.first();
     let before = setup.manifests().await.len();

@@ -8,7 +8,16 @@ async fn tenants_with_hostile_names_are_backed_up_as_everybody_else() {
     // 7 bytes of `tenant_` and 56 of the slug are all that a name can have.
     let longest = format!("{}é", "日本".repeat(9));
     assert_eq!(longest.len(), 56);
-    let slugs = ["\"; DROP SCHEMA public CASCADE; --", "we%ird*[a]?", &longest, "new\nline", "\u{1b}[31m$(id)`id`", "..", "A", "a"];
+    let slugs = [
+        "\"; DROP SCHEMA public CASCADE; --",
+        "we%ird*[a]?",
+        &longest,
+        "new\nline",
+        "\u{1b}[31m$(id)`id`",
+        "..",
+        "A",
+        "a",
+    ];
     let setup = Setup::start(Major::V17, Place::Folder, &slugs).await;
     let ran = setup.apply().exits(0);
     assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'), "escapes pass: {}", ran.stdout);
@@ -67,7 +76,10 @@ async fn a_tenant_that_is_gone_keeps_its_backups_under_the_rules() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
     setup.policy(&Policy { retention: "  short: { last: 2 }\n".to_owned(), ..Policy::default() });
     let _ = setup.first();
-    setup.cluster.exec("app", "DROP SCHEMA tenant_globex CASCADE; DELETE FROM public.tenants WHERE slug = 'globex'").await;
+    setup
+        .cluster
+        .exec("app", "DROP SCHEMA tenant_globex CASCADE; DELETE FROM public.tenants WHERE slug = 'globex'")
+        .await;
     for day in 3..=8 {
         setup.now(&format!("2026-03-{day:02}T03:10:00Z"));
         let _ = setup.apply().success();

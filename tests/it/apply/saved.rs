@@ -32,7 +32,7 @@ async fn an_edited_plan_is_refused() {
     let setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
     let _ = setup.run(&["plan", "--out", "plan.json"]).success();
     let text = setup.read("plan.json");
-    for (from, to) in [("02:00:00Z", "01:00:00Z"), ("\"serial\": 0", "\"serial\": 7"), ("primary", "secondary")] {
+    for (from, to) in [("02:30:00Z", "01:30:00Z"), ("\"serial\": 0", "\"serial\": 7"), ("primary", "secondary")] {
         let edited = text.replacen(from, to, 1);
         assert_ne!(edited, text, "the plan has {from}");
         std::fs::write(setup.path("plan.json"), edited).unwrap();
@@ -55,6 +55,9 @@ async fn a_plan_that_the_world_has_left_behind_changes_nothing() {
     let before = setup.fingerprint().await;
     let stale = setup.run(&["apply", "four.json"]).exits(6);
     assert!(stale.stderr.contains("retention.short"), "{}", stale.stderr);
+    assert_eq!(setup.fingerprint().await, before);
+    // It stays stale: being refused once does not make it one that was begun.
+    let _ = setup.run(&["apply", "four.json"]).exits(6);
     assert_eq!(setup.fingerprint().await, before);
 
     // One that is too old, even where everything still fits.
@@ -86,7 +89,7 @@ async fn policies_may_return_to_what_they_were() {
 async fn due_work_whose_slot_has_passed_is_skipped_and_said() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
     let _ = setup.first();
-    setup.now("2026-03-03T02:10:00Z");
+    setup.now("2026-03-03T03:10:00Z");
     let _ = setup.run(&["plan", "--out", "plan.json"]).success();
     setup.now("2026-03-03T09:00:00Z");
     let before = setup.manifests().await;

@@ -6,12 +6,13 @@ use crate::world::setup::{Place, Policy, Setup};
 #[tokio::test]
 async fn weeks_pass_and_the_store_holds_what_retention_keeps_and_no_more() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
-    let mut policy = Policy {
-        retention: "  short: { last: 3 }\n  brief: { last: 2 }\n".to_owned(),
-        ..Policy::default()
-    };
-    policy.schedules = policy.schedules.replacen("database, when: { frequency: daily, time: \"02:00\" }, retention: short",
-        "database, when: { frequency: daily, time: \"02:00\" }, retention: brief", 1);
+    let mut policy =
+        Policy { retention: "  short: { last: 3 }\n  brief: { last: 2 }\n".to_owned(), ..Policy::default() };
+    policy.schedules = policy.schedules.replacen(
+        "database, when: { frequency: daily, time: \"02:30\" }, retention: short",
+        "database, when: { frequency: daily, time: \"02:30\" }, retention: brief",
+        1,
+    );
     assert!(policy.schedules.contains("brief"));
     setup.policy(&policy);
     let _ = setup.first();
@@ -70,7 +71,7 @@ async fn a_grace_period_that_is_shortened_meanwhile_keeps_the_promise_that_was_m
     setup.policy(&graced("1d"));
     let tombstoned = "SELECT count(*) FROM bkup.executions WHERE tombstoned_at IS NOT NULL AND NOT deleted \
                       AND slot::date = '2026-03-02'";
-    for (now, left) in [("2026-03-05T03:10:00Z", "3"), ("2026-03-10T03:09:00Z", "3"), ("2026-03-10T03:11:00Z", "0")] {
+    for (now, left) in [("2026-03-05T03:10:00Z", "2"), ("2026-03-10T03:09:00Z", "2"), ("2026-03-10T03:11:00Z", "0")] {
         setup.now(now);
         let _ = setup.apply().success();
         assert_eq!(setup.catalog(tombstoned).await, left, "at {now}");

@@ -57,7 +57,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            schedules: "  nightly: { databases: [app], backup: database, when: { frequency: daily, time: \"02:00\" }, \
+            schedules: "  nightly: { databases: [app], backup: database, when: { frequency: daily, time: \"02:30\" }, \
                         retention: short, store: primary }
   tenants: { databases: [app], backup: tenant_data, when: { frequency: daily, time: \"03:00\" }, retention: short, \
                         store: primary, max_parallel_jobs: 2 }
@@ -269,7 +269,8 @@ retention:
             all.push(format!("{table}: {}", self.cluster.ask(CATALOG, &rows).await.unwrap_or_default()));
         }
         all.extend(self.keys().await);
-        let objects = "SELECT md5(string_agg(c.oid::text || c.relname || c.xmin::text, ',' ORDER BY c.oid)) FROM pg_class c";
+        let objects =
+            "SELECT md5(string_agg(c.oid::text || c.relname || c.xmin::text, ',' ORDER BY c.oid)) FROM pg_class c";
         all.push(format!("application: {}", self.cluster.ask(APP, objects).await.unwrap_or_default()));
         all
     }
@@ -287,7 +288,8 @@ retention:
             Place::Rclone(server) => server.connection("deep/prefix"),
         };
         let store = bkup::store::open(connection).await.expect("the store opens");
-        let found: Vec<_> = bkup::store::list(Arc::clone(&store) as _, "").try_collect().await.expect("the store lists");
+        let found: Vec<_> =
+            bkup::store::list(Arc::clone(&store) as _, "").try_collect().await.expect("the store lists");
         found.into_iter().map(|facts| facts.key).collect()
     }
 
