@@ -9,14 +9,17 @@ use futures_util::{FutureExt, StreamExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
-use super::claims::{Asked, Claimed};
+use super::claims::{Asked, Claimed, Claims};
 use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
 use crate::backup::{self, BackupError, Destination, Fence, Order, Source, Taken};
 use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE, Validation};
 use crate::crypto::{DigestKey, Recipient};
-use crate::domain::{Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Instant, Name, Outcome, Scope, Verification};
+use crate::domain::{
+    Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Digest, Instant, Name, Outcome, Scope,
+    Verification,
+};
 use crate::engine::{Program, Snapshot};
 
 /// How often a backup is tried again after a failure that may pass.
@@ -76,10 +79,11 @@ async fn run_batch(progress: &mut Progress<'_>, batch: Vec<Action>) {
     };
     let (shared, rest): (Vec<Action>, Vec<Action>) =
         ready.into_iter().partition(|a| work_of(a).is_some_and(|work| work.scope == Scope::Shared));
+    let (claims, policy_digest) = (Arc::clone(&progress.claims), progress.plan.policy_digest);
     for action in shared {
         progress.begin(&action);
         let begun = Monotonic::now();
-        let (outcome, retries) = one(&runtime, progress, &action, &common).await;
+        let (outcome, retries) = one(&runtime, &claims, policy_digest, &action, &common).await;
         audit(progress, &action, &outcome);
         progress.settle(action.id, outcome, millis(begun), retries).await;
     }
@@ -92,29 +96,23 @@ async fn run_batch(progress: &mut Progress<'_>, batch: Vec<Action>) {
     }
     let parallel = usize::try_from(first.parallel).unwrap_or(1).max(1);
     let mut waiting = waiting.into_iter();
-    let mut done = Vec::new();
-    {
-        let shared_progress = &*progress;
-        let mut running = FuturesUnordered::new();
-        loop {
-            while running.len() < parallel && !runtime.stopped() {
-                let Some(action) = waiting.next() else { break };
-                shared_progress.begin(&action);
-                let (runtime, common) = (&runtime, &common);
-                running.push(async move {
-                    let begun = Monotonic::now();
-                    let (outcome, retries) = one(runtime, shared_progress, &action, common).await;
-                    (action, outcome, millis(begun), retries)
-                });
-            }
-            let Some(finished) = running.next().await else { break };
-            done.push(finished);
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < parallel && !runtime.stopped() {
+            let Some(action) = waiting.next() else { break };
+            progress.begin(&action);
+            let (runtime, claims, common) = (&runtime, &claims, &common);
+            running.push(async move {
+                let begun = Monotonic::now();
+                let (outcome, retries) = one(runtime, claims, policy_digest, &action, common).await;
+                (action, outcome, millis(begun), retries)
+            });
         }
-    }
-    for (action, outcome, elapsed, retries) in done {
+        let Some((action, outcome, elapsed, retries)) = running.next().await else { break };
         audit(progress, &action, &outcome);
         progress.settle(action.id, outcome, elapsed, retries).await;
     }
+    drop(running);
     // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
     let _ = snapshot.check().await;
     let _ = snapshot.close().await;
@@ -203,18 +201,24 @@ async fn digest_key(runtime: &Runtime, work: &BackupWork) -> Result<DigestKey, O
 
 /// Takes one backup, trying again what may pass. Each try is a claim of its own: its token is the attempt, and nothing
 /// is ever written under another attempt's prefix.
-async fn one(runtime: &Runtime, progress: &Progress<'_>, action: &Action, common: &Common) -> (Outcome, u32) {
+async fn one(
+    runtime: &Runtime,
+    claims: &Claims,
+    policy_digest: Digest,
+    action: &Action,
+    common: &Common,
+) -> (Outcome, u32) {
     let Some(work) = work_of(action) else { return (failed_with("the action is no backup"), 0) };
     let mut retries = 0;
     loop {
-        let claimed = match progress.claims.claim(action.id).await {
+        let claimed = match claims.claim(action.id).await {
             Err(error) => return (failed(&error), retries),
             Ok(Asked::Stopped) => return (Outcome::NotReached, retries),
             Ok(Asked::Theirs(by)) => return (Outcome::Claimed { by }, retries),
             Ok(Asked::Mine(claimed)) => claimed,
         };
-        let result = attempt(runtime, progress, action, work, common, &claimed).await;
-        let _ = progress.claims.release(claimed).await;
+        let result = attempt(runtime, policy_digest, action, work, common, &claimed).await;
+        let _ = claims.release(claimed).await;
         match result {
             Ok(outcome) => return (outcome, retries),
             Err((outcome, transient)) => {
@@ -230,7 +234,7 @@ async fn one(runtime: &Runtime, progress: &Progress<'_>, action: &Action, common
 
 async fn attempt(
     runtime: &Runtime,
-    progress: &Progress<'_>,
+    policy_digest: Digest,
     action: &Action,
     work: &BackupWork,
     common: &Common,
@@ -250,7 +254,7 @@ async fn attempt(
         work: work.clone(),
         action: action.id,
         attempt: claimed.lease.token,
-        policy_digest: progress.plan.policy_digest,
+        policy_digest,
         simulated: runtime.simulated,
         now: Arc::clone(&runtime.now),
         tool_version: runtime.tool_version.clone(),

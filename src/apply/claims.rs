@@ -109,7 +109,7 @@ impl Claims {
     }
 
     /// Gives everything back.
-    pub async fn release_all(self) {
+    pub async fn release_all(&self) {
         self.heart.abort();
         let left: Vec<Lease> = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! Deletions, last and in two phases. A purge takes the manifest first: a backup whose data is gone must not look
 //! whole. Then data, then keys, then the row says so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -25,7 +26,17 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     let wanted = |kind: &ActionKind| {
         matches!(kind, ActionKind::Tombstone(_) | ActionKind::Purge(_) | ActionKind::CollectGarbage { .. })
     };
-    for action in progress.actions(wanted) {
+    let mut waiting: VecDeque<Action> = progress.actions(wanted).into();
+    let mut deferred = 0;
+    while let Some(action) = waiting.pop_front() {
+        // The tombstone of a shared archive follows the purge of its last tenant backup, which stands behind it in the
+        // plan: it takes its turn again. A whole round of such turns ends in the obstacle that the plan then has.
+        if deferred < waiting.len() && waiting.iter().any(|other| action.after.contains(&other.id)) {
+            deferred += 1;
+            waiting.push_back(action);
+            continue;
+        }
+        deferred = 0;
         let begun = Monotonic::now();
         if let Some(obstacle) = progress.obstacle(&action) {
             progress.settle(action.id, obstacle, 0, 0).await;

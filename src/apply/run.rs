@@ -1,6 +1,7 @@
 //! One run through a plan, phase by phase.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use super::claims::Claims;
@@ -17,7 +18,7 @@ use crate::domain::{
 pub(super) struct Progress<'a> {
     pub runtime: &'a Runtime,
     pub plan: &'a Plan,
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     outcomes: BTreeMap<ActionId, (Outcome, u64, u32)>,
     pub audit: Vec<AuditEvent>,
     pub evidence: Vec<Evidence>,
@@ -27,7 +28,7 @@ pub(super) struct Progress<'a> {
 ///
 /// # Errors
 /// [`ApplyError`]: nothing was changed then. What goes wrong later is in the report.
-pub async fn apply(runtime: &Runtime, plan: &Plan, resume: bool) -> Result<ApplyReport, ApplyError> {
+pub async fn apply(runtime: &Runtime, plan: &Plan) -> Result<ApplyReport, ApplyError> {
     if let Some(refusal) = plan.refusals.first() {
         return Err(ApplyError::Refused(refusal.words.clone()));
     }
@@ -47,6 +48,12 @@ pub async fn apply(runtime: &Runtime, plan: &Plan, resume: bool) -> Result<Apply
     }
     check_lineage(runtime, plan).await?;
     let made = ensure::catalog(runtime, plan).await?;
+    let reader = runtime.catalog.reader();
+    if reader.finished_plan(&plan.digest).await?.is_none() {
+        // Before anything is written of the plan: one that is stale must not look begun the next time.
+        let begun_before = !reader.outcomes(&plan.digest).await?.is_empty();
+        ensure::check_documents(runtime, plan, begun_before).await?;
+    }
     let begun = runtime.catalog.begin_plan(plan, &runtime.run, begin).await?;
     if begun == Begun::AlreadyApplied {
         let summary = "this plan was applied before".to_owned();
@@ -54,16 +61,13 @@ pub async fn apply(runtime: &Runtime, plan: &Plan, resume: bool) -> Result<Apply
         let actions = plan.actions.iter().map(all).collect();
         return Ok(finished(runtime, &report(runtime, plan, begin, clock, plan.serial, actions, Vec::new(), None)));
     }
-    if begun == Begun::Fresh || !resume {
-        ensure::check_documents(runtime, plan).await?;
-    }
     if let Some(now) = runtime.simulated {
         runtime.catalog.set_clock(now).await?;
     }
     let mut progress = Progress {
         runtime,
         plan,
-        claims: Claims::new(runtime),
+        claims: Arc::new(Claims::new(runtime)),
         outcomes: BTreeMap::new(),
         audit: Vec::new(),
         evidence: Vec::new(),

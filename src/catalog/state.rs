@@ -155,7 +155,7 @@ async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Appl
 async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogError> {
     let mut rows = sqlx::query(
         "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
-                backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, marks, \
+                backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
                 shared, parent, protected, locked_until, duration_ms \
          FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id",
     )
@@ -188,6 +188,7 @@ pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
         drilled_at: row.maybe_at("drilled_at")?,
         quarantine: row.maybe_text("quarantine")?,
         tombstoned_at: row.maybe_at("tombstoned_at")?,
+        purge_after: row.maybe_at("purge_after")?,
         marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
         shared: row.maybe_text("shared")?.map(BackupId::from_text),
         parent: row.maybe_text("parent")?.map(BackupId::from_text),

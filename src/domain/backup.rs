@@ -127,6 +127,9 @@ pub struct Backup {
     pub quarantine: Option<String>,
     /// When it was tombstoned; it is restorable until purged.
     pub tombstoned_at: Option<Instant>,
+    /// Until when its tombstone promised that it can be brought back.
+    #[serde(default)]
+    pub purge_after: Option<Instant>,
     /// How often it has been tombstoned or undeleted; the ordinal of the next mark.
     pub marks: u32,
     /// The shared archive it needs.

@@ -243,7 +243,16 @@ impl<'a> Prune<'a, '_> {
 
     fn purge_when_over(&mut self, backup: &'a Backup, shared: bool) {
         let point = point(self.view, backup, &HashMap::new());
-        match purge_state(&point, self.guards.grace, self.view.now()) {
+        let state = match purge_state(&point, self.guards.grace, self.view.now()) {
+            // A grace period that was shortened since does not take back what the tombstone promised.
+            PurgeState::Held(_) | PurgeState::Due
+                if backup.purge_after.is_some_and(|until| until > self.view.now()) =>
+            {
+                PurgeState::InGrace { until: backup.purge_after.unwrap_or_else(|| self.view.now()) }
+            }
+            state => state,
+        };
+        match state {
             PurgeState::NotTombstoned => {}
             PurgeState::InGrace { until } => self.draft.kept.push(KeptBackup {
                 backup: backup.id.clone(),

@@ -416,6 +416,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         drilled_at: None,
         quarantine: None,
         tombstoned_at: None,
+        purge_after: None,
         marks: 0,
         shared: None,
         parent: None,

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
-use crate::domain::{ApplyReport, Bytes, EnvText, Instant, Outcome, Period, Plan};
+use crate::domain::{ApplyReport, Bytes, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
 use crate::engine::Connection;
 use crate::render::{PlanView, age, plan_text, report_json, report_text};
 
@@ -97,7 +97,7 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &catalog, clock, false)
+    execute(context, args, &plan, &catalog, clock)
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -113,7 +113,7 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), false)?;
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5))?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -131,7 +131,7 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    execute(context, args, plan, &catalog, clock, true)
+    execute(context, args, plan, &catalog, clock)
 }
 
 fn execute(
@@ -140,9 +140,8 @@ fn execute(
     plan: &Plan,
     catalog: &Connection,
     clock: RunClock,
-    resume: bool,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, catalog, clock, args.lock_timeout, resume)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout)?;
     write_report(context, args, &report)?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
@@ -156,7 +155,6 @@ fn perform(
     catalog: &Connection,
     clock: RunClock,
     lock_timeout: Period,
-    resume: bool,
 ) -> Result<ApplyReport, CliError> {
     let progress = context.ui.progress();
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
@@ -164,7 +162,7 @@ fn perform(
     context.block_on(async {
         let runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
-        apply::apply(&runtime, plan, resume).await.map_err(|error| {
+        apply::apply(&runtime, plan).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,
                 ApplyError::Stale(_) => Exit::Stale,
@@ -209,7 +207,12 @@ pub fn write_report(context: &Context, args: &ApplyArgs, report: &ApplyReport) -
 #[must_use]
 pub fn exit(report: &ApplyReport) -> Exit {
     let of = |test: fn(&Outcome) -> bool| report.actions.iter().any(|action| test(&action.outcome));
-    let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached));
+    // What could not even be looked at is not done either: a night without its store must not end as a success.
+    let blind = |held: &Held| {
+        use HeldReason::{CatalogUnreachable, DatabaseUnreachable, StoreUnreachable, UnsupportedServer};
+        matches!(held.reason, CatalogUnreachable | DatabaseUnreachable | StoreUnreachable | UnsupportedServer)
+    };
+    let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached)) || report.held.iter().any(blind);
     let done = of(|o| matches!(o, Outcome::Done { .. } | Outcome::Violated { .. }));
     if failed && done {
         Exit::PartlyApplied

@@ -204,6 +204,7 @@ async fn the_planner_reads_what_apply_has_written() {
             drilled_at: Some(at("2026-03-02T04:00:00Z")),
             quarantine: None,
             tombstoned_at: None,
+            purge_after: None,
             marks: 0,
             shared: kept.shared.clone(),
             parent: None,

@@ -337,6 +337,7 @@ pub fn backup(scope: Scope) -> Backup {
         drilled_at: None,
         quarantine: None,
         tombstoned_at: None,
+        purge_after: None,
         marks: 0,
         shared: None,
         parent: None,

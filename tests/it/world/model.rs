@@ -296,6 +296,7 @@ impl Model {
                     drilled_at: None,
                     quarantine: None,
                     tombstoned_at: None,
+                    purge_after: None,
                     marks: 0,
                     shared: work.shared.clone(),
                     parent: None,
@@ -334,6 +335,7 @@ impl Model {
             ActionKind::Tombstone(work) => {
                 let backup = self.backup(work.backup.as_str());
                 backup.tombstoned_at = Some(now);
+                backup.purge_after = work.purge_after;
                 backup.marks += 1;
             }
             ActionKind::Purge(work) => {
