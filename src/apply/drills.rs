@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
-use bytes::Bytes;
 use serde_json::json;
 
 use super::claims::{Asked, Claimed};
 use super::ensure::{failed, failed_with};
+use super::record;
 use super::run::{Progress, millis};
 use crate::catalog::{LEASE, ReadingEnd, ReadingKind};
 use crate::crypto::DigestKey;
 use crate::domain::{Action, ActionKind, DrillWork, Evidence, Outcome, canonical_json};
 use crate::drill::{self, Drill, Subject};
 use crate::restore::Origin;
-use crate::store::{self, ReadStore, StoreError, layout};
+use crate::store::{self, ReadStore, layout};
 
 /// How often the lease on what is read is renewed.
 const KEEP: std::time::Duration = std::time::Duration::from_secs(15);
@@ -107,8 +107,9 @@ async fn perform(
     };
     let _ = catalog.end_reading(&reading, &end, (runtime.now)()).await;
     let evidence = evidence?;
-    file(progress, work, &evidence).await?;
+    // The catalog first: what it holds is what the stores get, and a store that fails does not undo a drill.
     catalog.record_drill(&claimed.lease, work, &evidence, &runtime.run).await.map_err(|error| failed(&error))?;
+    file(progress, work, &evidence).await;
     let facts = json!({ "drill": work.drill, "status": evidence.status, "backups": evidence.backups });
     progress.note("drill recorded", action.address.to_string(), facts);
     let outcome = judge(&evidence);
@@ -116,18 +117,10 @@ async fn perform(
     Ok(outcome)
 }
 
-/// Writes the evidence beside the backups it speaks of. It is written once; the same attempt has the same name.
-async fn file(progress: &Progress<'_>, work: &DrillWork, evidence: &Evidence) -> Result<(), Outcome> {
-    let body = Bytes::from(canonical_json(evidence));
-    for name in progress.plan.connections.stores.keys() {
-        let Ok(handle) = progress.runtime.store(name) else { continue };
-        let key = layout::evidence(&work.plan, &work.drill);
-        match store::put_once(handle.store.as_ref(), &key, body.clone()).await {
-            Ok(_) | Err(StoreError::Overwritten { .. }) => {}
-            Err(error) => return Err(failed(&error)),
-        }
-    }
-    Ok(())
+/// Writes the evidence beside the backups it speaks of. The same attempt has the same name, and is written once.
+async fn file(progress: &Progress<'_>, work: &DrillWork, evidence: &Evidence) {
+    let body = canonical_json(evidence);
+    record::everywhere(progress.runtime, progress.plan, &layout::evidence(&work.plan, &work.drill), body).await;
 }
 
 fn judge(evidence: &Evidence) -> Outcome {

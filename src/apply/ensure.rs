@@ -103,10 +103,6 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
     match &action.kind {
         ActionKind::EnsureStore { store, url } => ensure_store(progress, lease, store, url).await,
         ActionKind::ApplyDocument { op, after, location, .. } => {
-            // The claim may have been waited for while another run worked on the same document.
-            if let Some(why) = catalog.reader().unmet(action, now).await.map_err(|error| failed(&error))? {
-                return document_is_as_wanted(runtime, action, why).await;
-            }
             let change = DocumentChange {
                 address: &action.address,
                 op: *op,
@@ -117,7 +113,10 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 run: &runtime.run,
                 at: now,
             };
-            catalog.apply_document(lease, &change).await.map_err(|error| failed(&error))?;
+            let expected = document_digest(action).flatten();
+            if !catalog.apply_document_if(lease, &change, expected).await.map_err(|error| failed(&error))? {
+                return Ok(Outcome::AlreadyDone { summary: "it is so already".to_owned() });
+            }
             let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
             progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
             let summary = if *op == DocumentOp::Archive { "archived; its backups stay" } else { "recorded" };
@@ -143,18 +142,6 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
         }
         _ => Err(failed_with("the action belongs to another phase")),
     }
-}
-
-async fn document_is_as_wanted(runtime: &Runtime, action: &Action, why: String) -> Result<Outcome, Outcome> {
-    let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
-    let there = match &state {
-        CatalogState::Present(facts) => facts.applied.get(&action.address).map(|applied| applied.digest),
-        CatalogState::Absent => None,
-    };
-    if there.is_some() && there == wanted_digest(action) {
-        return Ok(Outcome::AlreadyDone { summary: "another run recorded it".to_owned() });
-    }
-    Err(failed(&ApplyError::Stale(why)))
 }
 
 async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, url: &str) -> Result<Outcome, Outcome> {

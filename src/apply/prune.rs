@@ -13,7 +13,8 @@ use super::claims::Asked;
 use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
-use crate::catalog::{Completed, Lease, MarkOutcome};
+use crate::artifact::read_back;
+use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
 use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, Verification};
 use crate::store::layout::{self, MarkKind};
 use crate::store::{self, ReadStore, StoreError, WriteStore};
@@ -48,7 +49,10 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
             Ok(Asked::Stopped) => Outcome::NotReached,
             Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
             Ok(Asked::Mine(claimed)) => {
-                let outcome = perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure);
+                let outcome = match progress.rule_changed(&action).await {
+                    Some(changed) => changed,
+                    None => perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure),
+                };
                 let _ = progress.claims.release(claimed).await;
                 outcome
             }
@@ -67,10 +71,14 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             let store = Arc::clone(&runtime.store(&work.store).map_err(failed_with)?.store);
             let marked =
                 runtime.catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            if let MarkOutcome::Refused(reason) = marked {
+                return Ok(Outcome::Skipped { reason });
+            }
+            // A run that died between catalog and store left no mark: it is written now, once.
+            mark(runtime, store.as_ref(), work, MarkKind::Tombstone).await?;
             if let Some(outcome) = unless_done(marked) {
                 return Ok(outcome);
             }
-            mark(runtime, store.as_ref(), work, MarkKind::Tombstone).await?;
             let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
             progress.note("backup tombstoned", work.backup.as_str(), facts);
             let until = work
@@ -167,9 +175,20 @@ async fn collect(
     let runtime = progress.runtime;
     let store = Arc::clone(&runtime.store(name).map_err(failed_with)?.store);
     let manifest_key = layout::manifest(database, scope, backup);
+    // First its right to finish is taken away: a runner that was only slow must not write its manifest over data that
+    // is being deleted.
+    match runtime.catalog.condemn(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))? {
+        MarkOutcome::Done => {}
+        MarkOutcome::AlreadyDone => return Ok(Outcome::AlreadyDone { summary: "it was collected already".to_owned() }),
+        MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
+    }
     // The manifest may name this very attempt: its runner died after writing it. Then nothing of it is garbage.
     match store::read_manifest(store.as_ref(), &manifest_key).await {
         Ok(manifest) if manifest.attempt == attempt => {
+            for part in &manifest.parts {
+                let reader: Arc<dyn ReadStore> = Arc::clone(&store) as Arc<dyn ReadStore>;
+                read_back(reader, part).await.map_err(|error| failed(&error))?;
+            }
             let at = (runtime.now)();
             let completed = Completed {
                 manifest: &manifest,
@@ -177,7 +196,11 @@ async fn collect(
                 store: name,
                 verified: Some((Verification::Checksum, at)),
             };
-            runtime.catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
+            let done = runtime.catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
+            if done == Completion::SlotTaken {
+                let words = format!("another backup holds the slot of {backup}, whose manifest is there too");
+                return Err(failed_with(words));
+            }
             progress.note("backup completed", backup.as_str(), json!({ "attempt": attempt, "adopted": true }));
             let summary = "its manifest is there: it is a backup, and recorded as one now".to_owned();
             return Ok(Outcome::Done { summary });
@@ -186,8 +209,10 @@ async fn collect(
         Err(error) => return Err(failed(&error)),
     }
     let folder = layout::attempt_folder(database, scope, backup, attempt);
-    for upload in store.unfinished_uploads(&folder).await.map_err(|error| failed(&error))? {
-        store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
+    if store.capabilities().is_none_or(|known| known.lists_uploads) {
+        for upload in store.unfinished_uploads(&folder).await.map_err(|error| failed(&error))? {
+            store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
+        }
     }
     let mut gone = delete_below(&store, &folder).await?;
     let keys = format!("{}a-{attempt}/", layout::keys_folder(database, scope, backup));

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::run::Progress;
 use super::runtime::Runtime;
 use crate::catalog::CatalogError;
-use crate::domain::{ApplyReport, CatalogState, Name, Plan, canonical_json};
+use crate::domain::{ApplyReport, CatalogState, Plan, canonical_json};
 use crate::store::{self, StoreError, layout};
 
 /// Counts the run, once, and shows people when each schedule runs next.
@@ -21,9 +21,8 @@ pub(super) async fn serial(progress: &mut Progress<'_>) -> Result<i64, CatalogEr
     Ok(serial)
 }
 
-/// Writes state and report to every store the plan writes to. A store that fails is told of in the log: the catalog
-/// holds the same.
-pub(super) async fn write(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
+/// Writes what is applied now to every store of the plan, under the run's serial: what a catalog is rebuilt from.
+pub(super) async fn state(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
     let Ok(CatalogState::Present(facts)) = runtime.catalog.reader().state().await else { return };
     let state = json!({
         "format_version": "1.0",
@@ -41,20 +40,23 @@ pub(super) async fn write(runtime: &Runtime, plan: &Plan, report: &ApplyReport) 
         "protected": facts.backups.iter().filter(|b| b.protected).map(|b| &b.id).collect::<Vec<_>>(),
         "audit_head": report.audit_head,
     });
-    let state = Bytes::from(canonical_json(&state));
-    let run = Bytes::from(canonical_json(report));
-    for name in stores(plan) {
-        let Ok(handle) = runtime.store(name) else { continue };
-        for (key, body) in [(layout::state(report.serial.unsigned_abs()), &state), (layout::run(&report.run), &run)] {
-            match store::put_once(handle.store.as_ref(), &key, body.clone()).await {
-                Ok(_) | Err(StoreError::Overwritten { .. }) => {}
-                Err(error) => tracing::warn!(%error, key, "the record of the run could not be written to store {name}"),
-            }
-        }
-    }
+    everywhere(runtime, plan, &layout::state(report.serial.unsigned_abs()), canonical_json(&state)).await;
 }
 
-/// Returns the stores the plan's policies write to.
-fn stores(plan: &Plan) -> impl Iterator<Item = &Name> {
-    plan.connections.stores.keys()
+/// Writes the report of the run to every store of the plan.
+pub(super) async fn report(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
+    everywhere(runtime, plan, &layout::run(&report.run), canonical_json(report)).await;
+}
+
+/// Writes an object once to every store that can be written. One that fails is told of in the log: the catalog holds
+/// the same, and the next run writes its own.
+pub(super) async fn everywhere(runtime: &Runtime, plan: &Plan, key: &str, body: String) {
+    let body = Bytes::from(body);
+    for name in plan.connections.stores.keys() {
+        let Ok(handle) = runtime.store(name) else { continue };
+        match store::put_once(handle.store.as_ref(), key, body.clone()).await {
+            Ok(_) | Err(StoreError::Overwritten { .. }) => {}
+            Err(error) => tracing::warn!(%error, key, "the record of the run could not be written to store {name}"),
+        }
+    }
 }

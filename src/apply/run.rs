@@ -133,6 +133,19 @@ impl Progress<'_> {
         None
     }
 
+    /// Returns why a deletion must not happen any more: the rule it was decided by is no longer the one in force, or the
+    /// catalog cannot say. What became deletable since the plan is never deleted by it; what stopped being so neither.
+    pub async fn rule_changed(&self, action: &Action) -> Option<Outcome> {
+        let Some(planned) = self.plan.rules.get(&action.address) else { return None };
+        let there = match self.runtime.catalog.reader().applied_digest(&action.address).await {
+            Ok(there) => there,
+            Err(error) => return Some(ensure::failed(&error)),
+        };
+        (there != Some(*planned)).then(|| Outcome::Skipped {
+            reason: format!("{} was changed since the plan was made; plan again", action.address),
+        })
+    }
+
     fn succeeded(&self, id: &ActionId) -> bool {
         matches!(self.outcomes.get(id), Some((Outcome::Done { .. } | Outcome::AlreadyDone { .. }, ..)))
     }
@@ -195,13 +208,19 @@ impl Progress<'_> {
         let evidence = std::mem::take(&mut self.evidence);
         let runtime = self.runtime;
         let plan = self.plan;
+        for (database, tenants) in &runtime.tenants {
+            let _ = runtime.catalog.tenants_seen(database, tenants, (runtime.now)()).await;
+        }
+        let _ = runtime.catalog.show_next_runs(&runtime.next_runs).await;
         let serial = if did { record::serial(&mut self).await.unwrap_or(plan.serial) } else { plan.serial };
         self.flush_audit().await;
         let mut report = report(runtime, plan, begin, clock, serial, outcomes, evidence, interrupted);
         report.audit_head = runtime.catalog.reader().audit_head().await.ok().flatten().map(|head| head.to_string());
         if did {
-            record::write(runtime, plan, &report).await;
+            record::state(runtime, plan, &report).await;
         }
+        // A run that failed wholly is told of too: only its report says that somebody tried.
+        record::report(runtime, plan, &report).await;
         if final_all {
             let _ = runtime.catalog.finish_plan(&plan.digest, (runtime.now)()).await;
         }

@@ -6,7 +6,7 @@ use super::backups::holder;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp};
 use super::state::Reader;
-use crate::domain::{Action, ActionKind, BackupId, Instant, Precondition};
+use crate::domain::{Action, ActionKind, Address, BackupId, Digest, Instant, Precondition};
 
 impl Reader {
     /// Returns the first precondition that no longer holds, in words; `None` where all of them do. A precondition that
@@ -22,6 +22,22 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+}
+
+impl Reader {
+    /// Returns the digest of a policy thing as applied, archived or not; `None` where it was never applied.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn applied_digest(&self, address: &Address) -> Result<Option<Digest>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        sqlx::query("SELECT digest FROM bkup.policies WHERE address = $1")
+            .bind(address.to_string())
+            .fetch_optional(&mut *connection)
+            .await?
+            .map(|row| row.parsed("digest"))
+            .transpose()
     }
 }
 

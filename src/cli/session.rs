@@ -16,8 +16,8 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan, RunId,
-    StoreSpec,
+    Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan,
+    ResolvedTenants, RunId, StoreSpec,
 };
 use crate::engine::{Connection, Search};
 use crate::observe::{self, Sources};
@@ -25,6 +25,7 @@ use crate::plan::{self, Request};
 use crate::policy::{self, LiveTenants, PolicySet};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
+use crate::schedule::Calendar;
 use crate::store::{self, StoreConnection};
 
 /// Policies that are valid, and the environment they are read in.
@@ -156,8 +157,13 @@ impl Session {
         plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
             .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
         let stores = survey.desired.stores.iter();
-        let identities =
-            stores.filter(|(_, spec)| !identities_of(&self.env, spec).is_empty()).map(|(name, _)| name.clone());
+        let fits = |spec: &StoreSpec| {
+            let recipients = spec.encryption.as_ref().map_or(&[][..], |encryption| &encryption.recipients);
+            identities_of(&self.env, spec)
+                .iter()
+                .any(|identity| recipients.iter().any(|r| r.eq_ignore_ascii_case(identity.recipient().as_str())))
+        };
+        let identities = stores.filter(|(_, spec)| fits(spec)).map(|(name, _)| name.clone());
         let request = Request {
             now: survey.now,
             simulated: survey.simulated,
@@ -345,18 +351,42 @@ pub async fn runtime(
         commit: wiring.commit.clone(),
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
+        tenants: BTreeMap::new(),
+        next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),
         events,
     })
 }
 
+/// Adds what people who look into the catalog want to see there: tenants as they were found, and next runs.
+pub fn for_the_record(runtime: &mut Runtime, desired: &Desired, now: Instant) {
+    for (database, tenants) in &desired.tenants {
+        if let ResolvedTenants::Known(tenants) = tenants {
+            runtime.tenants.insert(database.clone(), tenants.clone());
+        }
+    }
+    for (name, schedule) in &desired.schedules {
+        let next = Calendar::new(&schedule.when).ok().and_then(|calendar| calendar.next_after(now));
+        runtime.next_runs.push((name.clone(), next));
+    }
+}
+
 async fn open_store(env: &EnvLookup, writer: &Writer, name: &Name, spec: &StoreSpec) -> Result<StoreHandle, String> {
     let mut connection = connection_of(env, spec)?;
     // What the store was found to honour is remembered; a store that is new is probed by the plan's own action.
-    if let Ok(Some(record)) = writer.reader().capabilities(name).await {
-        connection.capabilities = serde_json::from_value(record.capabilities).ok();
+    let record = writer.reader().capabilities(name).await.ok().flatten();
+    if let Some(record) = &record {
+        connection.capabilities = serde_json::from_value(record.capabilities.clone()).ok();
     }
     let store = store::open(connection).await.map_err(|error| error.to_string())?;
+    // Between plan and apply a mount may have gone or a bucket been exchanged: nothing is written to, or believed
+    // deleted from, another store than the one the catalog knows.
+    if let Some(record) = &record {
+        let marker = store::read_marker(store.as_ref()).await.map_err(|error| error.to_string())?;
+        if marker.map(|marker| marker.store_id) != Some(record.store_id.clone()) {
+            return Err(format!("what its url points at is not the store {} that the catalog knows", record.store_id));
+        }
+    }
     Ok(StoreHandle { store, spec: spec.clone(), identities: identities_of(env, spec) })
 }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub policy_digest: Digest,
     /// Where everything is; secrets by the names of their variables.
     pub connections: Connections,
+    /// The digest of each schedule's document, as applied once the plan is: deletions are done under it or not at all.
+    pub rules: BTreeMap<Address, Digest>,
     /// What will be done, in order.
     pub actions: Vec<Action>,
     /// What is due and will not be done, with reasons.

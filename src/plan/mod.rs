@@ -12,11 +12,11 @@ mod objectives;
 mod pruning;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    ActionClass, CatalogState, Connections, Desired, Held, HeldReason, Instant, Name, Narrowing, Observation, Observed,
-    PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
+    ActionClass, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant, Name, Narrowing,
+    Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
 };
 
 pub use digests::{change_digest, digest, seal};
@@ -58,6 +58,7 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
         serial: 0,
         policy_digest: digests::policy_digest(desired),
         connections: Connections { stores: desired.stores.clone(), databases: desired.databases.clone() },
+        rules: BTreeMap::new(),
         actions: Vec::new(),
         held: Vec::new(),
         kept: Vec::new(),
@@ -87,6 +88,7 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
     draft.serial = catalog.map_or(0, |facts| facts.serial);
 
     let view = world::View::new(desired, observed, catalog, request);
+    draft.rules = rules(&view);
     ensure::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);
@@ -95,6 +97,20 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
     guards::check(&view, &caused, &mut draft);
     order(&mut draft);
     seal(draft)
+}
+
+/// Returns the digests under which deletions are decided: the policies' own where this plan applies them, else what is
+/// applied already.
+fn rules(view: &world::View<'_>) -> BTreeMap<Address, Digest> {
+    let applied = view.catalog.into_iter().flat_map(|catalog| &catalog.applied);
+    let mut rules: BTreeMap<Address, Digest> = applied.map(|(address, a)| (address.clone(), a.digest)).collect();
+    for (address, document) in &view.desired.documents {
+        if view.is_applied(address) {
+            rules.insert(address.clone(), document.digest);
+        }
+    }
+    rules.retain(|address, _| address.section() == Section::Schedule);
+    rules
 }
 
 /// Puts actions in the order in which they are done: by phase, then dependencies, then as planned. Deletions come

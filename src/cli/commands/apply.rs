@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
-use crate::domain::{ApplyReport, Bytes, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
+use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
 use crate::engine::Connection;
 use crate::render::{PlanView, age, plan_text, report_json, report_text};
 
@@ -40,22 +40,6 @@ pub struct ApplyArgs {
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
-}
-
-impl ApplyArgs {
-    /// Returns the arguments of an apply that another command asks for: naming the work was the approval.
-    #[must_use]
-    pub fn approved() -> Self {
-        Self {
-            plan: None,
-            auto_approve: true,
-            max_age: Period::hours(24),
-            lock_timeout: Period::minutes(5),
-            report: None,
-            init_simulated: false,
-            narrow: NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None },
-        }
-    }
 }
 
 /// Plans or reads a plan, asks, and applies.
@@ -97,7 +81,7 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &catalog, clock)
+    execute(context, args, &plan, &catalog, clock, Some(&survey.desired))
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -113,7 +97,7 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5))?;
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired))?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -131,7 +115,7 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    execute(context, args, plan, &catalog, clock)
+    execute(context, args, plan, &catalog, clock, None)
 }
 
 fn execute(
@@ -140,8 +124,9 @@ fn execute(
     plan: &Plan,
     catalog: &Connection,
     clock: RunClock,
+    desired: Option<&Desired>,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, catalog, clock, args.lock_timeout)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired)?;
     write_report(context, args, &report)?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
@@ -155,13 +140,17 @@ fn perform(
     catalog: &Connection,
     clock: RunClock,
     lock_timeout: Period,
+    desired: Option<&Desired>,
 ) -> Result<ApplyReport, CliError> {
     let progress = context.ui.progress();
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
     context.block_on(async {
-        let runtime =
+        let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
+        if let Some(desired) = desired {
+            session::for_the_record(&mut runtime, desired, clock.now);
+        }
         apply::apply(&runtime, plan).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,

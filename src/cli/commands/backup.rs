@@ -8,9 +8,10 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wish};
-use crate::domain::{Name, Narrowing};
+use crate::domain::{ActionKind, Name, Narrowing, Outcome};
+use crate::render::report_text;
 
-use super::apply::{ApplyArgs, apply_fresh};
+use super::apply::apply_quietly;
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -36,5 +37,14 @@ pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
         schedules: BTreeSet::from([args.schedule.clone()]),
         ..Wish::default()
     };
-    apply_fresh(context, &session, &wish, &ApplyArgs::approved())
+    let (report, exit) = apply_quietly(context, &session, &wish)?;
+    if !context.ui.is_json() {
+        context.ui.print(&report_text(&report, &context.ui.style));
+    }
+    let taken = report.actions.iter().any(|a| {
+        matches!(a.action.kind, ActionKind::BackUp(_))
+            && matches!(a.outcome, Outcome::Done { .. } | Outcome::AlreadyDone { .. })
+    });
+    // Whoever takes a backup before risky work must not go on without one.
+    Ok(if exit == Exit::Success && !taken { Exit::Failed } else { exit })
 }

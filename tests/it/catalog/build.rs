@@ -79,6 +79,7 @@ pub fn manifest(work: &BackupWork, attempt: u64) -> Manifest {
         engine: "logical".to_owned(),
         method: "SCHEDULED".to_owned(),
         simulated: false,
+        lineage: None,
         database: Some(work.database.to_string()),
         schedule: work.schedule.to_string(),
         retention: serde_json::json!({"daily": 7, "pick": "first", "timezone": "UTC"}),

@@ -275,6 +275,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         policy_digest: digest_of(&"policy"),
         connections: bkup::domain::Connections::default(),
         findings: Vec::new(),
+        rules: std::collections::BTreeMap::default(),
         actions,
         held: Vec::new(),
         kept: Vec::new(),

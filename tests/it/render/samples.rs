@@ -218,6 +218,7 @@ pub fn plan() -> Plan {
         policy_digest: digest(1),
         connections: Connections::default(),
         findings: Vec::new(),
+        rules: std::collections::BTreeMap::default(),
         actions,
         held: held(),
         kept: Vec::new(),
