@@ -25,7 +25,7 @@ use crate::plan::{self, Request};
 use crate::policy::{self, LiveTenants, PolicySet};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
-use crate::store::{self, StoreConnection};
+use crate::store::{self, ReadStore, StoreConnection};
 
 /// Policies that are valid, and the environment they are read in.
 pub struct Session {
@@ -107,15 +107,21 @@ impl Session {
         catalog_of(&self.env, &self.set.catalog_url())
     }
 
+    /// Opens a store for reading, with the private keys that are at hand.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, in words.
+    pub async fn store(&self, spec: &StoreSpec) -> Result<(Arc<dyn ReadStore>, Vec<Identity>), String> {
+        let connection = connection_of(&self.env, spec)?;
+        let store = store::open_reader(connection).await.map_err(|error| error.to_string())?;
+        Ok((store, identities_of(&self.env, spec)))
+    }
+
     /// Opens what a plan looks at; types that cannot write.
     async fn sources(&self, reader: Reader) -> Sources {
         let mut stores = BTreeMap::new();
         for (name, spec) in &self.base.stores {
-            let opened = match connection_of(&self.env, spec) {
-                Ok(connection) => store::open_reader(connection).await.map_err(|error| error.to_string()),
-                Err(reason) => Err(reason),
-            };
-            stores.insert(name.clone(), opened);
+            stores.insert(name.clone(), self.store(spec).await.map(|(store, _)| store));
         }
         let mut databases = BTreeMap::new();
         for (name, spec) in &self.base.databases {
@@ -274,7 +280,8 @@ pub struct Wiring {
     env: EnvLookup,
     /// Where scratch servers are made, and with which programs.
     pub workshop: Workshop,
-    runner: String,
+    /// Who runs: host and process.
+    pub runner: String,
     actor: String,
     commit: Option<String>,
     seed: u64,
@@ -282,6 +289,12 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// Returns what tells long work to stop.
+    #[must_use]
+    pub fn stop(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.stop.clone()
+    }
+
     /// Takes it.
     ///
     /// # Errors

@@ -36,8 +36,13 @@ pub fn cli() -> Cli {
 impl Cli {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.set_env(name, value);
         self
+    }
+
+    /// Sets an environment variable of a place that is in use; the last setting holds.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Sets `BKUP_NOW`.
