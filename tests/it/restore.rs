@@ -35,7 +35,6 @@ async fn a_dropped_tenant_comes_back_into_the_live_database_as_it_was() {
         world.cluster.exec("app", "DROP SCHEMA tenant_a CASCADE").await;
         let args = ["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"];
         let ran = world.run(&args).exits(0);
-        println!("{}\n{}", ran.stdout, ran.stderr);
         assert_eq!(content(&world, "app", "tenant_a").await, before);
         let facts = "SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = 'tenant_a.orders'::regclass AND \
                      contype = 'f' AND confrelid = 'public.currencies'::regclass) || ' ' || \

@@ -22,7 +22,8 @@ pub struct World {
     tools: Major,
 }
 
-/// What a world's policies say besides stores and databases; tests may write others.
+/// A world's schedules: nightly ones, which take their first backups with the first apply, and two on request. Tests
+/// may write others.
 pub const SCHEDULES: &str = "version: 1
 retention:
   keep: { within: 30d }
@@ -39,6 +40,19 @@ schedules:
     backup: tenant_data
     when: { frequency: daily, time: \"02:00\" }
     start_within: 24h
+    retention: keep
+    store: primary
+    max_parallel_jobs: 2
+  whole-now:
+    databases: [app]
+    backup: database
+    when: { on: request }
+    retention: keep
+    store: primary
+  tenants-now:
+    databases: [app]
+    backup: tenant_data
+    when: { on: request }
     retention: keep
     store: primary
     max_parallel_jobs: 2
@@ -80,6 +94,7 @@ impl World {
             recipient: made.recipient.to_string(),
         };
         let store = fresh_folder("s");
+        std::fs::create_dir(&store).expect("a folder for the store");
         let cli = told(&cluster, &keys, major).file("policies/schedules.yaml", SCHEDULES);
         let world = Self { cluster, keys, store, cli, major, tools: major };
         world.policy("places.yaml", &world.places());
@@ -131,6 +146,14 @@ impl World {
     #[track_caller]
     pub fn apply(&self) -> Ran {
         self.run(&["apply", "--auto-approve"]).exits(0)
+    }
+
+    /// Takes the backups of a schedule now, which must succeed: `whole-now`, `tenants-now`. What the policies ask for is
+    /// applied before.
+    #[track_caller]
+    pub fn back_up(&self, schedule: &str) -> Ran {
+        let _ = self.apply();
+        self.run(&["backup", schedule, "--auto-approve"]).exits(0)
     }
 
     /// Returns the ids of the backups of a scope (`tenant=a`, `database`, `shared`), newest first, as `list` has them.

@@ -19,9 +19,14 @@ impl Report {
     pub(super) fn new(source: &Source, target: &Target) -> Self {
         let manifest = source.manifest();
         let mut notes = source.notes.clone();
-        if matches!(target, Target::LiveTenant(_)) && !manifest.mutual.is_empty() {
-            let others = manifest.mutual.join(", ");
-            notes.push(format!("other schemas referred to this tenant or were referred to by it, look at: {others}"));
+        // What tenants have in common they may refer to; references between tenants are what a restore can tear.
+        let common = |schema: &str| {
+            schema == "public" || source.origins.iter().any(|o| o.manifest.scope.schemas.iter().any(|s| s == schema))
+        };
+        let others: Vec<&str> = manifest.mutual.iter().map(String::as_str).filter(|schema| !common(schema)).collect();
+        if matches!(target, Target::LiveTenant(_)) && !others.is_empty() {
+            let others = others.join(", ");
+            notes.push(format!("look at what referred to this tenant, or was referred to by it, in: {others}"));
         }
         notes.extend(manifest.notes.iter().cloned());
         Self(Restoration {
