@@ -163,7 +163,7 @@ impl Session {
             .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
         let stores = survey.desired.stores.iter();
         let identities =
-            stores.filter(|(_, spec)| !identities_of(&self.env, spec).is_empty()).map(|(name, _)| name.clone());
+            stores.filter(|(_, spec)| opens(&identities_of(&self.env, spec), spec)).map(|(name, _)| name.clone());
         let request = Request {
             now: survey.now,
             simulated: survey.simulated,
@@ -253,6 +253,13 @@ pub fn identities_of(env: &EnvLookup, spec: &StoreSpec) -> Vec<Identity> {
     let Ok(text) = value(env, text) else { return Vec::new() };
     let content = if text.contains("AGE-SECRET-KEY-") { Some(text) } else { std::fs::read_to_string(text).ok() };
     content.and_then(|content| Identity::parse_all(&content).ok()).unwrap_or_default()
+}
+
+/// Returns whether one of the private keys is of one of the store's recipients: any other opens no new backup.
+fn opens(identities: &[Identity], spec: &StoreSpec) -> bool {
+    let recipients = spec.encryption.iter().flat_map(|encryption| &encryption.recipients);
+    let mine: Vec<String> = identities.iter().map(|identity| identity.recipient().as_str().to_owned()).collect();
+    recipients.into_iter().any(|recipient| mine.iter().any(|own| own.eq_ignore_ascii_case(recipient)))
 }
 
 /// Returns where PostgreSQL's programs are looked for.

@@ -82,6 +82,19 @@ pub enum RestoreError {
     NotServed(String),
 }
 
+impl RestoreError {
+    /// Returns whether the backup's own objects are at fault, so that it belongs in quarantine.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::Artifact(error) => error.is_damage(),
+            Self::Crypto(error) => matches!(error, CryptoError::Damaged { .. }),
+            Self::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Invalid { .. }),
+            _ => false,
+        }
+    }
+}
+
 impl Explain for RestoreError {
     fn explain(&self) -> Diagnostic {
         if let Self::NotFound { others, .. } = self
