@@ -18,8 +18,6 @@ pub struct World {
     pub keys: Keys,
     pub store: PathBuf,
     pub cli: Cli,
-    major: Major,
-    tools: Major,
 }
 
 /// A world's schedules: nightly ones, which take their first backups with the first apply, and two on request. Tests
@@ -58,10 +56,10 @@ schedules:
     max_parallel_jobs: 2
 ";
 
-/// A recovery plan whose drill restores every tenant and the database.
+/// A recovery plan whose drill restores two tenants.
 pub const RECOVERY: &str = "version: 1
 recovery_plans:
-  tenants:
+  tenant-recovery:
     description: Bring a tenant back
     type: tenant_recovery
     scope: tenant_data
@@ -96,7 +94,7 @@ impl World {
         let store = fresh_folder("s");
         std::fs::create_dir(&store).expect("a folder for the store");
         let cli = told(&cluster, &keys, major).file("policies/schedules.yaml", SCHEDULES);
-        let world = Self { cluster, keys, store, cli, major, tools: major };
+        let world = Self { cluster, keys, store, cli };
         world.policy("places.yaml", &world.places());
         world
     }
@@ -127,14 +125,8 @@ impl World {
 
     /// Lets the runs to come use another version's programs.
     pub fn tools(mut self, tools: Major) -> Self {
-        self.tools = tools;
         self.cli.set_env("BKUP_PG_BIN", &tools.bin().display().to_string());
         self
-    }
-
-    /// Returns the version of the server.
-    pub const fn major(&self) -> Major {
-        self.major
     }
 
     /// Runs the binary.
@@ -181,14 +173,16 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let _not_made = std::fs::remove_dir_all(&self.store);
+        let _in_use = std::fs::remove_dir_all(self.cli.scratch());
     }
 }
 
 fn told(cluster: &Cluster, keys: &Keys, tools: Major) -> Cli {
     // Scratch servers run as another user, who cannot pass through a private folder.
-    std::fs::create_dir_all("/tmp/bkup-it").expect("a folder");
+    let scratch = fresh_folder("w");
+    std::fs::create_dir(&scratch).expect("a folder for scratch servers");
     cli()
-        .env("TMPDIR", "/tmp/bkup-it")
+        .env("TMPDIR", &scratch.display().to_string())
         .env("APP_URL", &cluster.url("app"))
         .env("BKUP_CATALOG_URL", &cluster.url("cat"))
         .env("BKUP_AGE_IDENTITY", &keys.identity)

@@ -91,9 +91,11 @@ pub(super) async fn find(
 }
 
 fn fits(backup: &Backup, args: &RestoreArgs) -> bool {
-    args.database.as_ref().is_none_or(|name| backup.database.as_ref() == Some(name))
-        && args.tenant.as_deref().is_none_or(|slug| backup.scope.tenant() == Some(slug))
-        && args.store.as_ref().is_none_or(|name| backup.store == *name)
+    let by_id = args.backup.is_some();
+    args.store.as_ref().is_none_or(|name| backup.store == *name)
+        // The newest is looked for among all, to say what there is where there is none.
+        && (!by_id || args.database.as_ref().is_none_or(|name| backup.database.as_ref() == Some(name)))
+        && (!by_id || args.tenant.as_deref().is_none_or(|slug| backup.scope.tenant() == Some(slug)))
 }
 
 type Known = (Connection, Vec<Backup>, Instant);
