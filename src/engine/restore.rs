@@ -314,6 +314,19 @@ pub async fn database_exists(server: &Connection, name: &str) -> Result<bool, En
     exists(server, "SELECT FROM pg_catalog.pg_database WHERE datname::text = $1", name).await
 }
 
+/// Returns a server's major version.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn server_major(connection: &Connection) -> Result<u32, EngineError> {
+    let failed = |e: &sqlx::Error| EngineError::server("asking for the server's version", e);
+    let mut session = connection.connect().await?;
+    let query = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let major: i32 = sqlx::query_scalar(query).fetch_one(&mut session).await.map_err(|e| failed(&e))?;
+    let _closed = session.close().await;
+    Ok(u32::try_from(major).unwrap_or(0))
+}
+
 /// Returns whether a schema exists: the precondition of restoring a tenant beside others.
 ///
 /// # Errors

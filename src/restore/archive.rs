@@ -15,8 +15,8 @@ use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
 use crate::engine::restore::restore_deferred;
 use crate::engine::sql::quote_qualified;
 use crate::engine::{
-    ArchiveBytes, Comparison, Connection, EngineError, EntryFailure, Programs, RestoreOptions, RestoreReport, RestoreRequest, RowKey, compare,
-    create_roles, restore, restore_shared, role_names,
+    ArchiveBytes, Comparison, Connection, EngineError, EntryFailure, Programs, RestoreOptions, RestoreReport,
+    RestoreRequest, RowKey, compare, create_roles, restore, restore_shared, role_names,
 };
 use crate::store::ReadStore;
 
@@ -270,11 +270,7 @@ impl Proof {
 ///
 /// # Errors
 /// As [`prove`].
-pub async fn prove_but(
-    opened: &Opened,
-    target: &Connection,
-    deferred: &[EntryFailure],
-) -> Result<Proof, RestoreError> {
+pub async fn prove_but(opened: &Opened, target: &Connection, deferred: &[EntryFailure]) -> Result<Proof, RestoreError> {
     let mut opened = opened.clone();
     let scope = &mut opened.origin.manifest.scope;
     let mut left_out = Vec::new();

@@ -39,6 +39,14 @@ pub enum RestoreError {
         /// What fits.
         candidates: Vec<String>,
     },
+    /// The program writes settings that the server does not know.
+    #[error("pg_restore {program} writes settings that PostgreSQL {server} does not know")]
+    TooNew {
+        /// The program's major version.
+        program: u32,
+        /// The server's.
+        server: u32,
+    },
     /// It was told to stop.
     #[error("interrupted; what was half done was taken back")]
     Interrupted,
@@ -103,12 +111,20 @@ impl Explain for RestoreError {
             let help = format!("there are backups of {}; `bkup list` shows them all", others.join(", "));
             return Diagnostic::error(Code("BK860"), self.to_string()).help(help);
         }
+        if let Self::TooNew { server, .. } = self {
+            let help = format!(
+                "install postgresql-client-{server}, or point --pg-bin or BKUP_PG_BIN at its programs; scratch servers \
+                 can be of the newer version"
+            );
+            return Diagnostic::error(Code("BK868"), self.to_string()).help(help);
+        }
         let (code, help) = match self {
             Self::Engine(error) => return error.explain(),
             Self::Artifact(error) => return error.explain(),
             Self::Crypto(error) => return error.explain(),
             Self::Store(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),
+            Self::TooNew { .. } => ("BK868", "install the programs of the server's own version"),
             Self::Ambiguous { .. } => ("BK866", "write more of the id, as `bkup list` shows it"),
             Self::Interrupted => ("BK867", "run it again when it suits"),
             Self::LeaseLost => ("BK867", "look with `bkup list` whether the backup is still there, and run it again"),

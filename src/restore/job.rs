@@ -11,7 +11,9 @@ use super::archive::{Loaded, Opened, Proof, expected, load, load_all, prove_but}
 use super::failure::RestoreError;
 use super::workshop::{ScratchSpec, Workshop};
 use crate::domain::{Bytes, Manifest, Phase};
-use crate::engine::restore::{create_database, database_exists, drop_database, rename_database, schema_exists};
+use crate::engine::restore::{
+    create_database, database_exists, drop_database, rename_database, schema_exists, server_major,
+};
 use crate::engine::sql::quote_ident;
 use crate::engine::{Connection, Program, RestoreOptions, Scratch};
 
@@ -131,6 +133,20 @@ impl Job {
             Ok(Proven { scratch, target, done })
         })
         .await
+    }
+
+    /// Checks that there are programs that can restore into a server. Since 17, `pg_restore` sets `transaction_timeout`
+    /// in every session, and older servers refuse that.
+    ///
+    /// # Errors
+    /// [`RestoreError::TooNew`], or when there are none, or the server cannot be asked.
+    pub async fn check_programs(&self, server: &Connection) -> Result<(), RestoreError> {
+        let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;
+        let server = server_major(&server.with_database("postgres")).await?;
+        if programs.major >= 17 && server < 17 {
+            return Err(RestoreError::TooNew { program: programs.major, server });
+        }
+        Ok(())
     }
 
     /// Checks that a database is not there yet.

@@ -98,7 +98,11 @@ async fn the_page_stops_at_damage_and_at_a_wrong_key() {
     let _ = world.apply();
     let dir = dirs(&world, "tenant=a").remove(0);
     world.cluster.exec("postgres", "CREATE DATABASE back_0 TEMPLATE template0").await;
-    let part = world.objects(dir.to_str().unwrap()).into_iter().find(|path| path.to_string_lossy().contains("archive")).unwrap();
+    let part = world
+        .objects(dir.to_str().unwrap())
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains("archive"))
+        .unwrap();
     let whole = std::fs::read(&part).unwrap();
     crate::restore::flip(&part);
     let output = follow(&world, Major::V15, &dir, "back_0");
@@ -119,7 +123,11 @@ async fn the_page_stops_at_damage_and_at_a_wrong_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_without_encryption_needs_no_key() {
     let world = World::new(Major::V15, &["a"]).await;
-    let plain = world.places().lines().filter(|line| !line.contains("encryption")).fold(String::new(), |text, line| text + line + "\n");
+    let plain = world
+        .places()
+        .lines()
+        .filter(|line| !line.contains("encryption"))
+        .fold(String::new(), |text, line| text + line + "\n");
     world.policy("places.yaml", &plain);
     let _ = world.apply();
     world.cluster.exec("postgres", "CREATE DATABASE back_0 TEMPLATE template0").await;

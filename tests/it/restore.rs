@@ -12,7 +12,9 @@ async fn left_behind(world: &World) -> Vec<String> {
     let sql = "SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE 'bkup%' OR datname LIKE 'back%'";
     let mut left: Vec<String> = world.cluster.ask("postgres", &format!("({sql})")).await.into_iter().collect();
     let folder = world.cli.scratch();
-    left.extend(std::fs::read_dir(folder).unwrap().flatten().map(|item| item.file_name().to_string_lossy().into_owned()));
+    left.extend(
+        std::fs::read_dir(folder).unwrap().flatten().map(|item| item.file_name().to_string_lossy().into_owned()),
+    );
     left
 }
 
@@ -32,9 +34,7 @@ pub fn flip(path: &Path) {
 /// What stands in the application's database, as one text: every row of every table in a schema, and its sequences.
 pub async fn content(world: &World, database: &str, schema: &str) -> Option<String> {
     let q = quote_ident(schema);
-    let rows = |table: &str| {
-        format!("(SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM {q}.{table} t)")
-    };
+    let rows = |table: &str| format!("(SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM {q}.{table} t)");
     let sql = format!(
         "concat_ws('|', {}, {}, (SELECT last_value FROM {q}.orders_id_seq))",
         rows("customers"),
@@ -82,10 +82,17 @@ async fn a_proof_in_scratch_says_its_numbers_and_leaves_nothing() {
     let world = World::new(Major::V15, &["a", "b"]).await;
     let _ = world.apply();
     let ran = world.run(&["restore", "--latest", "--tenant", "b"]).exits(0);
-    assert!(ran.stdout.contains("tenant=b in scratch: 2 tables with 250 rows, and 2 sequences, equal"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("tenant=b in scratch: 2 tables with 250 rows, and 2 sequences, equal"),
+        "{}",
+        ran.stdout
+    );
     let json = world.run(&["--format", "json", "restore", "--latest", "--database", "app"]).exits(0).json();
     assert_eq!(json["format_version"], "1.0");
-    assert_eq!((&json["into"], &json["scope"], &json["catalog"]), (&"scratch".into(), &"database".into(), &true.into()));
+    assert_eq!(
+        (&json["into"], &json["scope"], &json["catalog"]),
+        (&"scratch".into(), &"database".into(), &true.into())
+    );
     assert_eq!((&json["proofs"][0]["tables"], &json["proofs"][0]["rows"]), (&6.into(), &505.into()));
     assert_eq!(json["backups"].as_array().unwrap().len(), 1);
     assert!(json["bytes_fetched"].as_u64().unwrap() > 1000 && json["kept"].is_null());
@@ -168,7 +175,9 @@ async fn content_is_there(world: &World, schema: &str) -> String {
 async fn damage_in_the_store_is_named_and_nothing_of_it_reaches_a_database() {
     let world = World::new(Major::V15, &["a", "b"]).await;
     let _ = world.apply();
-    let part = only(world.objects("backups/app/tenant=a").into_iter().filter(|p| p.ends_with("archive.dump.zst.age")).collect());
+    let part = only(
+        world.objects("backups/app/tenant=a").into_iter().filter(|p| p.ends_with("archive.dump.zst.age")).collect(),
+    );
     let whole = std::fs::read(&part).unwrap();
     world.cluster.exec("app", "DROP SCHEMA tenant_a CASCADE").await;
     let key = part.strip_prefix(&world.store).unwrap().display().to_string();
@@ -283,6 +292,11 @@ async fn an_older_servers_backup_is_proven_with_the_newer_programs_that_are_ther
     let world = world.tools(Major::V17);
     let json = world.run(&["--format", "json", "restore", "--latest", "--tenant", "a"]).exits(0).json();
     assert!(json["phases"][0]["subject"].as_str().unwrap().contains(" 17."), "{}", json["phases"][0]);
+    // The older server itself would refuse what they write.
+    world.cluster.exec("app", "DROP SCHEMA tenant_a CASCADE").await;
+    let ran = world.run(&["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"]).exits(1);
+    let ran = ran.says("BK868").says("pg_restore 17").says("postgresql-client-15");
+    assert!(!ran.stderr.contains("loading"), "said before anything is fetched: {}", ran.stderr);
     let newer = Cluster::start(Major::V17).await;
     let world = world.env("APP_URL", &newer.url("app"));
     let _ = world.run(&["restore", "--latest", "--into", "live", "--auto-approve"]).exits(0);
@@ -304,7 +318,10 @@ async fn shared_objects_that_need_a_tenant_come_back_with_it_and_the_rest_is_rep
             )
             .await;
         let _ = world.apply();
-        let json = world.run(&["--format", "json", "restore", "--latest", "--tenant", "a", "--into", "new:back"]).exits(0).json();
+        let json = world
+            .run(&["--format", "json", "restore", "--latest", "--tenant", "a", "--into", "new:back"])
+            .exits(0)
+            .json();
         let left_out = json["left_out"].to_string();
         assert!(left_out.contains("states_b") && !left_out.contains("states_a"), "{left_out}");
         let sql = "SELECT (SELECT count(*) FROM public.of_a) + (SELECT count(*) FROM public.states_a)";
@@ -315,7 +332,13 @@ async fn shared_objects_that_need_a_tenant_come_back_with_it_and_the_rest_is_rep
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_takes_its_server_and_its_database_with_it() {
     let world = World::new(Major::V15, &["a"]).await;
-    world.cluster.exec("app", "INSERT INTO tenant_a.customers (name) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 300000) i").await;
+    world
+        .cluster
+        .exec(
+            "app",
+            "INSERT INTO tenant_a.customers (name) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 300000) i",
+        )
+        .await;
     let _ = world.apply();
     for (into, sign) in [("scratch", "loading"), ("new:back", "loading")] {
         let mut child = world.cli.spawn(&["restore", "--latest", "--tenant", "a", "--into", into]);

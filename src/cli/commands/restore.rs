@@ -142,6 +142,13 @@ impl Target {
         }
     }
 
+    const fn server(&self) -> Option<&Connection> {
+        match self {
+            Self::Scratch => None,
+            Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
+        }
+    }
+
     /// Returns the target as the report words it.
     fn words(&self) -> String {
         match self {
@@ -178,6 +185,9 @@ async fn prepare(source: &Source, target: &Target, wiring: &Wiring, tell: &Tell)
         stop: wiring.stop(),
         lost: None,
     };
+    if let Some(server) = target.server() {
+        job.check_programs(server).await.map_err(|error| failure(&error))?;
+    }
     if !matches!(target, Target::New { .. }) {
         let (needed, free) = job.workshop.room(job.expected()).map_err(|error| failure(&error))?;
         tell(format!("a scratch server wants {needed} in {}, and {free} are free", job.workshop.folder.display()));
