@@ -149,6 +149,9 @@ async fn from_catalog(
     Ok(Source { origins, store: backup.store.clone(), catalog: Some(catalog), now, notes })
 }
 
+/// A backup with the store it was found in, and that store's keys.
+type InStore = (Name, Found, Arc<dyn ReadStore>, Vec<Identity>);
+
 async fn from_stores(
     session: &Session,
     args: &RestoreArgs,
@@ -157,7 +160,7 @@ async fn from_stores(
     mut notes: Vec<String>,
     tell: &Tell,
 ) -> Result<Source, CliError> {
-    let mut best: Option<(Name, Found, Arc<dyn ReadStore>, Vec<Identity>)> = None;
+    let mut best: Option<InStore> = None;
     let mut failed = None;
     for name in session.base.stores.keys().filter(|name| args.store.as_ref().is_none_or(|only| only == *name)) {
         let found = match open(session, name).await {
