@@ -9,11 +9,11 @@ use super::claims::{Asked, Claimed};
 use super::ensure::{failed, failed_with};
 use super::record;
 use super::run::{Progress, millis};
-use crate::catalog::{LEASE, ReadingEnd, ReadingKind};
+use crate::catalog::{LEASE, ReadingEnd, ReadingKind, Validation};
 use crate::crypto::DigestKey;
-use crate::domain::{Action, ActionKind, DrillWork, Evidence, Outcome, canonical_json};
-use crate::drill::{self, Drill, Subject};
-use crate::restore::Origin;
+use crate::domain::{Action, ActionKind, DrillBackup, DrillWork, Evidence, Outcome, Verification, canonical_json};
+use crate::drill::{self, Drill, Finding, Subject};
+use crate::restore::{self, Origin, RestoreError};
 use crate::store::{self, ReadStore, layout};
 
 /// How often the lease on what is read is renewed.
@@ -70,6 +70,12 @@ async fn perform(
         let origin = Origin { manifest, store: reader, identities: handle.identities.clone(), digest_key };
         subjects.push(Subject { part: part.clone(), origin });
     }
+    // A key that is not at hand says nothing about the backups: that is no evidence, and nothing is recorded.
+    for subject in &subjects {
+        if let Err(error @ RestoreError::NoIdentity { .. }) = restore::open(subject.origin.clone()).await {
+            return Err(failed(&error));
+        }
+    }
     let ids: Vec<_> = work.backups.iter().map(|b| b.backup.clone()).collect();
     let at = (runtime.now)();
     let reading = catalog
@@ -95,26 +101,49 @@ async fn perform(
             }
         }
     };
-    let evidence = tokio::select! {
-        evidence = drill::run(&drill) => Ok(evidence),
+    let finding = tokio::select! {
+        finding = drill::run(&drill) => Ok(finding),
         () = keep => Err(failed_with("the lease on what it reads was lost")),
         () = claimed.until_lost() => Err(failed_with("its lease was lost; someone else does it now")),
         () = runtime.until_stopped() => Err(Outcome::NotReached),
     };
-    let end = match &evidence {
-        Ok(evidence) => ReadingEnd::Completed { bytes_fetched: evidence.bytes_fetched },
+    let end = match &finding {
+        Ok(finding) => ReadingEnd::Completed { bytes_fetched: finding.evidence.bytes_fetched },
         Err(_) => ReadingEnd::Failed("the drill was interrupted".to_owned()),
     };
     let _ = catalog.end_reading(&reading, &end, (runtime.now)()).await;
-    let evidence = evidence?;
+    let Finding { evidence, damaged } = finding?;
     // The catalog first: what it holds is what the stores get, and a store that fails does not undo a drill.
     catalog.record_drill(&claimed.lease, work, &evidence, &runtime.run).await.map_err(|error| failed(&error))?;
     file(progress, work, &evidence).await;
     let facts = json!({ "drill": work.drill, "status": evidence.status, "backups": evidence.backups });
     progress.note("drill recorded", action.address.to_string(), facts);
+    if let Some((part, why)) = &damaged {
+        quarantine(progress, part, why).await?;
+    }
     let outcome = judge(&evidence);
     progress.evidence.push(evidence);
     Ok(outcome)
+}
+
+/// Takes a backup whose objects are damaged out of everything that counts on it.
+async fn quarantine(progress: &mut Progress<'_>, part: &DrillBackup, why: &str) -> Result<(), Outcome> {
+    let runtime = progress.runtime;
+    let at = (runtime.now)();
+    runtime.catalog.quarantine(&part.backup, why, at).await.map_err(|error| failed(&error))?;
+    let look = Validation {
+        backup: &part.backup,
+        store: &part.store,
+        depth: Verification::Restore,
+        passed: false,
+        detail: Some(why),
+        bytes_read: 0,
+        run: Some(&runtime.run),
+        at,
+    };
+    runtime.catalog.validated(&look).await.map_err(|error| failed(&error))?;
+    progress.note("backup quarantined", part.backup.as_str(), json!({ "reason": why, "store": part.store }));
+    Ok(())
 }
 
 /// Writes the evidence beside the backups it speaks of. The same attempt has the same name, and is written once.

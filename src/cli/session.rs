@@ -26,7 +26,7 @@ use crate::policy::{self, LiveTenants, PolicySet};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
 use crate::schedule::Calendar;
-use crate::store::{self, StoreConnection};
+use crate::store::{self, ReadStore, StoreConnection};
 
 /// Policies that are valid, and the environment they are read in.
 pub struct Session {
@@ -108,15 +108,21 @@ impl Session {
         catalog_of(&self.env, &self.set.catalog_url())
     }
 
+    /// Opens a store for reading, with the private keys that are at hand.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, in words.
+    pub async fn store(&self, spec: &StoreSpec) -> Result<(Arc<dyn ReadStore>, Vec<Identity>), String> {
+        let connection = connection_of(&self.env, spec)?;
+        let store = store::open_reader(connection).await.map_err(|error| error.to_string())?;
+        Ok((store, identities_of(&self.env, spec)))
+    }
+
     /// Opens what a plan looks at; types that cannot write.
     async fn sources(&self, reader: Reader) -> Sources {
         let mut stores = BTreeMap::new();
         for (name, spec) in &self.base.stores {
-            let opened = match connection_of(&self.env, spec) {
-                Ok(connection) => store::open_reader(connection).await.map_err(|error| error.to_string()),
-                Err(reason) => Err(reason),
-            };
-            stores.insert(name.clone(), opened);
+            stores.insert(name.clone(), self.store(spec).await.map(|(store, _)| store));
         }
         let mut databases = BTreeMap::new();
         for (name, spec) in &self.base.databases {
@@ -157,13 +163,8 @@ impl Session {
         plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
             .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
         let stores = survey.desired.stores.iter();
-        let fits = |spec: &StoreSpec| {
-            let recipients = spec.encryption.as_ref().map_or(&[][..], |encryption| &encryption.recipients);
-            identities_of(&self.env, spec)
-                .iter()
-                .any(|identity| recipients.iter().any(|r| r.eq_ignore_ascii_case(identity.recipient().as_str())))
-        };
-        let identities = stores.filter(|(_, spec)| fits(spec)).map(|(name, _)| name.clone());
+        let identities =
+            stores.filter(|(_, spec)| opens(&identities_of(&self.env, spec), spec)).map(|(name, _)| name.clone());
         let request = Request {
             now: survey.now,
             simulated: survey.simulated,
@@ -255,6 +256,13 @@ pub fn identities_of(env: &EnvLookup, spec: &StoreSpec) -> Vec<Identity> {
     content.and_then(|content| Identity::parse_all(&content).ok()).unwrap_or_default()
 }
 
+/// Returns whether one of the private keys is of one of the store's recipients: any other opens no new backup.
+fn opens(identities: &[Identity], spec: &StoreSpec) -> bool {
+    let recipients = spec.encryption.iter().flat_map(|encryption| &encryption.recipients);
+    let mine: Vec<String> = identities.iter().map(|identity| identity.recipient().as_str().to_owned()).collect();
+    recipients.into_iter().any(|recipient| mine.iter().any(|own| own.eq_ignore_ascii_case(recipient)))
+}
+
 /// Returns where PostgreSQL's programs are looked for.
 #[must_use]
 pub fn search(context: &Context) -> Search {
@@ -280,7 +288,8 @@ pub struct Wiring {
     env: EnvLookup,
     /// Where scratch servers are made, and with which programs.
     pub workshop: Workshop,
-    runner: String,
+    /// Who runs: host and process.
+    pub runner: String,
     actor: String,
     commit: Option<String>,
     seed: u64,
@@ -288,6 +297,12 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// Returns what tells long work to stop.
+    #[must_use]
+    pub fn stop(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.stop.clone()
+    }
+
     /// Takes it.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod plan;
 mod quantity;
 mod recovery;
 mod report;
+mod restoration;
 mod retention;
 mod scope;
 mod tenant;
@@ -55,6 +56,7 @@ pub use recovery::{
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
 };
 pub use report::{ActionOutcome, ApplyReport, Outcome};
+pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
 pub use scope::{InvalidScope, Scope};
 pub use tenant::Tenant;

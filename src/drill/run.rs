@@ -7,7 +7,7 @@ use std::time::Instant as Monotonic;
 use super::checks;
 use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Name, Period, Phase, Scope};
 use crate::engine::restore::create_database;
-use crate::engine::{Connection, RestoreOptions};
+use crate::engine::{Connection, EntryFailure, RestoreOptions};
 use crate::restore::{self, Opened, Origin, RestoreError, ScratchSpec, Workshop};
 
 /// A backup that a drill restores.
@@ -44,16 +44,28 @@ pub(super) struct Restored {
     pub part: DrillBackup,
     pub opened: Opened,
     pub target: Connection,
+    /// What of it could not be restored without tenants that are not in the drill.
+    pub deferred: Vec<EntryFailure>,
+}
+
+/// What a drill found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// A backup whose own objects are damaged, and how.
+    pub damaged: Option<(DrillBackup, String)>,
 }
 
 /// Runs a drill. It always gives evidence: what does not work is what it is for.
-pub async fn run(drill: &Drill) -> Evidence {
+pub async fn run(drill: &Drill) -> Finding {
     let begin = (drill.now)();
     let clock = Monotonic::now();
     let mut seen = Seen::default();
     let failure = attempt(drill, &mut seen).await.err().map(|error| error.to_string());
     let elapsed = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    evidence(drill, begin, elapsed, seen, failure)
+    let damaged = seen.damaged.take();
+    Finding { evidence: evidence(drill, begin, elapsed, seen, failure), damaged }
 }
 
 #[derive(Default)]
@@ -62,6 +74,19 @@ struct Seen {
     checks: Vec<CheckResult>,
     fetched: Bytes,
     server_version: String,
+    damaged: Option<(DrillBackup, String)>,
+}
+
+impl Seen {
+    /// Remembers whose damage an error is.
+    fn blame<T>(&mut self, part: &DrillBackup, result: Result<T, RestoreError>) -> Result<T, RestoreError> {
+        if let Err(error) = &result
+            && error.is_damage()
+        {
+            self.damaged = Some((part.clone(), error.to_string()));
+        }
+        result
+    }
 }
 
 async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
@@ -91,12 +116,22 @@ async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
             }
         };
         let begun = Monotonic::now();
-        let opened = restore::open(subject.origin.clone()).await?;
+        let opened = seen.blame(&subject.part, restore::open(subject.origin.clone()).await)?;
         seen.phases.push(phase("open key", subject.part.backup.as_str(), begun));
-        let loaded = restore::load(&opened, &programs, &target, RestoreOptions::default()).await?;
+        let loaded = restore::load(&opened, &programs, &target, RestoreOptions::default()).await;
+        let loaded = seen.blame(&subject.part, loaded)?;
         seen.fetched = seen.fetched.plus(loaded.fetched);
         seen.phases.extend(loaded.phases);
-        restored.push(Restored { part: subject.part.clone(), opened, target });
+        restored.push(Restored { part: subject.part.clone(), opened, target, deferred: loaded.deferred });
+    }
+    let list = drill.workshop.folder.join(format!("bkup-{}.list", drill.tag));
+    for shared in restored.iter_mut().filter(|restored| !restored.deferred.is_empty()) {
+        let begun = Monotonic::now();
+        let left = restore::load_deferred(&shared.opened, &programs, &shared.target, &shared.deferred, &list).await;
+        shared.deferred = seen.blame(&shared.part, left)?;
+        let fetched = shared.opened.origin.manifest.parts.iter().map(|part| Bytes(part.size)).sum();
+        seen.fetched = seen.fetched.plus(fetched);
+        seen.phases.push(phase("fetch and restore what waited", shared.part.backup.as_str(), begun));
     }
     for check in &drill.work.checks {
         let begun = Monotonic::now();

@@ -78,6 +78,8 @@ pub struct RestoreReport {
 /// Returns the program that restores from its stdin. Pure.
 #[must_use]
 pub fn restore_invocation(programs: &Programs, target: &Connection, options: RestoreOptions, stop: bool) -> Invocation {
+    // A transaction ends with its first error, so whoever asks for one stops there too.
+    let stop = stop || options.single_transaction;
     let mut invocation = Invocation::new(programs.path(Program::PgRestore))
         // Only then does it say which entry an error belongs to.
         .args(["--format=custom", "--no-password", "--verbose"])
@@ -92,6 +94,7 @@ pub fn restore_invocation(programs: &Programs, target: &Connection, options: Res
         (options.no_acl, "--no-acl"),
         (options.clean, "--clean"),
         (options.clean, "--if-exists"),
+        (options.single_transaction, "--single-transaction"),
     ] {
         if wanted {
             invocation = invocation.arg(argument);
@@ -170,6 +173,11 @@ fn read_whole(path: &Path) -> Result<(Arc<Toc>, u64), EngineError> {
 pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
     let target = request.target.clone();
     let (ended, toc, bytes) = run(request, false, None).await?;
+    sorted(&target, ended, &toc, bytes).await
+}
+
+/// Judges a restore that went on after errors: what names absent schemas is let pass, anything else is a failure.
+async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Result<RestoreReport, EngineError> {
     let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
     if ended.status.success() {
         return Ok(report);
@@ -177,16 +185,16 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
     if ended.stderr.len() >= WORDS_KEPT {
         return Err(EngineError::Restore("there are more errors than can be told apart".to_owned()));
     }
-    let failures = by_entry(&ended.stderr, &toc);
+    let failures = by_entry(&ended.stderr, toc);
     // Exit code 1 with the count of ignored errors is how it ends when it went through; anything else broke off.
     let ignored = ended.stderr.lines().rev().find_map(|line| line.split("errors ignored on restore: ").nth(1));
     let ignored: Option<usize> = ignored.and_then(|count| count.trim().parse().ok());
     if ended.status.code() != Some(1) || ignored != Some(failures.len()) {
         return Err(EngineError::Restore(ended.failure().to_string()));
     }
-    let mut schemas = schemas_of(&target).await?;
+    let mut schemas = schemas_of(target).await?;
     schemas.extend(toc.entries.iter().filter(|entry| entry.kind() == "SCHEMA").map(super::archive::Entry::tag));
-    let (deferred, fatal) = sort_out(failures, &toc, &schemas);
+    let (deferred, fatal) = sort_out(failures, toc, &schemas);
     report.deferred = deferred;
     match fatal.first() {
         None => Ok(report),
@@ -195,10 +203,11 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 }
 
 /// Restores the entries of a shared archive that [`restore_shared`] deferred, once the tenants are there: the same
-/// archive once more, and of it these entries alone. `list` is a file that is written for the program and removed.
+/// archive once more, and of it these entries alone. What refers to tenants that are still absent is in the report
+/// again. `list` is a file that is written for the program and removed.
 ///
 /// # Errors
-/// As [`restore`].
+/// As [`restore_shared`].
 pub async fn restore_deferred(
     request: RestoreRequest,
     deferred: &[EntryFailure],
@@ -207,10 +216,11 @@ pub async fn restore_deferred(
     let lines: String = deferred.iter().map(|entry| format!("{};\n", entry.id)).collect();
     let io = |e| EngineError::io(format!("writing {}", list.display()), e);
     std::fs::write(list, lines).map_err(io)?;
-    let done = run(request, true, Some(list)).await;
+    let target = request.target.clone();
+    let done = run(request, false, Some(list)).await;
     std::fs::remove_file(list).map_err(io)?;
     let (ended, toc, bytes) = done?;
-    concluded(ended, &toc, bytes)
+    sorted(&target, ended, &toc, bytes).await
 }
 
 async fn run(request: RestoreRequest, stop: bool, list: Option<&Path>) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
@@ -287,12 +297,34 @@ async fn execute(server: &Connection, what: &str, statement: String) -> Result<(
     Ok(())
 }
 
+/// Gives a database another name. Fails where that name is taken, or someone is connected.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn rename_database(server: &Connection, from: &str, to: &str) -> Result<(), EngineError> {
+    let statement = format!("ALTER DATABASE {} RENAME TO {}", quote_ident(from), quote_ident(to));
+    execute(server, &format!("naming the database {}", quote_ident(to)), statement).await
+}
+
 /// Returns whether a database of this name exists on the server.
 ///
 /// # Errors
 /// [`EngineError::Server`].
 pub async fn database_exists(server: &Connection, name: &str) -> Result<bool, EngineError> {
     exists(server, "SELECT FROM pg_catalog.pg_database WHERE datname::text = $1", name).await
+}
+
+/// Returns a server's major version.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn server_major(connection: &Connection) -> Result<u32, EngineError> {
+    let failed = |e: &sqlx::Error| EngineError::server("asking for the server's version", e);
+    let mut session = connection.connect().await?;
+    let query = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let major: i32 = sqlx::query_scalar(query).fetch_one(&mut session).await.map_err(|e| failed(&e))?;
+    let _closed = session.close().await;
+    Ok(u32::try_from(major).unwrap_or(0))
 }
 
 /// Returns whether a schema exists: the precondition of restoring a tenant beside others.

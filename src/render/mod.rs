@@ -15,6 +15,7 @@ mod json;
 mod moment;
 mod plan;
 mod report;
+mod restoration;
 mod status;
 mod style;
 mod table;
@@ -27,6 +28,7 @@ pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan,
 pub use moment::{age, elapsed, moment};
 pub use plan::{PlanView, plan_text, plan_totals};
 pub use report::{outcome_line, report_text};
+pub use restoration::{restoration_json, restoration_text};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};
 

@@ -1,6 +1,7 @@
 //! From manifest to loaded database: keys opened, parts streamed back, roles made, the archive handed to `pg_restore`,
 //! the content compared with what was recorded when it was dumped.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -11,9 +12,11 @@ use super::RestoreError;
 use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
+use crate::engine::restore::restore_deferred;
+use crate::engine::sql::quote_qualified;
 use crate::engine::{
-    Comparison, Connection, EntryFailure, Programs, RestoreOptions, RestoreRequest, RowKey, compare, create_roles,
-    restore, restore_shared, role_names,
+    ArchiveBytes, Comparison, Connection, EngineError, EntryFailure, Programs, RestoreOptions, RestoreReport,
+    RestoreRequest, RowKey, compare, create_roles, restore, restore_shared, role_names,
 };
 use crate::store::ReadStore;
 
@@ -101,6 +104,25 @@ impl Opened {
         (reader, tokio::spawn(async move { unpack(store, &part, keys, writer).await }))
     }
 
+    /// Begins to stream the archive.
+    fn archive(&self) -> Result<(ArchiveBytes, JoinHandle<Result<(), ArtifactError>>), RestoreError> {
+        let Some(part) = self.part(PartKind::Archive) else {
+            let words = format!("backup {} has no archive", self.origin.manifest.backup_id);
+            return Err(RestoreError::NotServed(words));
+        };
+        let (reader, task) = self.stream(part);
+        let archive = futures_util::stream::unfold(reader, |mut reader| async move {
+            reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
+        });
+        Ok((archive.boxed(), task))
+    }
+
+    /// Returns whether it is what tenants have in common.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.origin.manifest.scope.scope == "shared"
+    }
+
     fn part(&self, kind: PartKind) -> Option<&DataPart> {
         self.origin.manifest.parts.iter().find(|part| part.kind == kind)
     }
@@ -141,27 +163,139 @@ pub async fn load(
     create_roles(target, &roles).await?;
     loaded.phases.push(phase("roles", manifest, begun));
     let begun = Monotonic::now();
-    let Some(part) = opened.part(PartKind::Archive) else {
-        return Err(RestoreError::NotServed(format!("backup {} has no archive", manifest.backup_id)));
-    };
-    let (reader, task) = opened.stream(part);
-    let archive = futures_util::stream::unfold(reader, |mut reader| async move {
-        reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
-    })
-    .boxed();
+    let (archive, task) = opened.archive()?;
     let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
-    let shared = manifest.scope.scope == "shared";
-    let report = if shared { restore_shared(request).await } else { restore(request).await };
-    // Damage in the store is the cause, whatever words the program found for its sudden end.
-    let (report, fetched) = (report, ended(task).await);
-    if !matches!(fetched, Err(RestoreError::Artifact(ArtifactError::Consumer { .. }))) {
-        fetched?;
-    }
-    let report = report?;
-    loaded.deferred = report.deferred;
+    let report = if opened.is_shared() { restore_shared(request).await } else { restore(request).await };
+    loaded.deferred = cause(report, task).await?.deferred;
     loaded.fetched = manifest.parts.iter().map(|part| Bytes(part.size)).sum();
     loaded.phases.push(phase("fetch and restore", manifest, begun));
     Ok(loaded)
+}
+
+/// Restores what a load of a shared archive deferred, once the tenants it refers to are there. Returns what is deferred
+/// still. `list` is a path for a file that is written and removed.
+///
+/// # Errors
+/// [`RestoreError`]; the database may hold a part of it then.
+pub async fn load_deferred(
+    opened: &Opened,
+    programs: &Programs,
+    target: &Connection,
+    deferred: &[EntryFailure],
+    list: &Path,
+) -> Result<Vec<EntryFailure>, RestoreError> {
+    let (archive, task) = opened.archive()?;
+    let options = RestoreOptions::default();
+    let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
+    let report = restore_deferred(request, deferred, list).await;
+    Ok(cause(report, task).await?.deferred)
+}
+
+/// Loads backups in their order, and then what their shared archives deferred; `tell` hears of each step.
+///
+/// # Errors
+/// [`RestoreError`]; the database may hold a part of them then.
+pub async fn load_all(
+    backups: &[Opened],
+    programs: &Programs,
+    target: &Connection,
+    list: &Path,
+    tell: &(dyn Fn(String) + Send + Sync),
+) -> Result<Loaded, RestoreError> {
+    let mut all = Loaded::default();
+    let mut waiting = Vec::new();
+    for backup in backups {
+        let manifest = &backup.origin.manifest;
+        tell(format!("loading {} ({})", manifest.backup_id, expected(manifest)));
+        let loaded = load(backup, programs, target, RestoreOptions::default()).await?;
+        all.phases.extend(loaded.phases);
+        all.fetched = all.fetched.plus(loaded.fetched);
+        if !loaded.deferred.is_empty() {
+            waiting.push((backup, loaded.deferred));
+        }
+    }
+    for (backup, deferred) in waiting {
+        // Alone, nothing has come that it could have waited for.
+        if backups.len() == 1 {
+            all.deferred.extend(deferred);
+            continue;
+        }
+        let manifest = &backup.origin.manifest;
+        tell(format!("loading what of {} waited for the tenant", manifest.backup_id));
+        let begun = Monotonic::now();
+        all.deferred.extend(load_deferred(backup, programs, target, &deferred, list).await?);
+        all.fetched = all.fetched.plus(manifest.parts.iter().map(|part| Bytes(part.size)).sum());
+        all.phases.push(phase("fetch and restore what waited", manifest, begun));
+    }
+    Ok(all)
+}
+
+/// Returns how much a backup is before compression.
+pub(super) fn expected(manifest: &Manifest) -> Bytes {
+    manifest.parts.iter().map(|part| Bytes(part.original_size)).sum()
+}
+
+/// What was compared, and with what result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The backup's id.
+    pub backup: String,
+    /// Its scope's text.
+    pub scope: String,
+    /// What the comparison found.
+    pub comparison: Comparison,
+    /// Sequences that were compared.
+    pub sequences: u64,
+    /// Tables and sequences that were not compared, since they could not be restored without other tenants.
+    pub left_out: Vec<String>,
+}
+
+impl Proof {
+    /// Turns a difference into an error that names what differs.
+    ///
+    /// # Errors
+    /// [`RestoreError::NotEqual`].
+    pub fn must_hold(self) -> Result<Self, RestoreError> {
+        if self.comparison.is_equal() {
+            return Ok(self);
+        }
+        let mut what: Vec<String> = self.comparison.differences.iter().map(|d| d.table.clone()).collect();
+        let sequences = &self.comparison.sequences;
+        what.extend(sequences.iter().map(|d| quote_qualified(&d.recorded.schema, &d.recorded.sequence)));
+        Err(RestoreError::NotEqual { backup: self.backup, what: what.join(", ") })
+    }
+}
+
+/// Compares as [`prove`] does, without the tables and sequences whose restore was deferred.
+///
+/// # Errors
+/// As [`prove`].
+pub async fn prove_but(opened: &Opened, target: &Connection, deferred: &[EntryFailure]) -> Result<Proof, RestoreError> {
+    let mut opened = opened.clone();
+    let scope = &mut opened.origin.manifest.scope;
+    let mut left_out = Vec::new();
+    // Only the shared archive is restored in part; a tenant's own tables are never excused.
+    if scope.scope == "shared" {
+        let mut is_there = |schema: &str, name: &str, kinds: &[&str]| {
+            let lacks = |e: &EntryFailure| e.schema == schema && e.name == name && kinds.contains(&e.kind.as_str());
+            let there = !deferred.iter().any(lacks);
+            if !there {
+                left_out.push(quote_qualified(schema, name));
+            }
+            there
+        };
+        scope.tables.retain(|t| is_there(&t.schema, &t.table, &["TABLE", "TABLE DATA"]));
+        scope.sequences.retain(|s| is_there(&s.schema, &s.sequence, &["SEQUENCE", "SEQUENCE SET"]));
+    }
+    let comparison = prove(&opened, target).await?;
+    let manifest = &opened.origin.manifest;
+    Ok(Proof {
+        backup: manifest.backup_id.clone(),
+        scope: manifest.scope.scope.clone(),
+        comparison,
+        sequences: manifest.scope.sequences.len() as u64,
+        left_out,
+    })
 }
 
 /// Compares what is in a database with what the backup recorded of its content.
@@ -185,6 +319,19 @@ fn phase(name: &str, manifest: &Manifest, begun: Monotonic) -> Phase {
         subject: manifest.backup_id.clone(),
         milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+/// Waits for both ends of a restore. Damage in the store is the cause, whatever words the program found for its sudden
+/// end.
+async fn cause(
+    report: Result<RestoreReport, EngineError>,
+    task: JoinHandle<Result<(), ArtifactError>>,
+) -> Result<RestoreReport, RestoreError> {
+    let fetched = ended(task).await;
+    if !matches!(fetched, Err(RestoreError::Artifact(ArtifactError::Consumer { .. }))) {
+        fetched?;
+    }
+    Ok(report?)
 }
 
 async fn ended(task: JoinHandle<Result<(), ArtifactError>>) -> Result<(), RestoreError> {

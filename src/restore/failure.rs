@@ -22,15 +22,39 @@ pub enum RestoreError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No such backup.
-    #[error("no backup {wanted} in {place}")]
+    #[error("there is no backup {wanted} in {place}")]
     NotFound {
         /// What was asked for.
         wanted: String,
         /// Where.
         place: String,
+        /// What there is instead.
+        others: Vec<String>,
     },
+    /// More than one backup fits.
+    #[error("{wanted} fits more than one backup: {}", .candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// What fits.
+        candidates: Vec<String>,
+    },
+    /// The program writes settings that the server does not know.
+    #[error("pg_restore {program} writes settings that PostgreSQL {server} does not know")]
+    TooNew {
+        /// The program's major version.
+        program: u32,
+        /// The server's.
+        server: u32,
+    },
+    /// It was told to stop.
+    #[error("interrupted; what was half done was taken back")]
+    Interrupted,
+    /// Pruning may have begun to delete what is being read.
+    #[error("the lease on the backup was lost, and a purge may have begun; what was half done was taken back")]
+    LeaseLost,
     /// The private key is not at hand.
-    #[error("backup {backup} is encrypted to {recipients}, and no identity is at hand")]
+    #[error("backup {backup} is encrypted to {recipients}, and no identity at hand opens it")]
     NoIdentity {
         /// The backup.
         backup: String,
@@ -66,14 +90,44 @@ pub enum RestoreError {
     NotServed(String),
 }
 
+impl RestoreError {
+    /// Returns whether the backup's own objects are at fault, so that it belongs in quarantine.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::Artifact(error) => error.is_damage(),
+            Self::Crypto(error) => matches!(error, CryptoError::Damaged { .. }),
+            Self::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Invalid { .. }),
+            _ => false,
+        }
+    }
+}
+
 impl Explain for RestoreError {
     fn explain(&self) -> Diagnostic {
+        if let Self::NotFound { others, .. } = self
+            && !others.is_empty()
+        {
+            let help = format!("there are backups of {}; `bkup list` shows them all", others.join(", "));
+            return Diagnostic::error(Code("BK860"), self.to_string()).help(help);
+        }
+        if let Self::TooNew { server, .. } = self {
+            let help = format!(
+                "install postgresql-client-{server}, or point --pg-bin or BKUP_PG_BIN at its programs; scratch servers \
+                 can be of the newer version"
+            );
+            return Diagnostic::error(Code("BK868"), self.to_string()).help(help);
+        }
         let (code, help) = match self {
             Self::Engine(error) => return error.explain(),
             Self::Artifact(error) => return error.explain(),
             Self::Crypto(error) => return error.explain(),
             Self::Store(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),
+            Self::TooNew { .. } => ("BK868", "install the programs of the server's own version"),
+            Self::Ambiguous { .. } => ("BK866", "write more of the id, as `bkup list` shows it"),
+            Self::Interrupted => ("BK867", "run it again when it suits"),
+            Self::LeaseLost => ("BK867", "look with `bkup list` whether the backup is still there, and run it again"),
             Self::NoIdentity { .. } => (
                 "BK861",
                 "set `encryption.identity` of the store, and its variable to the key or to the path of its file",

@@ -1,11 +1,13 @@
-//! Finds backups with the store alone: the manifests are the truth, the catalog is a convenience.
+//! Finds backups, through the catalog or with the store alone: the manifests are the truth, the catalog is a
+//! convenience that also knows which backups are not to be trusted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 
 use super::RestoreError;
-use crate::domain::{Instant, Manifest, Name, Scope};
+use crate::domain::{Backup, Instant, Manifest, Name, Scope};
 use crate::store::{self, ReadStore};
 
 /// Which backup is wanted.
@@ -40,14 +42,16 @@ pub struct Found {
 pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Result<Found, RestoreError> {
     let mut best: Option<Found> = None;
     let mut also = Vec::new();
+    let mut others = BTreeSet::new();
     let mut entries = store::manifests(Arc::clone(store));
     while let Some(entry) = entries.next().await {
         let entry = entry?;
         let fits = match wanted {
             Wanted::Id(id) => entry.id.as_str().starts_with(id.as_str()),
             Wanted::Latest { database, scope, .. } => {
-                entry.database == store::layout::encode(database.as_str())
-                    && entry.scope.as_ref().is_none_or(|s| s == scope)
+                let of_it = entry.database == store::layout::encode(database.as_str());
+                others.extend(entry.scope.clone().filter(|_| of_it));
+                of_it && entry.scope.as_ref().is_none_or(|s| s == scope)
             }
         };
         if !fits {
@@ -72,17 +76,91 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
         }
     }
     if also.len() > 1 {
-        also.sort_unstable();
-        return Err(RestoreError::NotServed(format!("more than one backup begins so: {}", also.join(", "))));
+        return Err(ambiguous(wanted, also));
     }
-    let words = match wanted {
-        Wanted::Id(id) => id.clone(),
-        Wanted::Latest { database, scope, .. } => format!("of database {database}, {scope}"),
-    };
-    best.ok_or_else(|| RestoreError::NotFound { wanted: words, place: store.place().to_owned() })
+    best.ok_or_else(|| not_found(wanted, store.place(), others))
 }
 
-/// The instant the content is of.
+/// Looks for a backup among those of the catalog. By its id any is found; as the newest only one that is neither
+/// tombstoned nor quarantined. Returns with it the quarantined ones that are newer.
+///
+/// # Errors
+/// When nothing fits, or an id's beginning fits more than one backup.
+pub fn find_in_catalog<'a>(
+    backups: impl Iterator<Item = &'a Backup>,
+    wanted: &Wanted,
+) -> Result<(&'a Backup, Vec<&'a Backup>), RestoreError> {
+    let mut others = BTreeSet::new();
+    match wanted {
+        Wanted::Id(id) => {
+            let fits: Vec<&Backup> = backups.filter(|backup| backup.id.as_str().starts_with(id.as_str())).collect();
+            match fits.as_slice() {
+                [] => Err(not_found(wanted, "the catalog", others)),
+                [one] => Ok((one, Vec::new())),
+                many => match many.iter().find(|backup| backup.id.as_str() == id) {
+                    Some(one) => Ok((one, Vec::new())),
+                    None => Err(ambiguous(wanted, many.iter().map(|backup| backup.id.to_string()).collect())),
+                },
+            }
+        }
+        Wanted::Latest { database, scope, not_after } => {
+            let mut fits: Vec<&Backup> = Vec::new();
+            for backup in backups.filter(|backup| backup.database.as_ref() == Some(database)) {
+                if backup.tombstoned_at.is_some() || not_after.is_some_and(|limit| backup.consistent_at > limit) {
+                    continue;
+                }
+                if backup.quarantine.is_none() {
+                    others.insert(backup.scope.clone());
+                }
+                if backup.scope == *scope {
+                    fits.push(backup);
+                }
+            }
+            fits.sort_by(|a, b| (b.consistent_at, &b.id).cmp(&(a.consistent_at, &a.id)));
+            let eligible = fits.iter().position(|backup| backup.quarantine.is_none());
+            let at = eligible.ok_or_else(|| not_found(wanted, "the catalog", others))?;
+            Ok((fits[at], fits[..at].to_vec()))
+        }
+    }
+}
+
+/// How many of many are named.
+const NAMED: usize = 10;
+
+fn not_found(wanted: &Wanted, place: &str, others: BTreeSet<Scope>) -> RestoreError {
+    let (words, others) = match wanted {
+        Wanted::Id(id) => (id.clone(), Vec::new()),
+        Wanted::Latest { database, scope, .. } => {
+            (format!("of {} of database {database}", words(scope)), some(others.iter().map(words).collect()))
+        }
+    };
+    RestoreError::NotFound { wanted: words, place: place.to_owned(), others }
+}
+
+fn ambiguous(wanted: &Wanted, mut candidates: Vec<String>) -> RestoreError {
+    candidates.sort_unstable();
+    let Wanted::Id(id) = wanted else { return RestoreError::Ambiguous { wanted: String::new(), candidates } };
+    RestoreError::Ambiguous { wanted: id.clone(), candidates: some(candidates) }
+}
+
+fn words(scope: &Scope) -> String {
+    match scope {
+        Scope::Tenant(slug) => format!("tenant {slug:?}"),
+        Scope::Database => "the whole".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn some(mut names: Vec<String>) -> Vec<String> {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names
+}
+
+/// Returns the instant the content is of.
 fn instant(manifest: &Manifest) -> Option<Instant> {
     manifest.consistent_at.parse().ok()
 }

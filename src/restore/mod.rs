@@ -4,9 +4,13 @@
 mod archive;
 mod failure;
 mod find;
-mod target;
+mod hold;
+mod job;
+mod workshop;
 
-pub use archive::{Loaded, Opened, Origin, load, open, prove};
+pub use archive::{Loaded, Opened, Origin, Proof, load, load_all, load_deferred, open, prove, prove_but};
 pub use failure::RestoreError;
-pub use find::{Found, Wanted, find_in_store};
-pub use target::{LiveReport, ScratchSpec, Workshop, into_live_tenant, into_new_database, into_scratch, major_of};
+pub use find::{Found, Wanted, find_in_catalog, find_in_store};
+pub use hold::Hold;
+pub use job::{Done, Job, Proven, Tell, major_of};
+pub use workshop::{ScratchSpec, Workshop};

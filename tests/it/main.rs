@@ -22,6 +22,7 @@ mod render;
 mod restore;
 mod retention;
 mod schedule;
+mod schemas;
 mod secrets;
 mod seeds;
 mod store;

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod model;
+pub mod place;
 pub mod run;
 pub mod s3;
 pub mod setup;

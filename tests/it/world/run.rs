@@ -1,7 +1,9 @@
 //! Runs the binary without anything of this machine: cleared environment, own HOME and working folder, UTC, a fixed
 //! width. What a test sees on one machine it sees on all.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use assert_cmd::Command;
 
@@ -36,8 +38,13 @@ pub fn cli() -> Cli {
 impl Cli {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.set_env(name, value);
         self
+    }
+
+    /// Sets an environment variable of a place that is in use; the last setting holds.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Sets `BKUP_NOW`.
@@ -88,6 +95,25 @@ impl Cli {
         command
     }
 
+    /// Returns the folder for scratch servers, where one was set as TMPDIR.
+    pub fn scratch(&self) -> PathBuf {
+        let set = self.env.iter().rev().find(|(name, _)| name == "TMPDIR");
+        PathBuf::from(&set.expect("TMPDIR is set").1)
+    }
+
+    /// Starts the binary, to be watched and interrupted.
+    #[expect(clippy::disallowed_methods, reason = "a process that is sent a signal while it runs")]
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        let plain = self.command(args);
+        let mut command = std::process::Command::new(plain.get_program());
+        command.args(plain.get_args()).env_clear().current_dir(self.work());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        Running { child, stderr, said: String::new() }
+    }
+
     /// Runs the binary to its end.
     pub fn run(&self, args: &[&str]) -> Ran {
         let mut command = self.command(args);
@@ -99,6 +125,41 @@ impl Cli {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
             stderr: String::from_utf8(output.stderr).expect("standard error is UTF-8"),
+        }
+    }
+}
+
+/// A run that goes on.
+pub struct Running {
+    child: std::process::Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    said: String,
+}
+
+impl Running {
+    /// Waits until standard error says something.
+    #[track_caller]
+    pub fn wait_for(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            let read = self.stderr.read_line(&mut self.said).expect("UTF-8");
+            assert!(read > 0, "it ended without {words:?}:\n{}", self.said);
+        }
+    }
+
+    /// Sends SIGINT.
+    pub fn interrupt(&self) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Ran {
+        self.stderr.read_to_string(&mut self.said).expect("UTF-8");
+        let output = self.child.wait_with_output().expect("it ends");
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
+            stderr: self.said,
         }
     }
 }

@@ -1,0 +1,100 @@
+//! The report of a restore, gathered as it goes on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::Target;
+use super::source::Source;
+use crate::domain::{Bytes, Instant, KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
+use crate::engine::Connection;
+use crate::restore::Done;
+
+/// A report on its way.
+pub(super) struct Report(Restoration);
+
+impl Report {
+    /// Begins one.
+    pub(super) fn new(source: &Source, target: &Target) -> Self {
+        let manifest = source.manifest();
+        let mut notes = source.notes.clone();
+        // What tenants have in common they may refer to; references between tenants are what a restore can tear.
+        let common = |schema: &str| {
+            schema == "public" || source.origins.iter().any(|o| o.manifest.scope.schemas.iter().any(|s| s == schema))
+        };
+        let others: Vec<&str> = manifest.mutual.iter().map(String::as_str).filter(|schema| !common(schema)).collect();
+        if matches!(target, Target::LiveTenant(_)) && !others.is_empty() {
+            let others = others.join(", ");
+            notes.push(format!("look at what referred to this tenant, or was referred to by it, in: {others}"));
+        }
+        notes.extend(manifest.notes.iter().cloned());
+        Self(Restoration {
+            format_version: RESTORATION_FORMAT.to_owned(),
+            backup: manifest.backup_id.clone(),
+            backups: source.origins.iter().map(|origin| origin.manifest.backup_id.clone()).collect(),
+            database: manifest.database.clone(),
+            scope: manifest.scope.scope.clone(),
+            consistent_at: manifest.consistent_at.clone(),
+            store: source.store.to_string(),
+            catalog: source.catalog.is_some(),
+            into: target.words(),
+            proofs: Vec::new(),
+            left_out: Vec::new(),
+            bytes_fetched: 0,
+            elapsed_ms: 0,
+            phases: Vec::new(),
+            kept: None,
+            notes,
+        })
+    }
+
+    /// Adds what was loaded and proven in one place.
+    pub(super) fn add(&mut self, place: &str, done: Done) {
+        let report = &mut self.0;
+        report.phases.extend(done.loaded.phases);
+        report.bytes_fetched += done.loaded.fetched.0;
+        for entry in done.loaded.deferred {
+            let words = entry.to_string();
+            if !report.left_out.contains(&words) {
+                report.left_out.push(words);
+            }
+        }
+        for proof in done.proofs {
+            report.proofs.push(RestoreProof {
+                place: place.to_owned(),
+                backup: proof.backup,
+                scope: proof.scope,
+                tables: proof.comparison.tables,
+                rows: proof.comparison.rows,
+                sequences: proof.sequences,
+            });
+        }
+    }
+
+    /// Adds the server that was left running.
+    pub(super) fn keep(&mut self, folder: &Path, inside: &Connection, until: Instant) {
+        let folder = folder.display().to_string();
+        self.0.kept = Some(KeptServer {
+            connection: inside.url().expose_secret().to_owned(),
+            until: until.to_string(),
+            stop: format!("bkup restore --stop {folder}"),
+            folder,
+        });
+    }
+
+    /// Says how long it took.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.0.elapsed_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// Returns how much was fetched.
+    pub(super) const fn fetched(&self) -> Bytes {
+        Bytes(self.0.bytes_fetched)
+    }
+
+    /// Returns it.
+    pub(super) fn finish(self) -> Restoration {
+        self.0
+    }
+}

@@ -1,0 +1,71 @@
+//! What a restore did, as text and as JSON. Pure.
+
+use super::action::count;
+use super::json::pretty;
+use super::moment::elapsed;
+use super::style::{Style, Symbol, Tone};
+use crate::domain::{Bytes, Restoration};
+
+/// Writes a restore for people: verdict, what was proven with its numbers, what was left out, the server that runs on.
+#[must_use]
+pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
+    let what = match (&restoration.database, restoration.scope.split_once('=')) {
+        (Some(database), Some((kind, name))) => format!("{kind} {} of {}", style.name(name), style.name(database)),
+        (Some(database), None) if restoration.scope == "database" => format!("database {}", style.name(database)),
+        (Some(database), None) => format!("{} of {}", style.name(&restoration.scope), style.name(database)),
+        (None, _) => style.name(&restoration.scope),
+    };
+    let verdict = match restoration.into.split_once(':') {
+        Some((_, name)) => format!("Restored {what} into {}, proven equal", style.name(name)),
+        None if restoration.into == "live" => format!("Restored {what} into the live server, proven equal"),
+        None => format!("Restored {what} into a scratch server, proven equal"),
+    };
+    let mut out = format!("{} {}\n", style.mark(Symbol::Good), style.paint(Tone::Good, &verdict));
+    let facts = [
+        style.name(&restoration.backup),
+        format!("content of {}", style.name(&restoration.consistent_at)),
+        format!("{} fetched", Bytes(restoration.bytes_fetched)),
+        format!("took {}", elapsed(restoration.elapsed_ms)),
+    ];
+    out.push_str(&format!("  {}\n", facts.join(style.dot())));
+    for proof in &restoration.proofs {
+        out.push_str(&format!(
+            "  {} {} in {}: {} with {}, and {}, equal to what was recorded\n",
+            style.mark(Symbol::Good),
+            style.name(&proof.scope),
+            style.name(&proof.place),
+            many(proof.tables, "table"),
+            many(proof.rows, "row"),
+            many(proof.sequences, "sequence"),
+        ));
+    }
+    if !restoration.left_out.is_empty() {
+        out.push_str(&format!(
+            "  {} {} of the shared archive left out, for want of other tenants:\n",
+            style.mark(Symbol::Attention),
+            count(restoration.left_out.len(), "object")
+        ));
+        for entry in &restoration.left_out {
+            out.push_str(&format!("      {}\n", style.name(entry)));
+        }
+    }
+    for note in &restoration.notes {
+        out.push_str(&format!("  {} {}\n", style.mark(Symbol::Attention), style.name(note)));
+    }
+    if let Some(kept) = &restoration.kept {
+        out.push_str(&format!("  running until {}; to look inside, and to stop it:\n", style.name(&kept.until)));
+        out.push_str(&format!("      psql {}\n", style.name(&kept.connection)));
+        out.push_str(&format!("      {}\n", style.name(&kept.stop)));
+    }
+    out
+}
+
+/// Writes a restore as JSON.
+#[must_use]
+pub fn restoration_json(restoration: &Restoration) -> String {
+    pretty(restoration)
+}
+
+fn many(number: u64, word: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), word)
+}
