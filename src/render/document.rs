@@ -53,17 +53,24 @@ pub(super) fn document_summary(value: &Value, width: usize, style: &Style) -> St
     let mut keys: Vec<(&String, &Value)> = map.iter().filter(|(_, value)| !value.is_null()).collect();
     keys.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
     let more = if style.unicode { "…" } else { "..." };
-    let mut out = String::new();
-    for (index, (key, value)) in keys.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        let entry = format!("{comma}{}: {}", style.name(key), flow(value, style));
-        let reserve = if index + 1 == keys.len() { 0 } else { 2 + more.chars().count() };
-        if out.chars().count() + entry.chars().count() + reserve > width {
-            return format!("{out}{comma}{more}");
-        }
-        out.push_str(&entry);
+    let entries: Vec<String> =
+        keys.iter().map(|(key, value)| format!("{}: {}", style.name(key), flow(value, style))).collect();
+    let whole = entries.join(", ");
+    if whole.chars().count() <= width {
+        return whole;
     }
-    out
+    let mut taken = more.chars().count();
+    let mut shown: Vec<&str> = Vec::new();
+    for entry in &entries {
+        // A long key must not hide the short ones after it.
+        let length = entry.chars().count() + 2;
+        if taken + length <= width {
+            taken += length;
+            shown.push(entry);
+        }
+    }
+    shown.push(more);
+    shown.join(", ")
 }
 
 /// Returns a value in YAML's flow form.
@@ -183,6 +190,7 @@ mod tests {
         assert_eq!(document_summary(&value, 100, &Style::plain()), wide);
         assert_eq!(document_summary(&value, wide.len(), &Style::plain()), wide);
         let narrower = "backup: database, databases: [app], when: { time: \"02:00\" }, …";
+        assert_eq!(document_summary(&value, 40, &Style::plain()), "backup: database, databases: [app], …");
         assert_eq!(document_summary(&value, wide.len() - 1, &Style::plain()), narrower);
         assert_eq!(document_summary(&value, 24, &Style::plain()), "backup: database, …");
         assert_eq!(document_summary(&value, 3, &Style::plain()), "…");

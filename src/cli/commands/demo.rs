@@ -16,6 +16,9 @@ pub struct DemoArgs {
     /// Leave the server running, with an environment file to source and a stop command
     #[arg(long)]
     pub keep: bool,
+    /// How many nights pass before the prune: fewer than retention keeps prune nothing
+    #[arg(long, hide = true, default_value_t = 35)]
+    pub days: u32,
 }
 
 /// Runs the demo.
@@ -43,6 +46,6 @@ pub fn run(context: &mut Context, args: &DemoArgs) -> Result<Exit, CliError> {
     };
     let narrator = Narrator::new(context.ui.out.clone(), style);
     let (stop, keep) = (context.stop(), args.keep.then_some(context.now));
-    context.block_on(tell(making, &narrator, keep, stop))??;
+    context.block_on(tell(making, &narrator, args.days, keep, stop))??;
     Ok(Exit::Success)
 }

@@ -12,8 +12,6 @@ use crate::engine::EngineError;
 
 /// When the first apply is: a Monday, shortly after the night's slots.
 const BEGIN: &str = "2026-03-02T02:45:00Z";
-/// How many days pass, one apply each: five weeks, and one day more whose plan is looked at.
-const DAYS: i64 = 35;
 /// When somebody drops a schema, after the last apply.
 const ACCIDENT: Period = Period::minutes(6 * 60 + 27);
 /// What one apply of the loop leaves for the demo to read.
@@ -23,6 +21,7 @@ const REPORT: &str = "report.json";
 struct Telling<'a> {
     environment: &'a Environment,
     narrator: &'a Narrator,
+    days: u32,
     stop: watch::Receiver<bool>,
 }
 
@@ -34,6 +33,7 @@ struct Telling<'a> {
 pub(in crate::cli) async fn tell(
     making: Making,
     narrator: &Narrator,
+    days: u32,
     keep: Option<Instant>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), CliError> {
@@ -43,7 +43,7 @@ pub(in crate::cli) async fn tell(
         made = Environment::make(making) => made?,
         _ = watched.wait_for(|stop| *stop) => return Err(interrupted()),
     };
-    let telling = Telling { environment: &environment, narrator, stop };
+    let telling = Telling { environment: &environment, narrator, days, stop };
     let told = telling.all().await;
     match (told, keep) {
         (Ok(()), Some(now)) => {
@@ -86,8 +86,9 @@ impl Telling<'_> {
         self.a_policy(begin).await?;
         let last = self.weeks(begin).await?;
         let last = self.a_prune(Period::days(1).after(last)).await?;
-        self.an_accident(ACCIDENT.after(last)).await?;
-        self.evidence().await
+        let day = ACCIDENT.after(last);
+        self.an_accident(day).await?;
+        self.evidence(day).await
     }
 
     async fn a_world(&self) -> Result<(), CliError> {
@@ -134,15 +135,19 @@ impl Telling<'_> {
 
     /// Lets the days pass, one apply each, and returns the instant of the last one.
     async fn weeks(&self, begin: Instant) -> Result<Instant, CliError> {
-        self.narrator.chapter(&format!("{} weeks pass", DAYS / 7));
-        self.narrator
-            .say("Customers order every day. A timer calls `bkup apply` every night; here, one night takes a second:");
+        let days = self.days;
+        let span = if days % 7 == 0 { format!("{} weeks pass", days / 7) } else { format!("{days} days pass") };
+        self.narrator.chapter(&span);
+        self.narrator.say(
+            "Customers order every day, and a timer calls `bkup apply` every night. What retention no longer keeps is\n\
+             marked first, and can be brought back; a week later it is purged.",
+        );
         let from = begin.strftime("%Y-%m-%d %H:%M UTC");
         self.narrator.command(&format!(
-            "for day in $(seq {DAYS}); do BKUP_NOW=$(date -u -d \"{from} + $day days\" +%FT%TZ) bkup apply --auto-approve; done"
+            "for day in $(seq {days}); do BKUP_NOW=$(date -u -d \"{from} + $day days\" +%FT%TZ) bkup apply --auto-approve; done"
         ));
         let mut now = begin;
-        for _ in 0..DAYS {
+        for _ in 0..days {
             now = Period::days(1).after(now);
             self.business(now).await?;
             self.quiet(Some(now), &["apply", "--auto-approve", "--report", REPORT]).await?;
@@ -153,14 +158,14 @@ impl Telling<'_> {
 
     async fn a_prune(&self, now: Instant) -> Result<Instant, CliError> {
         self.narrator.chapter("A prune, with reasons");
-        self.narrator.say("Another night. What retention no longer keeps is first marked, and purged a week later.");
+        self.narrator.say("Another night, looked at before it is done.");
         self.business(now).await?;
         self.shown(Some(now), &["plan", "--out", "plan.json"]).await?;
         let ran = self.bkup(Some(now), &["apply", "plan.json", "--report", REPORT]).await?;
         self.narrator.head(&ran.stdout, 12);
         let deleted = self.report()?.actions.iter().filter(|action| action.action.kind.deletes()).count();
         if deleted == 0 {
-            return Err(CliError::Story { words: "nothing was pruned after five weeks".to_owned() });
+            return Err(CliError::Story { words: "nothing was pruned after all these nights".to_owned() });
         }
         Ok(now)
     }
@@ -179,13 +184,13 @@ impl Telling<'_> {
             before.iter().map(|facts| facts.rows).sum::<i64>(),
             gone.len()
         ));
-        let ran = self.bkup(None, &["list", "--database", "app", "--tenant", UNLUCKY]).await?;
+        let ran = self.bkup(Some(now), &["list", "--database", "app", "--tenant", UNLUCKY]).await?;
         self.narrator.head(&ran.stdout, 5);
 
         self.narrator.chapter("The tenant comes back");
         self.narrator.say("First into a throw-away server, where it is proven; only then into the live database.");
         let tenant = ["restore", "--latest", "--database", "app", "--tenant", UNLUCKY];
-        self.shown(None, &[&tenant[..], &["--into", "live", "--auto-approve"]].concat()).await?;
+        self.shown(Some(now), &[&tenant[..], &["--into", "live", "--auto-approve"]].concat()).await?;
         let after = application::facts(&app, UNLUCKY).await.map_err(|error| failed(&error))?;
         self.compare(&before, &after)
     }
@@ -206,11 +211,11 @@ impl Telling<'_> {
         Ok(())
     }
 
-    async fn evidence(&self) -> Result<(), CliError> {
+    async fn evidence(&self, now: Instant) -> Result<(), CliError> {
         self.narrator.chapter("Proven before it is needed: a drill");
-        self.shown(None, &["drill", "tenant-recovery"]).await?;
+        self.shown(Some(now), &["drill", "tenant-recovery"]).await?;
         self.narrator.chapter("How everything stands");
-        self.shown(None, &["status"]).await?;
+        self.shown(Some(now), &["status"]).await?;
         let ran = self.bkup(None, &["plan", "--detailed-exitcode", "--include-due"]).await?;
         self.narrator.head(&ran.stdout, 2);
         Ok(())
