@@ -167,7 +167,7 @@ async fn a_demo_that_is_interrupted_takes_everything_away() {
 #[test]
 fn a_machine_without_postgresql_is_told_what_to_install() {
     let place = cli().env("BKUP_PG_BIN", "/nonexistent");
-    place
+    let _ = place
         .run(&["demo"])
         .exits(1)
         .says("the demo needs a PostgreSQL server of its own to start")
