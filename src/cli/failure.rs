@@ -105,6 +105,12 @@ pub enum CliError {
     /// A signal came while something was only being read.
     #[error("interrupted; nothing was changed")]
     Interrupted(Exit),
+    /// The demo cannot go on.
+    #[error("{words}")]
+    Story {
+        /// Where it ended.
+        words: String,
+    },
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
     NotServed(&'static str),
@@ -182,6 +188,7 @@ impl Explain for CliError {
             Self::Exists { .. } => finding("BK896", "choose another name, or move the file away yourself"),
             Self::Unwritable { .. } => finding("BK897", "check that the folder exists, is writable and not full"),
             Self::Declined => finding("BK898", "answer `yes` to approve"),
+            Self::Story { .. } => Diagnostic::error(Code("BK889"), self.to_string()),
             Self::NotServed(_) | Self::NoRuntime(_) | Self::Interrupted(_) => {
                 Diagnostic::error(Code("BK899"), self.to_string())
             }

@@ -13,6 +13,7 @@ pub mod session;
 pub mod ui;
 pub mod wiring;
 
+mod demo;
 mod logging;
 mod signal;
 pub(crate) mod version;

@@ -96,7 +96,7 @@ async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
     let expected = manifests.flat_map(|manifest| &manifest.parts).map(|part| Bytes(part.original_size)).sum();
     let spec = ScratchSpec { major, tag: drill.tag.clone(), expected };
     let (scratch, programs) = drill.workshop.start(&spec).await?;
-    seen.server_version = programs.line.clone();
+    seen.server_version = format!("{}.{}", programs.major, programs.minor);
     seen.phases.push(phase("start server", &drill.work.drill, begun));
 
     // Each group of a database has one of its own: the same roles and extensions, but never each other's schemas.

@@ -12,11 +12,11 @@ mod objectives;
 mod pruning;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{
-    ActionClass, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant, Name, Narrowing,
-    Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
+    Action, ActionClass, ActionId, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant,
+    Name, Narrowing, Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
 };
 
 pub use digests::{change_digest, digest, seal};
@@ -113,15 +113,45 @@ fn rules(view: &world::View<'_>) -> BTreeMap<Address, Digest> {
     rules
 }
 
-/// Puts actions in the order in which they are done: by phase, then dependencies, then as planned. Deletions come
-/// last by construction of [`PlanPhase`].
+/// Puts actions in the order in which they are done: by phase, except that nothing comes before what it waits for, then
+/// as planned. A shared archive's tombstone waits for the purges of the last backups that name it, a later phase; done
+/// before them, it would be skipped, and the next plan not be empty.
 fn order(draft: &mut Plan) {
     draft.actions.sort_by_key(|action| action.kind.phase());
+    draft.actions = after_what_they_wait_for(std::mem::take(&mut draft.actions));
     debug_assert!(
         draft.actions.iter().all(|a| a.kind.phase() >= PlanPhase::Tombstone || !a.kind.deletes()),
         "a deletion outside the deleting phases"
     );
     draft.held.sort_by(|a, b| (&a.address, &a.database, &a.scope).cmp(&(&b.address, &b.database, &b.scope)));
+}
+
+/// Moves actions behind what they wait for, and leaves the rest as it is.
+fn after_what_they_wait_for(actions: Vec<Action>) -> Vec<Action> {
+    let at: HashMap<ActionId, usize> = actions.iter().enumerate().map(|(index, action)| (action.id, index)).collect();
+    let mut waits: Vec<usize> = vec![0; actions.len()];
+    let mut frees: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
+    for (index, action) in actions.iter().enumerate() {
+        for before in action.after.iter().filter_map(|id| at.get(id)) {
+            frees[*before].push(index);
+            waits[index] += 1;
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..actions.len()).filter(|index| waits[*index] == 0).collect();
+    let mut slots: Vec<Option<Action>> = actions.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(slots.len());
+    while let Some(index) = ready.pop_first() {
+        ordered.extend(slots[index].take());
+        for next in &frees[index] {
+            waits[*next] -= 1;
+            if waits[*next] == 0 {
+                ready.insert(*next);
+            }
+        }
+    }
+    // None is left: actions wait for what was planned before them, which cannot be a circle.
+    ordered.extend(slots.into_iter().flatten());
+    ordered
 }
 
 /// Returns whether a plan has nothing to do at all.

@@ -30,6 +30,65 @@ pub(super) fn document_diff(before: Option<&Value>, after: Option<&Value>, style
     out
 }
 
+/// What a reader asks first of something new; its other keys follow in their order.
+const FIRST: [&str; 13] = [
+    "backup",
+    "databases",
+    "tenants",
+    "when",
+    "retention",
+    "priority",
+    "rpo",
+    "rto",
+    "type",
+    "within",
+    "daily",
+    "weekly",
+    "monthly",
+];
+
+/// Returns a document on one line of at most `width` columns, whole keys alone: `backup: database, when: { ... }, ...`.
+pub(super) fn document_summary(value: &Value, width: usize, style: &Style) -> String {
+    let Value::Object(map) = value else { return String::new() };
+    let mut keys: Vec<(&String, &Value)> = map.iter().filter(|(_, value)| !value.is_null()).collect();
+    keys.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+    let more = if style.unicode { "…" } else { "..." };
+    let entries: Vec<String> =
+        keys.iter().map(|(key, value)| format!("{}: {}", style.name(key), flow(value, style))).collect();
+    let whole = entries.join(", ");
+    if whole.chars().count() <= width {
+        return whole;
+    }
+    let mut taken = more.chars().count();
+    let mut shown: Vec<&str> = Vec::new();
+    for entry in &entries {
+        // A long key must not hide the short ones after it.
+        let length = entry.chars().count() + 2;
+        if taken + length <= width {
+            taken += length;
+            shown.push(entry);
+        }
+    }
+    shown.push(more);
+    shown.join(", ")
+}
+
+/// Returns a value in YAML's flow form.
+fn flow(value: &Value, style: &Style) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries = map.iter().filter(|(_, value)| !value.is_null());
+            let entries: Vec<String> = entries.map(|(k, v)| format!("{}: {}", style.name(k), flow(v, style))).collect();
+            if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(|item| flow(item, style)).collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => scalar(text, style),
+        other => other.to_string(),
+    }
+}
+
 fn lines(value: &Value, style: &Style) -> Vec<String> {
     let mut out = Vec::new();
     write(value, 0, style, &mut out);
@@ -98,7 +157,7 @@ fn scalar(text: &str, style: &Style) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::document_diff;
+    use super::{document_diff, document_summary};
     use crate::render::Style;
 
     #[test]
@@ -121,6 +180,20 @@ mod tests {
             document_diff(None, Some(&after), &Style::plain()).join("\n"),
             "+ steps:\n+   - check: [equal]\n+     name: a\n+   - plain\n+ t: \"yes\""
         );
+    }
+
+    #[test]
+    fn a_summary_has_what_is_asked_first_and_whole_keys_alone() {
+        let value = serde_json::json!({"a": null, "backup": "database", "compression": "zstd:3",
+            "databases": ["app"], "when": {"time": "02:00"}});
+        let wide = "backup: database, databases: [app], when: { time: \"02:00\" }, compression: zstd:3";
+        assert_eq!(document_summary(&value, 100, &Style::plain()), wide);
+        assert_eq!(document_summary(&value, wide.len(), &Style::plain()), wide);
+        let narrower = "backup: database, databases: [app], when: { time: \"02:00\" }, …";
+        assert_eq!(document_summary(&value, 40, &Style::plain()), "backup: database, databases: [app], …");
+        assert_eq!(document_summary(&value, wide.len() - 1, &Style::plain()), narrower);
+        assert_eq!(document_summary(&value, 24, &Style::plain()), "backup: database, …");
+        assert_eq!(document_summary(&value, 3, &Style::plain()), "…");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use super::moment::{age, elapsed};
 use super::style::{Style, Symbol, Tone};
 use crate::domain::{Bytes, CheckResult, Evidence, Period};
 
+/// Phases shorter than this say nothing about how long a recovery takes; the JSON has them all.
+const SHORTEST_SHOWN_MS: u64 = 50;
+
 /// Writes what a drill proved: verdict, objectives, phases and every check.
 #[must_use]
 pub fn evidence_text(evidence: &Evidence, style: &Style) -> String {
@@ -46,7 +49,7 @@ pub fn evidence_text(evidence: &Evidence, style: &Style) -> String {
         out.push_str(&format!("  tenants: {}\n", names(&evidence.tenants)));
     }
     out.push_str(&format!("  backups: {}\n", names(&evidence.backups)));
-    for phase in &evidence.phases {
+    for phase in evidence.phases.iter().filter(|phase| phase.milliseconds >= SHORTEST_SHOWN_MS) {
         let subject = style.name(&phase.subject);
         out.push_str(&format!("  {:>9}  {} {subject}\n", elapsed(phase.milliseconds), style.name(&phase.phase)));
     }

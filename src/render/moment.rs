@@ -32,10 +32,11 @@ pub fn age(period: Period) -> String {
 /// Writes how long something took: `0.8 s`, `12.4 s`, `3m 12s`.
 #[must_use]
 pub fn elapsed(milliseconds: u64) -> String {
-    if milliseconds < 60_000 {
-        format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+    let tenths = milliseconds.saturating_add(50) / 100;
+    if tenths < 600 {
+        format!("{}.{} s", tenths / 10, tenths % 10)
     } else {
-        age(Period::seconds(i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)))
+        age(Period::seconds(i64::try_from(milliseconds.saturating_add(500) / 1000).unwrap_or(i64::MAX)))
     }
 }
 
@@ -67,6 +68,9 @@ mod tests {
     #[test]
     fn what_took_long_is_not_shown_in_tenths() {
         assert_eq!(elapsed(840), "0.8 s");
+        assert_eq!(elapsed(50), "0.1 s");
+        assert_eq!(elapsed(59_949), "59.9 s");
+        assert_eq!(elapsed(59_950), "1m");
         assert_eq!(elapsed(12_400), "12.4 s");
         assert_eq!(elapsed(192_000), "3m 12s");
     }

@@ -223,7 +223,7 @@ fn saved(plan: &Plan) -> Cli {
 #[test]
 fn show_prints_any_plan_as_text_or_json() {
     let plan = samples::plan();
-    let text = plan_text(PlanView { plan: &plan, next: None }, &Style::plain());
+    let text = plan_text(PlanView { plan: &plan, next: None, full: false }, &Style::plain());
     assert_eq!(saved(&plan).run(&["show", "plan.json"]).success(), text);
     assert_eq!(saved(&plan).run(&["show", "plan.json", "--format", "json"]).success(), plan_json(&plan));
     assert_eq!(saved(&plan).run(&["--format", "json", "show", "plan.json"]).json()["serial"], 12);
@@ -340,7 +340,7 @@ fn no_command_says_a_secret_of_its_environment() {
 
 fn plan_args(detailed_exitcode: bool, include_due: bool) -> PlanArgs {
     let narrow = NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None };
-    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, narrow }
+    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, init_simulated: false, narrow }
 }
 
 #[test]

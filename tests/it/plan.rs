@@ -1,8 +1,8 @@
 //! The planner: what it plans, what it holds back, what it refuses; and that a second plan finds nothing to do.
 
 use bkup::domain::{
-    ActionClass, ActionKind, Address, BackupType, CatalogState, DocumentOp, HeldReason, Observation, Percent, Period,
-    Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
+    Action, ActionClass, ActionKind, Address, BackupType, CatalogState, DocumentOp, HeldReason, Observation, Percent,
+    Period, Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
 };
 use proptest::prelude::*;
 
@@ -123,6 +123,25 @@ fn deletions_come_last_and_after_the_backup_they_count_on() {
     assert_eq!(words(&plan), ["back_up", "back_up", "tombstone"]);
     let backup = plan.actions.iter().find(|a| matches!(&a.kind, ActionKind::BackUp(w) if w.scope != Scope::Shared));
     assert_eq!(plan.actions[2].after, [backup.expect("a backup").id], "it holds only with the new backup");
+}
+
+#[test]
+fn the_last_backups_that_name_a_shared_archive_are_purged_before_it_is_tombstoned() {
+    let mut model = Model::new("2026-11-20T03:10:00Z", &["acme"]).schedule("nightly", tenants_daily(keep_last(2)));
+    model.desired.guards.grace = Period::days(3);
+    model.document();
+    let mut together = 0;
+    for _ in 0..12 {
+        let plan = model.step();
+        for (index, action) in plan.actions.iter().enumerate() {
+            let earlier: Vec<_> = plan.actions[..index].iter().map(|a| a.id).collect();
+            assert!(action.after.iter().all(|id| earlier.contains(id)), "{} comes too early", action.kind.word());
+        }
+        let shared = |a: &Action| matches!(&a.kind, ActionKind::Tombstone(w) if w.scope == Scope::Shared);
+        together += plan.actions.iter().filter(|a| shared(a) && !a.after.is_empty()).count();
+        model.pass(Period::days(1));
+    }
+    assert!(together > 0, "no shared archive ever followed its last tenant backup in one plan");
 }
 
 #[test]

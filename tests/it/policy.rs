@@ -316,9 +316,9 @@ fn a_place_is_found_again_by_address_and_path() {
     let span = |address: &str, path: &str| set.span(&address.parse().unwrap(), path).unwrap();
     let text = std::fs::read_to_string(root().join("examples/policies/demo/schedules.yaml")).unwrap();
     let at = span("schedule.tenants-critical", "when.cron");
-    assert_eq!(&text[at.begin..at.end], "\"0 */6 * * *\"");
+    assert_eq!(&text[at.begin..at.end], "\"15 2 * * *\"");
     let nearest = span("schedule.tenants-critical", "when.timezone");
-    assert_eq!(&text[nearest.begin..nearest.end], "{ cron: \"0 */6 * * *\" }");
+    assert_eq!(&text[nearest.begin..nearest.end], "{ cron: \"15 2 * * *\" }");
     assert_eq!(span("schedule.tenants-critical", "start_within"), span("schedule.tenants-critical", ""));
 }
 

@@ -25,7 +25,7 @@ macro_rules! snapshot {
 }
 
 fn shown(plan: &bkup::domain::Plan, style: &Style) -> String {
-    plan_text(PlanView { plan, next: Some("bkup apply plan.json") }, style)
+    plan_text(PlanView { plan, next: Some("bkup apply plan.json"), full: false }, style)
 }
 
 #[test]

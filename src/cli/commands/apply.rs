@@ -70,7 +70,8 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
     let plan = session.plan(&survey, wish)?;
     if !context.ui.is_json() {
-        context.ui.print(&plan_text(PlanView { plan: &plan, next: None }, &context.ui.style));
+        let view = PlanView { plan: &plan, next: None, full: context.ui.verbosity > 0 };
+        context.ui.print(&plan_text(view, &context.ui.style));
         context.ui.findings(&survey.findings, &session.texts);
     }
     if !plan.refusals.is_empty() {

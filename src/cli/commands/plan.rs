@@ -28,6 +28,9 @@ pub struct PlanArgs {
     /// With --detailed-exitcode: exit 2 also where work is due
     #[arg(long, requires = "detailed_exitcode")]
     pub include_due: bool,
+    /// Plan for a catalog with a clock that BKUP_NOW moves, where there is none yet: for tests and demos
+    #[arg(long, hide = true)]
+    pub init_simulated: bool,
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
@@ -40,7 +43,7 @@ pub struct PlanArgs {
 pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let session = Session::open(context)?;
     let facts = Facts::of(context);
-    let survey = context.block_on_reading(session.survey(&facts, false))??;
+    let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
     let plan = session.plan(&survey, &args.narrow.wish())?;
     show(context, args, &plan)?;
     context.ui.findings(&survey.findings, &session.texts);
@@ -60,7 +63,8 @@ pub fn show(context: &Context, args: &PlanArgs, plan: &Plan) -> Result<(), CliEr
         return Ok(());
     }
     let next = next_command(args, plan);
-    context.ui.print(&plan_text(PlanView { plan, next: next.as_deref() }, &context.ui.style));
+    let view = PlanView { plan, next: next.as_deref(), full: context.ui.verbosity > 0 };
+    context.ui.print(&plan_text(view, &context.ui.style));
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub fn run(context: &mut Context, args: &ShowArgs) -> Result<Exit, CliError> {
         let mark = ui.err_style.mark(Symbol::Attention);
         ui.note(&format!("{mark} its digest does not agree with its content: it was altered, and apply refuses it"));
     }
-    ui.print(&if ui.is_json() { plan_json(&plan) } else { plan_text(PlanView { plan: &plan, next: None }, &ui.style) });
+    let view = PlanView { plan: &plan, next: None, full: ui.verbosity > 0 };
+    ui.print(&if ui.is_json() { plan_json(&plan) } else { plan_text(view, &ui.style) });
     Ok(Exit::Success)
 }

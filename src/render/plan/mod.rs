@@ -19,6 +19,8 @@ pub struct PlanView<'a> {
     pub plan: &'a Plan,
     /// The command that comes next; absent where there is none, as for `show`.
     pub next: Option<&'a str>,
+    /// Whether new things are shown with their whole documents.
+    pub full: bool,
 }
 
 /// Writes a plan for people.
@@ -32,9 +34,11 @@ pub fn plan_text(view: PlanView<'_>, style: &Style) -> String {
         plan,
         ActionClass::Change,
         "Changes: the policies differ from the catalog",
+        view.full,
         style,
     ));
-    sections.extend(changes::changes(plan, ActionClass::Drift, "Drift: the world differs from the catalog", style));
+    let drift = "Drift: the world differs from the catalog";
+    sections.extend(changes::changes(plan, ActionClass::Drift, drift, view.full, style));
     sections.extend(due::due(plan, style));
     sections.extend(waiting::held(plan, style));
     sections.extend(status::objectives(&plan.objectives, style));
