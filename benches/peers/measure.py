@@ -15,7 +15,7 @@ def measure(path, name, command):
     _, status, usage = os.wait4(pid, 0)
     seconds = time.monotonic() - begin
     with open(path, "a", encoding="utf-8") as file:
-        file.write(f"{name}\t{seconds:.3f}\t{usage.ru_maxrss / 1024:.1f}\n")
+        file.write(f"{name}\t{seconds:.4f}\t{usage.ru_maxrss / 1024:.1f}\n")
     return os.waitstatus_to_exitcode(status)
 
 
