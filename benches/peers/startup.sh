@@ -24,7 +24,7 @@ python - "$results" <<'PY'
 import statistics, sys
 runs = {}
 for line in open(sys.argv[1], encoding="utf-8"):
-    name, seconds, _ = line.split("\t")
+    name, seconds, *_ = line.split("\t")
     runs.setdefault(name, []).append(float(seconds) * 1000)
 for name, times in runs.items():
     print(f"{name:<16} median {statistics.median(times):6.1f} ms   min {min(times):6.1f}   max {max(times):6.1f}")
