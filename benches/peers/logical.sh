@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The logical pipe beside what people use instead, in one run on one machine: quote the ratios, never the seconds.
 #   BENCH_MIB=1200   size of the database            BENCH_RUNS=3   rounds; the programs take turns
-#   BENCH_DIR=/var/tmp  where data goes: needs about three times the size
+#   BENCH_DIR=/var/tmp  where data goes: needs about three times the size     BENCH_BKUP=PATH   a bkup that is built
 # bkup does more than the peers: it encrypts, digests every row, and reads back what it wrote.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -82,7 +82,7 @@ OURS="bkup apply"
 FLOOR="pg_dump -Fc -Z0 | zstd -3 -T2 > /dev/null"
 AWSCP="pg_dump -Fc | aws s3 cp -"
 for run in $(seq "$RUNS"); do
-  say "round $run of $RUNS"
+  say "round $run of $RUNS; load of the last minute on $(nproc) cores: $(cut -d' ' -f1 /proc/loadavg)"
   policies "$run"
   measured "$OURS" "$BKUP" apply --auto-approve -p "$WORK/policies-$run" --report "$WORK/report-$run.json" >"$WORK/apply-$run.log" 2>&1 ||
     { cat "$WORK/apply-$run.log" >&2; die "bkup apply failed"; }

@@ -1,7 +1,9 @@
-"""Runs a command and appends its wall time and the largest resident set of any of its processes to a file.
+"""Runs a command and appends what it took to a file: wall time, the largest resident set of any of its processes, and
+the processor time of all of them.
 
-Usage: measure.py FILE NAME COMMAND...   Each line of FILE: NAME, seconds, MiB. Exits with the command's code.
-measure.py --summary FILE OURS PEER=LABEL...: prints medians, and the ratio of OURS to each peer.
+Usage: measure.py FILE NAME COMMAND...   Each line of FILE: NAME, seconds, MiB, seconds. Exits with the command's code.
+measure.py --summary FILE OURS PEER...: prints medians, and the ratios of OURS to each peer. Where others use the
+machine too, the ratio of processor times is the steadier one; servers are in neither.
 """
 import os
 import statistics
@@ -15,7 +17,8 @@ def measure(path, name, command):
     _, status, usage = os.wait4(pid, 0)
     seconds = time.monotonic() - begin
     with open(path, "a", encoding="utf-8") as file:
-        file.write(f"{name}\t{seconds:.3f}\t{usage.ru_maxrss / 1024:.1f}\n")
+        cpu = usage.ru_utime + usage.ru_stime
+        file.write(f"{name}\t{seconds:.4f}\t{usage.ru_maxrss / 1024:.1f}\t{cpu:.4f}\n")
     return os.waitstatus_to_exitcode(status)
 
 
@@ -23,18 +26,19 @@ def summary(path, ours, peers):
     runs = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
-            name, seconds, mib = line.rstrip("\n").split("\t")
-            runs.setdefault(name, []).append((float(seconds), float(mib)))
-    medians = {name: statistics.median(s for s, _ in values) for name, values in runs.items()}
-    print(f"{'what':<44}{'median s':>10}{'min':>9}{'max':>9}{'peak MiB':>10}")
+            name, *numbers = line.rstrip("\n").split("\t")
+            runs.setdefault(name, []).append(tuple(float(number) for number in numbers))
+    wall = {name: statistics.median(run[0] for run in values) for name, values in runs.items()}
+    cpu = {name: statistics.median(run[2] for run in values) for name, values in runs.items()}
+    print(f"{'what':<44}{'median s':>10}{'min':>9}{'max':>9}{'CPU s':>9}{'peak MiB':>10}")
     for name, values in runs.items():
-        times = [s for s, _ in values]
-        peak = max(m for _, m in values)
-        print(f"{name:<44}{medians[name]:>10.2f}{min(times):>9.2f}{max(times):>9.2f}{peak:>10.0f}")
+        times = [run[0] for run in values]
+        peak = max(run[1] for run in values)
+        print(f"{name:<44}{wall[name]:>10.2f}{min(times):>9.2f}{max(times):>9.2f}{cpu[name]:>9.2f}{peak:>10.0f}")
     for peer in peers:
-        ratio = medians[ours] / medians[peer]
+        ratio = wall[ours] / wall[peer]
         words = f"{ratio:.2f} times the time" if ratio >= 1 else f"{1 / ratio:.2f} times as fast"
-        print(f"{ours} against {peer}: {words}")
+        print(f"{ours} against {peer}: {words}, {cpu[ours] / cpu[peer]:.2f} times the processor time")
 
 
 if __name__ == "__main__":

@@ -84,12 +84,23 @@ async fn fail(sink: PipeWriter, error: ArtifactError) -> Result<(), ArtifactErro
 pub async fn read_back(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), ArtifactError> {
     let expected = digest_of(part, &part.ciphertext_sha256)?;
     check_size(store.as_ref(), part).await?;
-    let mut hasher = ContentHasher::new(None);
+    // Hashed elsewhere than read, so that neither waits for the other.
+    let (sender, mut pieces) = mpsc::channel::<Bytes>(1);
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut hasher = ContentHasher::new(None);
+        while let Some(piece) = pieces.blocking_recv() {
+            hasher.update(&piece);
+        }
+        hasher.finish()
+    });
+    let died = |detail: String| ArtifactError::Broken { key: part.key.clone(), detail };
     let mut stream = read(store, &part.key, part.size);
     while let Some(piece) = stream.next().await {
-        hasher.update(&piece?);
+        sender.send(piece?).await.map_err(|_| died("a thread stopped early".to_owned()))?;
     }
-    if hasher.finish() == expected {
+    drop(sender);
+    let found = hashing.await.map_err(|error| died(format!("a thread died: {error}")))?;
+    if found == expected {
         Ok(())
     } else {
         Err(ArtifactError::Damaged { key: part.key.clone(), damage: Damage::Ciphertext })

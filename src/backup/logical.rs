@@ -109,16 +109,18 @@ pub async fn run(order: &Order, source: &Source, destination: &Destination) -> R
     let keys = seal_keys(order, destination, data_key.as_ref()).await?;
     let begun = Monotonic::now();
     let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
-    let mut parts = vec![archive];
-    if matches!(work.scope, Scope::Database | Scope::Shared) {
-        let globals = dump_globals(&source.programs, &source.connection).await?;
-        let globals = PipeReader::from_bytes(globals);
-        parts.push(pack_part(order, destination, data_key.as_ref(), PartKind::Globals, "globals.sql", globals).await?);
-    }
     timings.push(lap("dump", begun));
     let begun = Monotonic::now();
-    for part in &parts {
-        read_back(Arc::clone(&destination.store) as _, part).await?;
+    // Nothing is known of the archive before its upload is complete, and the roles take a server's time, not ours.
+    let (proven, globals) = tokio::join!(
+        read_back(Arc::clone(&destination.store) as _, &archive),
+        globals(order, source, destination, data_key.as_ref()),
+    );
+    proven?;
+    let mut parts = vec![archive];
+    if let Some(globals) = globals? {
+        read_back(Arc::clone(&destination.store) as _, &globals).await?;
+        parts.push(globals);
     }
     timings.push(lap("read back", begun));
     // Frozen for longer than its lease, this attempt may have been given up and collected: then it must not look whole.
@@ -220,6 +222,20 @@ async fn archive(
         (Some(Ok(summary)), Ok(part)) => Ok((part, summary)),
         (None, Ok(_)) => Err(BackupError::Interrupted),
     }
+}
+
+/// Packs the roles and their memberships beside an archive that needs them.
+async fn globals(
+    order: &Order,
+    source: &Source,
+    destination: &Destination,
+    data_key: Option<&DataKey>,
+) -> Result<Option<DataPart>, BackupError> {
+    if !matches!(order.work.scope, Scope::Database | Scope::Shared) {
+        return Ok(None);
+    }
+    let text = PipeReader::from_bytes(dump_globals(&source.programs, &source.connection).await?);
+    pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
 }
 
 /// Packs one part under the attempt's own prefix.

@@ -19,7 +19,7 @@ use super::task::{self, Task};
 use super::{Connection, EngineError, Invocation, Program, Programs, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
 
-/// How much is read at once. Larger than a pipe's 64 KiB, so that one read takes all that is there.
+/// How much is read at once.
 const PIECE: usize = 256 * 1024;
 /// How many pieces each channel holds.
 const PIECES: usize = 16;
@@ -139,7 +139,7 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
     let mut process = request.invocation().spawn()?;
     let pid = process.id();
     let mut stdout = process
-        .take_stdout()
+        .take_wide_stdout()
         .ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
     let (to_caller, chunks) = mpsc::channel::<Bytes>(PIECES);
     let (to_parser, mut pieces) = mpsc::channel::<Bytes>(PIECES);
@@ -147,7 +147,7 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
         let mut total = 0_u64;
         loop {
             let mut buffer = bytes::BytesMut::with_capacity(PIECE);
-            // A pipe gives at most 64 KiB at a time; pieces are filled up so that there are few of them.
+            // A pipe gives what is there, at times little; pieces are filled up so that there are few of them.
             while buffer.len() < PIECE {
                 let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
                 if count == 0 {

@@ -50,6 +50,10 @@ const LIBPQ: [&str; 33] = [
     "PGUSER",
 ];
 
+/// The largest pipe that Linux gives to an unprivileged user.
+#[cfg(target_os = "linux")]
+const WIDE_PIPE: usize = 1024 * 1024;
+
 impl Invocation {
     /// Starts it.
     ///
@@ -226,6 +230,15 @@ impl Process {
     pub fn stderr(&self) -> String {
         let kept = self.stderr.as_ref().map(|(kept, _)| kept.lock().unwrap_or_else(PoisonError::into_inner).text());
         kept.unwrap_or_default()
+    }
+
+    /// Takes the pipe it writes to, made as large as an unprivileged user may have it, where the system can: a stream of
+    /// gigabytes through 64 KiB wakes both sides for each of them.
+    pub fn take_wide_stdout(&mut self) -> Option<ChildStdout> {
+        let stdout = self.take_stdout()?;
+        #[cfg(target_os = "linux")]
+        let _stays_as_it_was = rustix::pipe::fcntl_setpipe_size(&stdout, WIDE_PIPE);
+        Some(stdout)
     }
 
     /// Sends a signal to the program itself.

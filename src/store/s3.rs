@@ -173,9 +173,9 @@ impl S3Store {
         key: &str,
         body: aws_sdk_s3::primitives::ByteStream,
         cap: u64,
+        mut bytes: Vec<u8>,
     ) -> Result<Bytes, StoreError> {
         let mut body = body;
-        let mut bytes = Vec::new();
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| StoreError::Busy {
                 place: self.place.clone(),
@@ -225,7 +225,7 @@ impl ReadStore for S3Store {
         let request = self.client.get_object().bucket(&self.bucket).key(self.full(key)?);
         let object = request.send().await.map_err(|error| self.asked("read", key).failed(error))?;
         let expected = object.content_length();
-        let bytes = self.collect(key, object.body, cap).await?;
+        let bytes = self.collect(key, object.body, cap, Vec::new()).await?;
         if expected.is_some_and(|size| size_of(Some(size)) != bytes.len() as u64) {
             return Err(StoreError::Busy {
                 place: self.place.clone(),
@@ -263,7 +263,8 @@ impl ReadStore for S3Store {
         if let Some(total) = total.filter(|total| *total < range.end) {
             return Err(self.invalid(key, format!("it ends at byte {total}, before byte {}", range.end)));
         }
-        let bytes = self.collect(key, object.body, size).await?;
+        let room = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let bytes = self.collect(key, object.body, size, room).await?;
         if bytes.len() as u64 == size {
             Ok(bytes)
         } else {
