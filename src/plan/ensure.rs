@@ -1,5 +1,6 @@
 //! The catalog, the stores' markers, the documents as applied, and what the store's listing tells against the catalog.
 
+use super::pruning::purge_is_due;
 use super::world::View;
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, DocumentOp, DriftFinding, Held, HeldReason, Plan, Precondition,
@@ -150,6 +151,10 @@ fn drift(view: &View<'_>, draft: &mut Plan) {
         }
         for id in &facts.missing {
             let Some(backup) = view.backup(id).filter(|backup| backup.quarantine.is_none()) else { continue };
+            // A purge takes the manifest first: one that died goes on where it stopped.
+            if purge_is_due(view, backup) {
+                continue;
+            }
             let words = format!("its manifest is gone from store.{name}");
             draft.actions.push(Action {
                 id: ActionId::of(
