@@ -24,6 +24,9 @@ pub struct StoreHandle {
     pub identities: Vec<Identity>,
 }
 
+/// Fills a buffer with random bytes, or says why it cannot.
+pub type Randomness = Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>;
+
 /// The adapters of an apply.
 #[derive(Clone)]
 pub struct Runtime {
@@ -42,7 +45,7 @@ pub struct Runtime {
     /// The simulated instant, where the clock is one.
     pub simulated: Option<Instant>,
     /// Fills a buffer with random bytes.
-    pub random: Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>,
+    pub random: Randomness,
     /// Who runs: host and process, for claims and the audit.
     pub runner: String,
     /// Who asked: a person or a pipeline, for the record.
