@@ -256,7 +256,8 @@ async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, Catalo
         .collect()
 }
 
-/// An attempt that runs is garbage once its lease has ended by the database's clock. In a simulated catalog that
+/// An attempt that runs is garbage once its lease has ended by the database's clock, and a while longer: a runner that
+/// was frozen with its last request half sent must have found out by then. In a simulated catalog that
 /// instant means nothing to the planner's clock, so the attempt's own begin stands for it.
 async fn garbage(connection: &mut PgConnection) -> Result<Vec<Garbage>, CatalogError> {
     let rows = sqlx::query(
@@ -265,7 +266,7 @@ async fn garbage(connection: &mut PgConnection) -> Result<Vec<Garbage>, CatalogE
          FROM bkup.executions \
          WHERE attempt IS NOT NULL AND collected_at IS NULL \
            AND (status IN ('FAILED', 'CANCELED') \
-                OR status = 'RUNNING' AND (lease_until IS NULL OR lease_until < clock_timestamp())) \
+                OR status = 'RUNNING' AND (lease_until IS NULL OR lease_until < clock_timestamp() - interval '5 minutes')) \
          ORDER BY backup_id, attempt",
     )
     .fetch_all(connection)

@@ -153,6 +153,8 @@ impl Snapshot {
     /// [`EngineError::SnapshotLost`].
     pub async fn close(mut self) -> Result<(), EngineError> {
         self.check().await?;
+        // Said aloud: the server may take a while to notice that a session is gone, and the snapshot holds back vacuum.
+        let _ended_anyway = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
         let _ended_anyway = self.connection.close().await;
         Ok(())
     }

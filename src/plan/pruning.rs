@@ -9,12 +9,9 @@ use super::guards::in_force;
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant,
-    KeptBackup, Name, Period, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
+    KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
 };
 use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, purge_state};
-
-/// How long after its lease ended an attempt is left alone: a runner that was frozen must have found out by then.
-const ABANDONED: Period = Period::minutes(15);
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
 /// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
@@ -48,7 +45,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         }
     }
     if view.wants("retention") {
-        for garbage in catalog.garbage.iter().filter(|g| ABANDONED.after(g.abandoned_at) <= view.now()) {
+        for garbage in &catalog.garbage {
             prune.garbage(garbage);
         }
     }
@@ -242,7 +239,10 @@ impl<'a> Prune<'a, '_> {
     }
 
     fn purge_when_over(&mut self, backup: &'a Backup, shared: bool) {
-        let point = point(self.view, backup, &HashMap::new());
+        let mut point = point(self.view, backup, &HashMap::new());
+        if self.view.is_missing(&backup.id) && purge_is_due(self.view, backup) {
+            point.quarantined = backup.quarantine.is_some();
+        }
         let state = match purge_state(&point, self.guards.grace, self.view.now()) {
             // A grace period that was shortened since does not take back what the tombstone promised.
             PurgeState::Held(_) | PurgeState::Due
@@ -390,6 +390,15 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         purge_after,
         min_keep: 0,
     }
+}
+
+/// Returns whether nothing but time stood between a tombstoned backup and its purge, and that time is over: its manifest
+/// may be gone because a purge began and did not end.
+pub(super) fn purge_is_due(view: &View<'_>, backup: &Backup) -> bool {
+    let over = |until: Instant| until <= view.now();
+    backup.tombstoned_at.is_some_and(|at| over(in_force(view).grace.after(at)))
+        && backup.purge_after.is_none_or(over)
+        && !view.backups().iter().any(|other| other.shared.as_ref() == Some(&backup.id))
 }
 
 /// A backup as retention sees it: what cannot be restored as it stands counts as quarantined, and a backup that this

@@ -81,7 +81,7 @@ async fn a_backup_taken_on_request_converges_and_may_be_taken_again() {
     let before = setup.manifests().await.len();
     for (count, now) in ["2026-03-02T10:00:01Z", "2026-03-02T10:07:00Z"].into_iter().enumerate() {
         setup.now(now);
-        let _ = setup.run(&["backup", "pre-migration", "--auto-approve"]).success();
+        let _ = setup.run(&["backup", "pre-migration"]).success();
         assert_eq!(setup.manifests().await.len(), before + count + 1);
         setup.assert_converges().await;
     }

@@ -275,6 +275,7 @@ fn a_locale_without_unicode_gets_ascii() {
 fn a_reader_that_goes_away_ends_it_quietly() {
     let mut plan = samples::plan();
     plan.actions = std::iter::repeat_n(plan.actions, 50).flatten().collect();
+    let plan = bkup::plan::seal(plan);
     let cli = saved(&plan);
     let script = format!("set -o pipefail; {} show plan.json --format json | head -c 1", env!("CARGO_BIN_EXE_bkup"));
     let output = assert_cmd::Command::new("bash").args(["-c", &script]).current_dir(cli.work()).output().expect("bash");

@@ -147,8 +147,6 @@ async fn a_backup_whose_manifest_is_gone_is_quarantined_and_replaced() {
     let _ = setup.apply().success();
     let quarantined = "SELECT count(*) FROM bkup.executions WHERE quarantine IS NOT NULL";
     assert_eq!(setup.catalog(quarantined).await, "1");
-    let again = setup.run(&["plan", "--detailed-exitcode", "--include-due"]);
-    println!("{}", again.stdout);
     setup.assert_converges().await;
     setup.now("2026-03-07T03:10:00Z");
     let _ = setup.apply().success();

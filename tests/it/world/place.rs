@@ -145,7 +145,7 @@ impl World {
     #[track_caller]
     pub fn back_up(&self, schedule: &str) -> Ran {
         let _ = self.apply();
-        self.run(&["backup", schedule, "--auto-approve"]).exits(0)
+        self.run(&["backup", schedule]).exits(0)
     }
 
     /// Returns the ids of the backups of a scope (`tenant=a`, `database`, `shared`), newest first, as `list` has them.

@@ -193,11 +193,6 @@ retention:
         self.dir.path().join("store")
     }
 
-    /// Returns the folder for temporary files.
-    pub fn tmp(&self) -> PathBuf {
-        self.dir.path().join("tmp")
-    }
-
     /// Returns the S3 server in this process.
     pub fn s3(&self) -> &S3Server {
         let Place::S3(server) = &self.place else { panic!("the store is not on the S3 server in process") };
@@ -305,8 +300,8 @@ retention:
 
     /// Lets the leases of dead runners end now instead of within a minute.
     pub async fn end_leases(&self) {
-        let sql = "UPDATE bkup.claims SET lease_until = clock_timestamp() - interval '1 s' WHERE lease_until IS NOT NULL;
-                   UPDATE bkup.executions SET lease_until = clock_timestamp() - interval '1 s' WHERE status = 'RUNNING'";
+        let sql = "UPDATE bkup.claims SET lease_until = clock_timestamp() - interval '1 h' WHERE lease_until IS NOT NULL;
+                   UPDATE bkup.executions SET lease_until = clock_timestamp() - interval '1 h' WHERE status = 'RUNNING'";
         self.cluster.exec(CATALOG, sql).await;
     }
 
@@ -346,7 +341,8 @@ retention:
             assert_eq!(server.unfinished(), 0, "unfinished uploads");
         }
         assert_eq!(self.catalog("SELECT count(*) FROM bkup.executions WHERE status = 'RUNNING'").await, "0");
-        assert_eq!(self.catalog("SELECT count(*) FROM bkup.claims WHERE lease_until IS NOT NULL").await, "0");
+        let leases = "SELECT count(*) FROM bkup.claims WHERE lease_until > clock_timestamp()";
+        assert_eq!(self.catalog(leases).await, "0", "leases that nobody gave back");
     }
 }
 
