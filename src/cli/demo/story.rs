@@ -136,7 +136,8 @@ impl Telling<'_> {
     /// Lets the days pass, one apply each, and returns the instant of the last one.
     async fn weeks(&self, begin: Instant) -> Result<Instant, CliError> {
         let days = self.days;
-        let span = if days % 7 == 0 { format!("{} weeks pass", days / 7) } else { format!("{days} days pass") };
+        let span =
+            if days.is_multiple_of(7) { format!("{} weeks pass", days / 7) } else { format!("{days} days pass") };
         self.narrator.chapter(&span);
         self.narrator.say(
             "Customers order every day, and a timer calls `bkup apply` every night. What retention no longer keeps is\n\
