@@ -118,6 +118,15 @@ async fn a_kept_scratch_server_can_be_reached_and_stopped_with_what_was_printed(
     let _ = world.run(&["restore", "--stop", folder]).exits(0);
     assert!(!Path::new(folder).exists() && connection.connect().await.is_err());
     let _ = world.run(&["restore", "--stop", folder]).exits(1).says("BK848");
+    // One whose time is over goes with the next restore.
+    let json = world.run(&["--format", "json", "restore", "--latest", "--tenant", "a", "--keep"]).exits(0).json();
+    let folder = Path::new(json["kept"]["folder"].as_str().unwrap());
+    let mark = folder.join("bkup-scratch.json");
+    let until = json["kept"]["until"].as_str().unwrap();
+    let text = std::fs::read_to_string(&mark).unwrap().replace(&until[..4], "2020");
+    std::fs::write(&mark, text).unwrap();
+    let _ = world.run(&["restore", "--latest", "--tenant", "a"]).exits(0).says("whose time was over");
+    assert_eq!(left_behind(&world).await, Vec::<String>::new());
     // A folder that is no scratch server's is not touched.
     let home = world.cli.path("policies");
     let _ = world.run(&["restore", "--stop", home.to_str().unwrap()]).exits(1).says("holds no mark");
