@@ -118,6 +118,15 @@ async fn a_kept_scratch_server_can_be_reached_and_stopped_with_what_was_printed(
     let _ = world.run(&["restore", "--stop", folder]).exits(0);
     assert!(!Path::new(folder).exists() && connection.connect().await.is_err());
     let _ = world.run(&["restore", "--stop", folder]).exits(1).says("BK848");
+    // One whose time is over goes with the next restore.
+    let json = world.run(&["--format", "json", "restore", "--latest", "--tenant", "a", "--keep"]).exits(0).json();
+    let folder = Path::new(json["kept"]["folder"].as_str().unwrap());
+    let mark = folder.join("bkup-scratch.json");
+    let until = json["kept"]["until"].as_str().unwrap();
+    let text = std::fs::read_to_string(&mark).unwrap().replace(&until[..4], "2020");
+    std::fs::write(&mark, text).unwrap();
+    let _ = world.run(&["restore", "--latest", "--tenant", "a"]).exits(0).says("whose time was over");
+    assert_eq!(left_behind(&world).await, Vec::<String>::new());
     // A folder that is no scratch server's is not touched.
     let home = world.cli.path("policies");
     let _ = world.run(&["restore", "--stop", home.to_str().unwrap()]).exits(1).says("holds no mark");
@@ -348,5 +357,33 @@ async fn an_interrupted_restore_takes_its_server_and_its_database_with_it() {
         let ran = child.finish();
         assert_eq!(ran.code, 130, "{into}: {}\n{}", ran.stdout, ran.stderr);
         assert_eq!(left_behind(&world).await, Vec::<String>::new(), "{into}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_into_live_that_fails_half_way_leaves_nothing() {
+    for major in Major::ALL {
+        let world = World::new(major, &["a"]).await;
+        let _ = world.apply();
+        // The proof in scratch holds; what the tenant refers to is gone from the live database alone.
+        world
+            .cluster
+            .exec("app", "DROP SCHEMA tenant_a CASCADE; DELETE FROM public.currencies WHERE code = 'KRW'")
+            .await;
+        let ran = world.run(&["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"]).exits(1);
+        let _ = ran.says("BK847").says("orders_currency_fkey").says("into the live database");
+        assert_eq!(content_is_there(&world, "tenant_a").await, "0");
+        assert_eq!(left_behind(&world).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_transaction_stops_at_its_first_error() {
+    let programs = Major::V15.programs().await;
+    let target = bkup::engine::Connection::socket("/tmp", 5432, "u", "d");
+    let options = bkup::engine::RestoreOptions { single_transaction: true, ..Default::default() };
+    let arguments = bkup::engine::restore::restore_invocation(&programs, &target, options, false).arguments();
+    for wanted in ["--single-transaction", "--exit-on-error"] {
+        assert!(arguments.iter().any(|argument| argument == wanted), "{wanted}: {arguments:?}");
     }
 }
