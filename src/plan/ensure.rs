@@ -1,6 +1,5 @@
 //! The catalog, the stores' markers, the documents as applied, and what the store's listing tells against the catalog.
 
-use super::pruning::purge_is_due;
 use super::world::View;
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, DocumentOp, DriftFinding, Held, HeldReason, Plan, Precondition,
