@@ -136,7 +136,7 @@ impl Progress<'_> {
     /// Returns why a deletion must not happen any more: the rule it was decided by is no longer the one in force, or the
     /// catalog cannot say. What became deletable since the plan is never deleted by it; what stopped being so neither.
     pub async fn rule_changed(&self, action: &Action) -> Option<Outcome> {
-        let Some(planned) = self.plan.rules.get(&action.address) else { return None };
+        let planned = self.plan.rules.get(&action.address)?;
         let there = match self.runtime.catalog.reader().applied_digest(&action.address).await {
             Ok(there) => there,
             Err(error) => return Some(ensure::failed(&error)),

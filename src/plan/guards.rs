@@ -101,14 +101,17 @@ fn clocks(view: &View<'_>, draft: &mut Plan) {
 
 fn stores(view: &View<'_>, draft: &mut Plan) {
     for (name, observation) in &view.observed.stores {
-        let Observation::Known(facts) = observation else {
-            if view.catalog.is_none() {
+        let facts = match observation {
+            Observation::Known(facts) => facts,
+            Observation::Unreachable(_) if view.catalog.is_some() => continue,
+            Observation::Unreachable(why) => {
                 let words = format!(
-                    "there is no catalog yet, and store.{name} cannot be read: whether this is a first run is not known"
+                    "there is no catalog yet, and whether this is a first run is not known: store.{name} cannot be \
+                     read: {why}"
                 );
                 refuse(draft, "catalog_missing", words, "make the store reachable, then plan again");
+                continue;
             }
-            continue;
         };
         let Some(catalog) = view.catalog else {
             if facts.manifests > 0 {

@@ -244,7 +244,8 @@ async fn an_upload_that_fails_leaves_no_object_and_no_parts() {
     let mut upload = Uploader::with_part_size(store.clone(), "data", 5 * MIB as u64);
     upload.write(noise(17 * MIB, 1)).await.unwrap();
     let error = upload.finish().await.unwrap_err();
-    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    // A server that answers before it has read the body may close the connection under it.
+    assert!(matches!(error, StoreError::Busy { .. } | StoreError::Unreachable { .. }), "{error}");
     assert_eq!((server.keys(), server.unfinished()), (Vec::new(), 0));
 }
 

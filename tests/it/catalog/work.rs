@@ -21,10 +21,10 @@ async fn made() -> (Guard, String, Writer) {
 }
 
 async fn end_lease(guard: &Guard) {
-    guard.admin("UPDATE bkup.claims SET lease_until = clock_timestamp() - interval '1 second'").await;
+    guard.admin("UPDATE bkup.claims SET lease_until = clock_timestamp() - interval '1 hour'").await;
     guard
         .admin(
-            "UPDATE bkup.executions SET lease_until = clock_timestamp() - interval '1 second' WHERE status = 'RUNNING'",
+            "UPDATE bkup.executions SET lease_until = clock_timestamp() - interval '1 hour' WHERE status = 'RUNNING'",
         )
         .await;
 }
@@ -321,7 +321,7 @@ async fn a_plan_is_begun_once_joined_and_finished_once() {
 
 #[tokio::test]
 async fn a_simulated_catalog_dates_garbage_by_its_own_clock() {
-    let (_guard, url) = database().await;
+    let (guard, url) = database().await;
     let writer = Writer::open(&url).unwrap();
     writer.create("lineage", Some(at(SLOT))).await.unwrap();
     let work = work(Scope::Database, at(SLOT));
@@ -330,6 +330,8 @@ async fn a_simulated_catalog_dates_garbage_by_its_own_clock() {
     let intent = Intent { work: &work, run: &run, started_at: at("2026-03-01T02:00:01Z") };
     writer.intend_backup(&lease, &intent).await.unwrap();
     writer.release(&lease).await.unwrap();
+    assert!(facts(&writer).await.garbage.is_empty(), "a last request may still be under way");
+    end_lease(&guard).await;
     let garbage = facts(&writer).await.garbage;
     assert_eq!(garbage[0].abandoned_at, at("2026-03-01T02:00:01Z"));
     assert_eq!(LEASE, Period::minutes(1));
