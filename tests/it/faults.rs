@@ -51,12 +51,17 @@ pub fn signal(pid: u32, name: &str) {
     let _ended_already = assert_cmd::Command::new("kill").args([format!("-{name}"), pid.to_string()]).output();
 }
 
-/// Waits until the dump of a schema runs below a process, and returns its process.
+/// Returns the dump of acme that runs below a process. That of the shared archive names both tenants: it leaves them
+/// out.
+fn dump_of_acme(root: u32) -> Option<u32> {
+    let is_its = |line: &str| line.contains("tenant_acme") && !line.contains("tenant_globex");
+    descendants(root).into_iter().find(|(_, line)| is_its(line)).map(|(pid, _)| pid)
+}
+
+/// Waits until the dump of acme runs below a process, and returns its process.
 #[track_caller]
-pub fn dump_of(child: &Child, schema: &str) -> u32 {
-    wait_for("the dump", || {
-        descendants(child.id()).into_iter().find(|(_, line)| line.contains(schema)).map(|(pid, _)| pid)
-    })
+pub fn dump_of(child: &Child) -> u32 {
+    wait_for("the dump", || dump_of_acme(child.id()))
 }
 
 /// Leaves only the backups of tenants: a dump of the whole database would wait for a tenant's lock, too.
@@ -194,8 +199,7 @@ async fn a_dump_that_dies_fails_alone_and_is_taken_by_the_next_apply() {
     let mut child = setup.spawn(&["apply", "--auto-approve"]);
     // It is tried again, and dies again.
     while child.try_wait().unwrap().is_none() {
-        let waiting = descendants(child.id()).into_iter().find(|(_, line)| line.contains("tenant_acme"));
-        if let Some((pid, _)) = waiting {
+        if let Some(pid) = dump_of_acme(child.id()) {
             // It has come as far as the lock.
             std::thread::sleep(Duration::from_millis(100));
             signal(pid, "KILL");
@@ -224,7 +228,7 @@ async fn a_terminated_apply_ends_at_once_and_leaves_nothing_running() {
         setup.now("2026-03-03T03:10:00Z");
         let lock = Lock::take(&setup, "tenant_acme.orders").await;
         let child = setup.spawn(&["apply", "--auto-approve", "--report", "report.json"]);
-        let dump = dump_of(&child, "tenant_acme");
+        let dump = dump_of(&child);
         let programs = descendants(child.id());
         let begun = Instant::now();
         signal(child.id(), name);

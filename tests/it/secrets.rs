@@ -84,7 +84,7 @@ async fn no_secret_is_printed_written_stored_or_passed_on() {
     setup.now("2026-03-04T03:10:00Z");
     let lock = Lock::take(&setup, "tenant_acme.orders").await;
     let child = setup.spawn(&["apply", "--auto-approve", "-vv"]);
-    let _ = dump_of(&child, "tenant_acme");
+    let _ = dump_of(&child);
     let programs = descendants(child.id());
     assert!(!programs.is_empty());
     for (_, line) in programs {

@@ -31,7 +31,7 @@ async fn a_store_that_goes_away_meanwhile_is_said_and_found_again() {
     let before = setup.manifests().await;
     let lock = Lock::take(&setup, "tenant_acme.orders").await;
     let child = setup.spawn(&["apply", "--auto-approve"]);
-    let _ = dump_of(&child, "tenant_acme");
+    let _ = dump_of(&child);
     wait_for("the other backups", || {
         let keys = setup.s3().keys();
         (keys.iter().filter(|key| key.contains("20260303") && key.ends_with("/manifest.json")).count() == 2)
@@ -198,7 +198,7 @@ async fn a_catalog_that_goes_away_meanwhile_stops_the_work_and_nothing_is_lost()
     setup.now("2026-03-03T03:10:00Z");
     let lock = Lock::take(&setup, "tenant_acme.orders").await;
     let child = setup.spawn(&["apply", "--auto-approve"]);
-    let _ = dump_of(&child, "tenant_acme");
+    let _ = dump_of(&child);
     setup.cluster.exec("postgres", "ALTER DATABASE catalog ALLOW_CONNECTIONS false").await;
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'catalog'";
     setup.cluster.exec("postgres", kill).await;
