@@ -199,6 +199,7 @@ impl Progress<'_> {
             })
             .collect();
         let did = outcomes.iter().any(|o| matches!(o.outcome, Outcome::Done { .. } | Outcome::Violated { .. }));
+        let skipped_some = outcomes.iter().any(|o| matches!(o.outcome, Outcome::Skipped { .. }));
         let final_all = outcomes.iter().all(|o| {
             matches!(
                 o.outcome,
@@ -221,7 +222,8 @@ impl Progress<'_> {
         }
         // A run that failed wholly is told of too: only its report says that somebody tried.
         record::report(runtime, plan, &report).await;
-        if final_all {
+        // A run that only skipped has changed nothing: the same plan may be meant again when the reason is gone.
+        if final_all && (did || !skipped_some) {
             let _ = runtime.catalog.finish_plan(&plan.digest, (runtime.now)()).await;
         }
         self.claims.release_all().await;

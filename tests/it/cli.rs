@@ -350,6 +350,7 @@ fn a_plan_exits_2_only_for_what_was_asked() {
     let of = |class: Option<ActionClass>| {
         let mut plan = samples::plan();
         plan.actions.retain(|action| Some(action.class) == class);
+        plan.findings.clear();
         plan
     };
     let cases = [
@@ -362,6 +363,9 @@ fn a_plan_exits_2_only_for_what_was_asked() {
         let seen = [(false, false), (true, false), (true, true)].map(|(d, i)| exit(&plan_args(d, i), &of(class)));
         assert_eq!(seen, expected, "{class:?}");
     }
+    let mut found = of(None);
+    found.findings = samples::plan().findings;
+    assert_eq!(exit(&plan_args(true, false), &found), Exit::Differences, "what nobody mends is drift all the same");
     assert_eq!(exit(&plan_args(true, true), &samples::refused_plan()), Exit::Refused);
 }
 

@@ -39,6 +39,7 @@ pub fn plan_text(view: PlanView<'_>, style: &Style) -> String {
     ));
     let drift = "Drift: the world differs from the catalog";
     sections.extend(changes::changes(plan, ActionClass::Drift, drift, view.full, style));
+    sections.extend(waiting::findings(plan, style));
     sections.extend(due::due(plan, style));
     sections.extend(waiting::held(plan, style));
     sections.extend(status::objectives(&plan.objectives, style));

@@ -2,10 +2,10 @@
 
 use bkup::domain::{
     Action, ActionClass, ActionId, ActionKind, ActionOutcome, Address, ApplyReport, Backup, BackupId, BackupMethod,
-    BackupType, BackupWork, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp, DrillBackup,
-    DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing, ObjectiveRow, Outcome,
-    PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId, Scope, SourceLocation,
-    TableComparison, Verification,
+    BackupType, BackupWork, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp, DriftFinding,
+    DrillBackup, DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing, ObjectiveRow,
+    Outcome, PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId, Scope,
+    SourceLocation, TableComparison, Verification,
 };
 
 /// A name that clears the screen, reorders text, forges a line and drops a schema.
@@ -217,7 +217,10 @@ pub fn plan() -> Plan {
         serial: 12,
         policy_digest: digest(1),
         connections: Connections::default(),
-        findings: Vec::new(),
+        findings: vec![DriftFinding {
+            address: address("store.primary"),
+            words: format!("2 manifests in the store are unknown to the catalog, such as backups/app/{HOSTILE}"),
+        }],
         rules: std::collections::BTreeMap::default(),
         actions,
         held: held(),
