@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 
-use super::claims::{Asked, Claimed, Claims};
+use super::claims::{Claimed, Claims};
 use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
@@ -211,11 +211,9 @@ async fn one(
     let Some(work) = work_of(action) else { return (failed_with("the action is no backup"), 0) };
     let mut retries = 0;
     loop {
-        let claimed = match claims.claim(action.id).await {
-            Err(error) => return (failed(&error), retries),
-            Ok(Asked::Stopped) => return (Outcome::NotReached, retries),
-            Ok(Asked::Theirs(by)) => return (Outcome::Claimed { by }, retries),
-            Ok(Asked::Mine(claimed)) => claimed,
+        let claimed = match claims.take(action.id).await {
+            Ok(claimed) => claimed,
+            Err(outcome) => return (outcome, retries),
         };
         let result = attempt(runtime, policy_digest, action, work, common, &claimed).await;
         let _ = claims.release(claimed).await;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::ensure::failed;
 use super::runtime::Runtime;
 use crate::catalog::{CatalogError, ClaimOutcome, LEASE, Lease};
-use crate::domain::ActionId;
+use crate::domain::{ActionId, Outcome};
 
 /// How often leases are renewed: four times within one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -53,7 +54,7 @@ impl Claimed {
 }
 
 /// What came of asking for a piece of work.
-pub enum Asked {
+enum Asked {
     /// It is this run's.
     Mine(Claimed),
     /// Someone else held it for longer than the run waits.
@@ -74,7 +75,7 @@ impl Claims {
     ///
     /// # Errors
     /// When the catalog cannot be asked.
-    pub async fn claim(&self, action: ActionId) -> Result<Asked, CatalogError> {
+    async fn claim(&self, action: ActionId) -> Result<Asked, CatalogError> {
         let patience = tokio::time::Instant::now() + self.runtime.lock_timeout;
         loop {
             if self.runtime.stopped() {
@@ -89,6 +90,19 @@ impl Claims {
                 }
                 ClaimOutcome::HeldBy { .. } => tokio::time::sleep(POLL).await,
             }
+        }
+    }
+
+    /// Claims a piece of work for an action; what came instead of it is the action's outcome.
+    ///
+    /// # Errors
+    /// The outcome of an action whose work this run did not get.
+    pub async fn take(&self, action: ActionId) -> Result<Claimed, Outcome> {
+        match self.claim(action).await {
+            Ok(Asked::Mine(claimed)) => Ok(claimed),
+            Ok(Asked::Theirs(by)) => Err(Outcome::Claimed { by }),
+            Ok(Asked::Stopped) => Err(Outcome::NotReached),
+            Err(error) => Err(failed(&error)),
         }
     }
 

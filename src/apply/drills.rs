@@ -1,14 +1,13 @@
 //! Drills, one after the other: a scratch server takes what the machine has.
 
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
 
 use serde_json::json;
 
-use super::claims::{Asked, Claimed};
+use super::claims::Claimed;
 use super::ensure::{failed, failed_with};
 use super::record;
-use super::run::{Progress, millis};
+use super::run::Progress;
 use crate::catalog::{LEASE, ReadingEnd, ReadingKind, Validation};
 use crate::crypto::DigestKey;
 use crate::domain::{Action, ActionKind, DrillBackup, DrillWork, Evidence, Outcome, Verification, canonical_json};
@@ -23,23 +22,9 @@ const KEEP: std::time::Duration = std::time::Duration::from_secs(15);
 pub(super) async fn run(progress: &mut Progress<'_>) {
     for action in progress.actions(|kind| matches!(kind, ActionKind::Drill(_))) {
         let ActionKind::Drill(work) = action.kind.clone() else { continue };
-        let begun = Monotonic::now();
-        if let Some(obstacle) = progress.obstacle(&action) {
-            progress.settle(action.id, obstacle, 0, 0).await;
-            continue;
-        }
-        progress.begin(&action);
-        let outcome = match progress.claims.claim(action.id).await {
-            Err(error) => failed(&error),
-            Ok(Asked::Stopped) => Outcome::NotReached,
-            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
-            Ok(Asked::Mine(claimed)) => {
-                let outcome = perform(progress, &action, &work, &claimed).await.unwrap_or_else(|failure| failure);
-                let _ = progress.claims.release(claimed).await;
-                outcome
-            }
-        };
-        progress.settle(action.id, outcome, millis(begun), 0).await;
+        let Some(turn) = progress.take_turn(&action).await else { continue };
+        let outcome = perform(progress, &action, &work, &turn.claimed).await.unwrap_or_else(|failure| failure);
+        progress.end_turn(&action, turn, outcome).await;
         progress.flush_audit().await;
     }
 }

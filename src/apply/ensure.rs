@@ -4,7 +4,6 @@ use std::time::Instant as Monotonic;
 
 use serde_json::json;
 
-use super::claims::Asked;
 use super::failure::ApplyError;
 use super::run::{Progress, document_digest, millis};
 use super::runtime::{Runtime, op_word};
@@ -62,23 +61,9 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         )
     };
     for action in progress.actions(wanted) {
-        let begun = Monotonic::now();
-        if let Some(obstacle) = progress.obstacle(&action) {
-            progress.settle(action.id, obstacle, 0, 0).await;
-            continue;
-        }
-        progress.begin(&action);
-        let outcome = match progress.claims.claim(action.id).await {
-            Err(error) => failed(&error),
-            Ok(Asked::Stopped) => Outcome::NotReached,
-            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
-            Ok(Asked::Mine(claimed)) => {
-                let outcome = perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure);
-                let _ = progress.claims.release(claimed).await;
-                outcome
-            }
-        };
-        progress.settle(action.id, outcome, millis(begun), 0).await;
+        let Some(turn) = progress.take_turn(&action).await else { continue };
+        let outcome = perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure);
+        progress.end_turn(&action, turn, outcome).await;
     }
     progress.flush_audit().await;
 }

@@ -1,17 +1,14 @@
 //! Deletions, last and in two phases. A purge takes the manifest first: a backup whose data is gone must not look
 //! whole. Then data, then keys, then the row says so.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::claims::Asked;
 use super::ensure::{failed, failed_with};
-use super::run::{Progress, millis};
+use super::run::Progress;
 use super::runtime::Runtime;
 use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
@@ -27,39 +24,16 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     let wanted = |kind: &ActionKind| {
         matches!(kind, ActionKind::Tombstone(_) | ActionKind::Purge(_) | ActionKind::CollectGarbage { .. })
     };
-    let mut waiting: VecDeque<Action> = progress.actions(wanted).into();
-    let mut deferred = 0;
-    while let Some(action) = waiting.pop_front() {
-        // The tombstone of a shared archive follows the purge of its last tenant backup, which stands behind it in the
-        // plan: it takes its turn again. A whole round of such turns ends in the obstacle that the plan then has.
-        if deferred < waiting.len() && waiting.iter().any(|other| action.after.contains(&other.id)) {
-            deferred += 1;
-            waiting.push_back(action);
-            continue;
-        }
-        deferred = 0;
-        let begun = Monotonic::now();
-        if let Some(obstacle) = progress.obstacle(&action) {
-            progress.settle(action.id, obstacle, 0, 0).await;
-            continue;
-        }
-        progress.begin(&action);
-        let outcome = match progress.claims.claim(action.id).await {
-            Err(error) => failed(&error),
-            Ok(Asked::Stopped) => Outcome::NotReached,
-            Ok(Asked::Theirs(by)) => Outcome::Claimed { by },
-            Ok(Asked::Mine(claimed)) => {
-                let outcome = match progress.rule_changed(&action).await {
-                    Some(changed) => changed,
-                    None => perform(progress, &action, &claimed.lease).await.unwrap_or_else(|failure| failure),
-                };
-                let _ = progress.claims.release(claimed).await;
-                outcome
-            }
+    // The plan puts nothing before what it waits for: its order is the order.
+    for action in progress.actions(wanted) {
+        let Some(turn) = progress.take_turn(&action).await else { continue };
+        let outcome = match progress.rule_changed(&action).await {
+            Some(changed) => changed,
+            None => perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure),
         };
         // What is deleted is in the audit before the next deletion begins.
         progress.flush_audit().await;
-        progress.settle(action.id, outcome, millis(begun), 0).await;
+        progress.end_turn(&action, turn, outcome).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
-use super::claims::Claims;
+use super::claims::{Claimed, Claims};
 use super::failure::ApplyError;
 use super::runtime::Runtime;
 use super::{backups, drills, ensure, prune, record};
@@ -22,6 +22,12 @@ pub(super) struct Progress<'a> {
     outcomes: BTreeMap<ActionId, (Outcome, u64, u32)>,
     pub audit: Vec<AuditEvent>,
     pub evidence: Vec<Evidence>,
+}
+
+/// An action whose work this run holds.
+pub(super) struct Turn {
+    pub claimed: Claimed,
+    begun: Monotonic,
 }
 
 /// Applies a plan: exactly it, once.
@@ -148,6 +154,31 @@ impl Progress<'_> {
 
     fn succeeded(&self, id: &ActionId) -> bool {
         matches!(self.outcomes.get(id), Some((Outcome::Done { .. } | Outcome::AlreadyDone { .. }, ..)))
+    }
+
+    /// Takes an action's turn: looks for obstacles, says that it begins, claims it. One that cannot be had is settled
+    /// here, with the reason.
+    pub async fn take_turn(&mut self, action: &Action) -> Option<Turn> {
+        let begun = Monotonic::now();
+        if let Some(obstacle) = self.obstacle(action) {
+            self.settle(action.id, obstacle, 0, 0).await;
+            return None;
+        }
+        self.begin(action);
+        match self.claims.take(action.id).await {
+            Ok(claimed) => Some(Turn { claimed, begun }),
+            Err(outcome) => {
+                self.settle(action.id, outcome, millis(begun), 0).await;
+                None
+            }
+        }
+    }
+
+    /// Ends a turn: gives the work back, and settles it.
+    pub async fn end_turn(&mut self, action: &Action, turn: Turn, outcome: Outcome) {
+        // A lease that cannot be given back ends by itself.
+        let _ = self.claims.release(turn.claimed).await;
+        self.settle(action.id, outcome, millis(turn.begun), 0).await;
     }
 
     /// Says that an action begins.

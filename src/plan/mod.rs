@@ -15,8 +15,8 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{
-    Action, ActionClass, ActionId, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant,
-    Name, Narrowing, Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
+    Action, ActionId, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant, Name, Narrowing,
+    Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
 };
 
 pub use digests::{change_digest, digest, seal};
@@ -152,16 +152,4 @@ fn after_what_they_wait_for(actions: Vec<Action>) -> Vec<Action> {
     // None is left: actions wait for what was planned before them, which cannot be a circle.
     ordered.extend(slots.into_iter().flatten());
     ordered
-}
-
-/// Returns whether a plan has nothing to do at all.
-#[must_use]
-pub fn is_empty(plan: &Plan) -> bool {
-    plan.actions.is_empty() && plan.findings.is_empty()
-}
-
-/// Returns whether a plan has changes or drift, and with `include_due` also due work: what `--detailed-exitcode` asks.
-#[must_use]
-pub fn has_differences(plan: &Plan, include_due: bool) -> bool {
-    !plan.findings.is_empty() || plan.actions.iter().any(|a| include_due || a.class != ActionClass::Due)
 }

@@ -239,10 +239,7 @@ impl<'a> Prune<'a, '_> {
     }
 
     fn purge_when_over(&mut self, backup: &'a Backup, shared: bool) {
-        let mut point = point(self.view, backup, &HashMap::new());
-        if self.view.is_missing(&backup.id) && purge_is_due(self.view, backup) {
-            point.quarantined = backup.quarantine.is_some();
-        }
+        let point = point(self.view, backup, &HashMap::new());
         let state = match purge_state(&point, self.guards.grace, self.view.now()) {
             // A grace period that was shortened since does not take back what the tombstone promised.
             PurgeState::Held(_) | PurgeState::Due
@@ -390,15 +387,6 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         purge_after,
         min_keep: 0,
     }
-}
-
-/// Returns whether nothing but time stood between a tombstoned backup and its purge, and that time is over: its manifest
-/// may be gone because a purge began and did not end.
-pub(super) fn purge_is_due(view: &View<'_>, backup: &Backup) -> bool {
-    let over = |until: Instant| until <= view.now();
-    backup.tombstoned_at.is_some_and(|at| over(in_force(view).grace.after(at)))
-        && backup.purge_after.is_none_or(over)
-        && !view.backups().iter().any(|other| other.shared.as_ref() == Some(&backup.id))
 }
 
 /// A backup as retention sees it: what cannot be restored as it stands counts as quarantined, and a backup that this
