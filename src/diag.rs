@@ -48,6 +48,24 @@ pub struct Related {
     pub words: String,
 }
 
+/// One edit of a file: the bytes of a place and what stands there instead.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Edit {
+    /// What is replaced; an empty place is an insertion.
+    pub span: Span,
+    /// The text that takes its place.
+    pub text: String,
+}
+
+/// A safe way to mend a finding: the policies mean afterwards what the finding's help says, and nothing else changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// What it does, in the imperative: `quote the value`.
+    pub words: String,
+    /// The edits, which are made together or not at all.
+    pub edits: Vec<Edit>,
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
@@ -65,13 +83,25 @@ pub struct Diagnostic {
     pub related: Vec<Related>,
     /// What to do about it: a concrete edit or command.
     pub help: Option<String>,
+    /// A safe way to mend it, where there is one; `validate --fix` does it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
     /// Makes a finding without a place.
     #[must_use]
     pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Self {
-        Self { code, severity, message: message.into(), span: None, label: None, related: Vec::new(), help: None }
+        Self {
+            code,
+            severity,
+            message: message.into(),
+            span: None,
+            label: None,
+            related: Vec::new(),
+            help: None,
+            fix: None,
+        }
     }
 
     /// Makes an error.

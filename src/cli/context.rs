@@ -82,6 +82,12 @@ impl Context {
         })
     }
 
+    /// Returns the instant for what only looks at calendars: `BKUP_NOW` where it is set, else the clock's.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        self.simulated_now.unwrap_or(self.now)
+    }
+
     /// Returns an environment variable; an empty one counts as absent.
     #[must_use]
     pub fn env(&self, name: &str) -> Option<String> {

@@ -5,9 +5,9 @@ use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
 use crate::{crypto, plan};
 
-/// Reads a set of policies and returns every finding.
-pub(super) fn judge(files: &[SourceFile]) -> Vec<Diagnostic> {
-    policy::read(files).1
+/// Reads a set of policies and proves what it promises; returns every finding.
+pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
+    policy::judge(files, &policy::Facts { now, measured: None }).1
 }
 
 /// Returns the JSON Schema of a policy file.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use crate::diag::{Code, Diagnostic, Related};
+use crate::diag::{Code, Diagnostic, Edit, Fix, Related};
 
 use super::codes;
 use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar};
@@ -148,7 +148,9 @@ impl<'a> Context<'a> {
             let meaning = if meaning == Meaning::Number { "a number" } else { "true or false" };
             let message =
                 format!("`{}` is a text, and `{}` without quotes is {meaning} to YAML", self.key, shown(text));
-            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: \"{text}\""));
+            let quoted = format!("\"{text}\"");
+            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: {quoted}"))
+                .fix("quote the value", &[(node.place, &quoted)]);
             return None;
         }
         Some(text)
@@ -227,11 +229,22 @@ pub(super) struct Told<'c, 'a> {
 
 impl Told<'_, '_> {
     /// Adds a second place that explains it.
-    pub fn and(self, place: Place, words: impl Into<String>) {
+    pub fn and(self, place: Place, words: impl Into<String>) -> Self {
         let span = self.cx.sources.span(place);
         if let Some(finding) = self.cx.found.last_mut().filter(|_| self.fresh) {
             finding.related.push(Related { span, words: words.into() });
         }
+        self
+    }
+
+    /// Adds a safe way to mend it: each place with the text that takes its place.
+    pub fn fix(self, words: impl Into<String>, edits: &[(Place, &str)]) -> Self {
+        let sources = self.cx.sources;
+        if let Some(finding) = self.cx.found.last_mut().filter(|_| self.fresh) {
+            let edits = edits.iter().map(|(place, text)| Edit { span: sources.span(*place), text: (*text).to_owned() });
+            finding.fix = Some(Fix { words: words.into(), edits: edits.collect() });
+        }
+        self
     }
 }
 

@@ -9,6 +9,7 @@ mod check;
 mod codes;
 mod decode;
 mod globs;
+mod prove;
 mod raw;
 mod read;
 mod record;
@@ -19,7 +20,8 @@ mod text;
 mod values;
 
 pub use check::masked;
-pub use read::read;
+pub use prove::{Facts, Measured};
+pub use read::{judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
 pub use set::PolicySet;

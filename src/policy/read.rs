@@ -11,7 +11,7 @@ use super::decode::{Context, Decode};
 use super::raw::{File, Item, Named, Once, RetentionRef, Schedule};
 use super::set::{PolicySet, Thing};
 use super::text::{self, Kind, Place, Places, Sources};
-use super::{SourceFile, codes};
+use super::{Facts, SourceFile, codes};
 
 /// Reads a set of policy files. Findings come in the order of the files and of the places in them. The set holds what
 /// could be read: where any finding is an error it is good for showing, never for acting.
@@ -42,13 +42,30 @@ pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
     let mut set = PolicySet::default();
     all.fill(&mut set, complete, &mut cx);
     found.append(&mut cx.found);
+    sort(files, &mut found);
+    set.sources = sources;
+    (set, found)
+}
+
+/// Reads a set and proves what it promises. Where something could not be made of the files nothing is proven of the
+/// rest: a promise that only the missing part keeps would be said to be broken.
+#[must_use]
+pub fn judge(files: &[SourceFile], facts: &Facts) -> (PolicySet, Vec<Diagnostic>) {
+    let (set, mut found) = read(files);
+    if set.whole {
+        found.extend(set.prove(facts));
+        sort(files, &mut found);
+    }
+    (set, found)
+}
+
+/// Puts findings in the order of the files and of the places in them.
+fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
     let order: BTreeMap<&str, usize> =
         files.iter().enumerate().rev().map(|(index, file)| (file.name.as_str(), index)).collect();
     found.sort_by_cached_key(|finding| {
         finding.span.as_ref().map(|span| (order.get(span.file.as_str()).copied(), span.begin, finding.code))
     });
-    set.sources = sources;
-    (set, found)
 }
 
 /// Takes a file's text in; `None` where it is no text, and the finding says so.
@@ -130,6 +147,7 @@ impl Sections {
     fn fill(self, set: &mut PolicySet, complete: bool, cx: &mut Context<'_>) {
         let file = self.file;
         let known = Known::of(&file, complete);
+        let mut whole = complete;
         set.catalog = file.catalog.and_then(|catalog| {
             check::url("catalog", catalog.raw.url.as_ref(), "url", &catalog.places, cx);
             catalog.raw.url
@@ -145,6 +163,7 @@ impl Sections {
                 check::store(raw, &item.places, item.place, cx);
                 raw.spec(&item.places, cx)
             },
+            &mut whole,
             cx,
         );
         set.databases = things(
@@ -153,6 +172,7 @@ impl Sections {
                 check::url("database", raw.url.as_ref(), "url", &item.places, cx);
                 raw.spec(&item.places, cx)
             },
+            &mut whole,
             cx,
         );
         let several_classes = file.classes.as_ref().is_some_and(|classes| classes.0.len() > 1);
@@ -162,9 +182,10 @@ impl Sections {
                 check::class(raw, several_classes, &item.places, cx);
                 raw.spec(&item.places, cx)
             },
+            &mut whole,
             cx,
         );
-        set.retentions = things(file.retention, |item, raw, cx| Some(raw.spec("", &item.places, cx)), cx);
+        set.retentions = things(file.retention, |item, raw, cx| Some(raw.spec("", &item.places, cx)), &mut whole, cx);
         let retentions: BTreeMap<Name, RetentionRule> =
             set.retentions.iter().map(|(name, thing)| (name.clone(), thing.spec.clone())).collect();
         set.schedules = things(
@@ -173,13 +194,15 @@ impl Sections {
                 check::schedule(raw, &item.places, &known, cx);
                 schedule(raw, &item.places, &retentions, cx)
             },
+            &mut whole,
             cx,
         );
-        set.recovery_plans = things(file.recovery_plans, |item, raw, cx| raw.spec(&item.places, cx), cx);
+        set.recovery_plans = things(file.recovery_plans, |item, raw, cx| raw.spec(&item.places, cx), &mut whole, cx);
         check::classes(&set.classes, cx);
         check::stores(&set.stores, cx);
         check::tenants(set, cx);
         check::recovery_plans(set, &known, cx);
+        set.whole = whole && !cx.found.iter().any(|finding| finding.code == codes::UNKNOWN_REFERENCE);
     }
 }
 
@@ -216,18 +239,21 @@ fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: 
     }
 }
 
-/// Makes the things of a section; one that cannot be made has its findings and is left out.
+/// Makes the things of a section; one that cannot be made has its findings and is left out, and the set is not whole.
 fn things<R, T>(
     section: Option<Named<R>>,
     mut make: impl FnMut(&Item<R>, &R, &mut Context<'_>) -> Option<T>,
+    whole: &mut bool,
     cx: &mut Context<'_>,
 ) -> BTreeMap<Name, Thing<T>> {
     let items = section.map(|section| section.0).unwrap_or_default();
     let mut things = BTreeMap::new();
     for item in items {
-        let spec = item.raw.as_ref().and_then(|raw| make(&item, raw, cx));
-        if let Some(spec) = spec {
-            things.insert(item.name, Thing { spec, place: item.place, places: item.places });
+        match item.raw.as_ref().and_then(|raw| make(&item, raw, cx)) {
+            Some(spec) => {
+                things.insert(item.name, Thing { spec, place: item.place, places: item.places });
+            }
+            None => *whole = false,
         }
     }
     things

@@ -17,6 +17,8 @@ const CATALOG_VARIABLE: &str = "BKUP_CATALOG_URL";
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     pub(super) sources: Sources,
+    /// Whether everything that the files define could be made, and refers to what is there.
+    pub(super) whole: bool,
     pub(super) catalog: Option<EnvText>,
     pub(super) stores: BTreeMap<Name, Thing<StoreSpec>>,
     pub(super) databases: BTreeMap<Name, Thing<DatabaseSpec>>,

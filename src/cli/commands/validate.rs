@@ -23,7 +23,7 @@ pub struct ValidateArgs {
 /// Where there are none or one cannot be read.
 pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let findings = wiring::judge(&files);
+    let findings = wiring::judge(&files, context.instant());
     let exit = verdict(&findings, args.strict);
     let ui = &context.ui;
     if ui.is_json() {

@@ -1,0 +1,48 @@
+//! What is proven of a set of policies before anything is merged: whether it *can* keep what it promises, with the
+//! counter-example where it cannot. One file per proof. Pure: the instant from which calendars are walked and what was
+//! measured are parameters.
+
+use std::collections::BTreeMap;
+
+use crate::diag::Diagnostic;
+use crate::domain::{Bytes, DrillRecord, Instant, Name, Period};
+
+use super::decode::Context;
+use super::set::PolicySet;
+
+/// What a proof may count on, beside the policies.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The instant from which calendars are walked; a witness is the first one after it.
+    pub now: Instant,
+    /// What a catalog has measured; absent offline.
+    pub measured: Option<Measured>,
+}
+
+/// What a catalog has measured.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    /// How long a backup of a schedule and database takes, from its slot's start to its manifest: the longest of its
+    /// newest twenty.
+    pub durations: BTreeMap<(Name, Name), Period>,
+    /// The size of each database.
+    pub sizes: BTreeMap<Name, Bytes>,
+    /// The newest drill of each plan.
+    pub drills: BTreeMap<Name, DrillRecord>,
+}
+
+impl PolicySet {
+    /// Proves what the set promises, or finds where it cannot be kept. Meaningful for a set that was read without
+    /// errors; findings come in the order of the files and of the places in them.
+    #[must_use]
+    pub fn prove(&self, facts: &Facts) -> Vec<Diagnostic> {
+        let mut cx = Context::new(&self.sources);
+        prove(self, facts, &mut cx);
+        let mut found = cx.found;
+        found.sort_by_cached_key(|finding| finding.span.as_ref().map(|s| (s.file.clone(), s.begin, finding.code)));
+        found
+    }
+}
+
+/// Runs every proof.
+fn prove(_set: &PolicySet, _facts: &Facts, _cx: &mut Context<'_>) {}
