@@ -166,6 +166,13 @@ impl Losses {
         found
     }
 
+    /// Returns the first slots after an instant, at most so many.
+    pub fn slots(&mut self, calendar: &Calendar, after: Instant, most: usize) -> Vec<Instant> {
+        let shifts = self.shifts(calendar);
+        let slots = Ruled { rule: calendar.rule(), shifts: &shifts }.after(after.as_second());
+        slots.take(most).filter_map(|slot| Instant::from_second(slot).ok()).collect()
+    }
+
     /// Returns the next slot of each kind whose time of day a clock change swallows, repeats, or lays on another.
     pub fn anomalies(&mut self, calendar: &Calendar) -> Vec<Anomaly> {
         let shifts = self.shifts(calendar);
