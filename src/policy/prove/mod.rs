@@ -2,6 +2,7 @@
 //! counter-example where it cannot. One file per proof. Pure: the instant from which calendars are walked and what was
 //! measured are parameters.
 
+mod alarm;
 mod classes;
 mod clocks;
 mod crowd;
@@ -9,6 +10,7 @@ mod rpo;
 mod rto;
 mod standby;
 mod view;
+mod witness;
 mod words;
 
 use std::collections::BTreeMap;
@@ -62,4 +64,5 @@ fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
     standby::prove(set, cx);
     clocks::prove(&mut view, cx);
     crowd::prove(&mut view, cx);
+    alarm::prove(&mut view, cx);
 }
