@@ -1,13 +1,12 @@
 //! The seams to modules that commands call through one function each, so that a command reads as what it does.
 
-use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
 use crate::{crypto, plan};
 
-/// Reads a set of policies and proves what it promises; returns every finding.
-pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
-    policy::judge(files, &policy::Facts { now, measured: None }).1
+/// Reads a set of policies and proves what it promises, offline.
+pub(super) fn judge(files: &[SourceFile], now: Instant) -> policy::Judged {
+    policy::judge(files, &policy::Facts { now, measured: None })
 }
 
 /// Returns the JSON Schema of a policy file.

@@ -9,6 +9,7 @@ mod check;
 mod codes;
 mod decode;
 mod globs;
+mod ignore;
 mod prove;
 mod raw;
 mod read;
@@ -21,7 +22,7 @@ mod values;
 
 pub use check::masked;
 pub use prove::{Facts, Measured};
-pub use read::{judge, read};
+pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
 pub use set::PolicySet;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::Span;
+use crate::diag::{Diagnostic, Span};
 use crate::domain::{
     Address, ClassSpec, DatabaseSpec, EnvText, Guards, Name, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section,
     SourceLocation, StoreSpec,
 };
 
+use super::ignore::{Ignores, Sifted};
 use super::text::{Place, Places, Sources};
 
 /// The variable that names the catalog where no policy does.
@@ -17,6 +18,8 @@ const CATALOG_VARIABLE: &str = "BKUP_CATALOG_URL";
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     pub(super) sources: Sources,
+    /// What comments in the files ignore.
+    pub(super) ignores: Ignores,
     /// Whether everything that the files define could be made, and refers to what is there.
     pub(super) whole: bool,
     pub(super) catalog: Option<EnvText>,
@@ -45,6 +48,15 @@ impl PolicySet {
     #[must_use]
     pub fn catalog_url(&self) -> EnvText {
         self.catalog.clone().unwrap_or_else(|| EnvText::Variable(CATALOG_VARIABLE.to_owned()))
+    }
+
+    /// Takes out the findings about the live tenants that comments in the files ignore; returns what is left, and what
+    /// was taken out. [`judge`](super::judge) has done it with its own findings.
+    #[must_use]
+    pub fn sift(&self, found: Vec<Diagnostic>) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut sifted = Sifted::default();
+        self.ignores.clone().sift(&self.sources, found, false, &mut sifted);
+        (sifted.left, sifted.suppressed)
     }
 
     /// Returns whether the files ask for nothing at all.

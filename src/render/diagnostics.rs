@@ -54,14 +54,33 @@ fn shown(source: &str, style: &Style) -> String {
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
+    json_safe(&format!("{:#}\n", findings_value(findings)))
+}
+
+/// Writes findings as JSON, with those that comments ignore: as [`diagnostics_json`], and `"suppressed":[...]`.
+#[must_use]
+pub fn judged_json(findings: &[Diagnostic], suppressed: &[Diagnostic]) -> String {
+    let mut value = findings_value(findings);
+    value["suppressed"] = serde_json::json!(suppressed);
+    json_safe(&format!("{value:#}\n"))
+}
+
+fn findings_value(findings: &[Diagnostic]) -> serde_json::Value {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let value = serde_json::json!({
+    serde_json::json!({
         "format_version": FINDINGS_FORMAT,
         "errors": count(Severity::Error),
         "warnings": count(Severity::Warning),
         "findings": findings,
-    });
-    json_safe(&format!("{value:#}\n"))
+    })
+}
+
+/// Says how many findings comments ignore, with their codes: `2 findings ignored: BK402, BK604`.
+#[must_use]
+pub fn suppressed_summary(suppressed: &[Diagnostic]) -> String {
+    let codes: BTreeSet<&str> = suppressed.iter().map(|finding| finding.code.0).collect();
+    let plural = if suppressed.len() == 1 { "finding" } else { "findings" };
+    format!("{} {plural} ignored: {}", suppressed.len(), codes.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.

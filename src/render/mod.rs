@@ -21,7 +21,9 @@ mod style;
 mod table;
 
 pub use backups::{backups_json, backups_text};
-pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
+pub use diagnostics::{
+    FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary, judged_json, suppressed_summary,
+};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};

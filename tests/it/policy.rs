@@ -15,7 +15,7 @@ use bkup::diag::{Diagnostic, Severity, Span};
 use bkup::domain::{
     Address, Desired, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter, digest_of,
 };
-use bkup::policy::{self, LiveTenants, PolicySet, SourceFile};
+use bkup::policy::{self, Facts, Judged, LiveTenants, PolicySet, SourceFile};
 use proptest::prelude::*;
 
 fn root() -> PathBuf {
@@ -32,6 +32,11 @@ fn files_of(path: &Path) -> Vec<SourceFile> {
     }
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     paths.iter().map(|path| SourceFile { name: name(path), bytes: std::fs::read(path).unwrap() }).collect()
+}
+
+/// Reads and proves a set, at an instant that never changes.
+fn judge(files: &[SourceFile]) -> Judged {
+    policy::judge(files, &Facts { now: "2026-06-01T00:00:00Z".parse().unwrap(), measured: None })
 }
 
 fn file(text: &str) -> Vec<SourceFile> {
@@ -60,7 +65,7 @@ fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
 
 /// Every finding of a fixture, of reading and of resolving.
 fn findings(path: &Path) -> Vec<Diagnostic> {
-    let (set, mut found) = policy::read(&files_of(path));
+    let Judged { set, findings: mut found, .. } = judge(&files_of(path));
     if let Some(live) = live_tenants(path) {
         found.extend(set.desired(&live).1);
     }
@@ -179,7 +184,31 @@ fn what_is_shown_beside_a_finding_holds_no_secret_and_keeps_every_place() {
 fn valid_fixtures_have_no_findings() {
     for path in entries("valid") {
         let files = files_of(&path);
-        assert_eq!(render(&files, &policy::read(&files).1), "", "{}", path.display());
+        assert_eq!(render(&files, &judge(&files).findings), "", "{}", path.display());
+    }
+}
+
+#[test]
+fn what_a_comment_ignores_is_taken_out_and_counted() {
+    let judged = judge(&files_of(&root().join("tests/fixtures/policies/valid/ignored.yaml")));
+    assert_eq!(judged.findings, []);
+    let suppressed: Vec<(&str, u32)> =
+        judged.suppressed.iter().map(|f| (f.code.0, f.span.as_ref().unwrap().line)).collect();
+    assert_eq!(suppressed, [("BK604", 5), ("BK604", 8)]);
+}
+
+#[test]
+fn a_comment_ignores_nothing_on_other_lines_and_nothing_inside_texts() {
+    let store = "{ url: file:///srv/a }";
+    for text in [
+        format!("stores:\n  # bkup: ignore[BK604] test data\n\n  a: {store}\n"),
+        format!("stores:\n  a: {store}\n  # bkup: ignore[BK604] test data\n"),
+        format!("stores:\n  a: {store}\nguards: {{ reason: \"# bkup: ignore[BK604] x\" }}\n"),
+        "guards: { reason: \"\n  # bkup: ignore[BK604] x\n\" }\nstores: { a: { url: file:///srv/a } }\n".to_owned(),
+    ] {
+        let judged = judge(&file(&format!("version: 1\n{text}")));
+        assert!(judged.findings.iter().any(|finding| finding.code.0 == "BK604"), "{text}");
+        assert_eq!(judged.suppressed, [], "{text}");
     }
 }
 

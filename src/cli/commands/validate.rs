@@ -7,7 +7,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::{policies, wiring};
 use crate::diag::{Diagnostic, Severity};
-use crate::render::{Symbol, Tone, diagnostics_json, diagnostics_text, findings_summary};
+use crate::policy::Judged;
+use crate::render::{Symbol, Tone, diagnostics_text, findings_summary, judged_json, suppressed_summary};
 
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
@@ -23,11 +24,11 @@ pub struct ValidateArgs {
 /// Where there are none or one cannot be read.
 pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let findings = wiring::judge(&files, context.instant());
+    let Judged { findings, suppressed, .. } = wiring::judge(&files, context.instant());
     let exit = verdict(&findings, args.strict);
     let ui = &context.ui;
     if ui.is_json() {
-        ui.print(&diagnostics_json(&findings));
+        ui.print(&judged_json(&findings, &suppressed));
         return Ok(exit);
     }
     let mut text = diagnostics_text(&findings, &policies::sources(&files), &ui.style);
@@ -37,7 +38,10 @@ pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError>
     let (symbol, tone, words) =
         if exit == Exit::Success { (Symbol::Good, Tone::Good, "valid") } else { (Symbol::Bad, Tone::Bad, "invalid") };
     let plural = if files.len() == 1 { "file" } else { "files" };
-    let summary = format!("{} {plural}, {}", files.len(), findings_summary(&findings));
+    let mut summary = format!("{} {plural}, {}", files.len(), findings_summary(&findings));
+    if !suppressed.is_empty() {
+        summary = format!("{summary}; {}", suppressed_summary(&suppressed));
+    }
     text.push_str(&format!("{} {}: {summary}\n", ui.style.mark(symbol), ui.style.paint(tone, words)));
     ui.print(&text);
     Ok(exit)
