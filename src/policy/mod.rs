@@ -8,6 +8,7 @@
 mod check;
 mod codes;
 mod decode;
+mod format;
 mod globs;
 mod ignore;
 mod prove;
@@ -21,6 +22,7 @@ mod text;
 mod values;
 
 pub use check::masked;
+pub use format::format;
 pub use prove::{Facts, Measured};
 pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;

@@ -91,7 +91,7 @@ fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
 }
 
 /// Takes a file's text in; `None` where it is no text, and the finding says so.
-fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
+pub(super) fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
     match std::str::from_utf8(&file.bytes) {
         Ok(text) => Some(sources.add(&file.name, text.to_owned())),
         Err(error) => {

@@ -89,7 +89,12 @@ pub(crate) fn lexemes(text: &str) -> Option<Vec<Lexeme>> {
             TokenType::Key if begin == end => structure(LexemeKind::Key),
             TokenType::Key => bytes(LexemeKind::Question, end),
             TokenType::Value => bytes(LexemeKind::Colon, begin + 1),
-            TokenType::BlockEntry => bytes(LexemeKind::Dash, begin + 1),
+            TokenType::BlockEntry => {
+                let begin = dash(text, at..begin)?;
+                Some(Lexeme { kind: LexemeKind::Dash, begin, end: begin + 1 })
+            }
+            // A lone pair in a list is a mapping whose brackets nobody wrote.
+            TokenType::FlowMappingStart | TokenType::FlowMappingEnd if begin == end => None,
             TokenType::FlowSequenceStart | TokenType::FlowMappingStart => bytes(LexemeKind::Open, end),
             TokenType::FlowSequenceEnd | TokenType::FlowMappingEnd => bytes(LexemeKind::Close, end),
             TokenType::FlowEntry => bytes(LexemeKind::Comma, end),
@@ -102,7 +107,7 @@ pub(crate) fn lexemes(text: &str) -> Option<Vec<Lexeme>> {
             TokenType::Scalar(..) => {
                 let header = header(text, at..begin.max(at))?;
                 let line_end = text[header.end..].find('\n').map_or(text.len(), |n| header.end + n + 1);
-                let body = line_end.min(end.max(header.end))..end.max(line_end.min(text.len()));
+                let body = body(text, line_end, end);
                 comments(text, at..header.start, &mut out);
                 let kind = LexemeKind::Block(body.clone());
                 out.push(Lexeme { kind, begin: header.start, end: header.end });
@@ -169,6 +174,21 @@ fn comments(text: &str, gap: Range<usize>, out: &mut Vec<Lexeme>) {
         at = end.max(begin + 1);
     }
     out.extend(structure);
+}
+
+/// Returns the whole lines of a block scalar that begin after its header; the library counts what stands before the
+/// next piece on its line to it.
+fn body(text: &str, begin: usize, end: usize) -> Range<usize> {
+    let lines = text.get(begin..end).unwrap_or_default();
+    let last = lines.rfind('\n').map_or(0, |at| at + 1);
+    begin..begin + if lines[last..].trim().is_empty() { last } else { lines.len() }
+}
+
+/// Returns where the dash stands whose token the library puts behind the white space and the comment after it.
+fn dash(text: &str, gap: Range<usize>) -> Option<usize> {
+    let line = text.get(gap.clone())?.rfind('\n').map_or(gap.start, |at| gap.start + at + 1);
+    let begin = line + text.get(line..)?.find(|c: char| !c.is_whitespace())?;
+    text[begin..].starts_with('-').then_some(begin)
 }
 
 /// Returns where the header of a block scalar stands in the gap before its lines: `|` or `>` with its indicators.
