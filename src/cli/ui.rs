@@ -84,7 +84,7 @@ impl Ui {
     pub fn findings(&self, findings: &[Diagnostic], suppressed: &[Diagnostic], sources: &Sources) {
         if self.is_json() {
             if !findings.is_empty() || !suppressed.is_empty() {
-                self.err.write(&judged_json(findings, suppressed));
+                self.err.write(&judged_json(findings, suppressed, None));
             }
             return;
         }

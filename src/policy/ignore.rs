@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Code, Diagnostic, Severity, Span};
+use crate::diag::{Code, Diagnostic, Edit, Fix, Severity, Span};
 
 use super::codes;
 use super::text::{Place, Sources, comments_of, shown};
@@ -87,13 +87,18 @@ impl Ignores {
             let place = Place { file, begin: *begin, end: begin + word.len() };
             let known = codes::ALL.iter().find(|(code, _)| code.0 == *word);
             let Some((code, _)) = known else {
-                let help = match word.to_ascii_uppercase() {
-                    upper if codes::ALL.iter().any(|(code, _)| code.0 == upper) => format!("write {upper}"),
-                    _ => "write the code as it stands in the finding, as in ignore[BK604]".to_owned(),
-                };
+                let upper = word.to_ascii_uppercase();
+                let upper = Some(upper).filter(|upper| codes::ALL.iter().any(|(code, _)| code.0 == *upper));
                 let message = format!("`{}` is not the code of a finding about policies", shown(word));
                 let finding = Diagnostic::error(codes::IGNORE_OF_UNKNOWN, message);
-                found.push(finding.at(sources.span(place), "no such code").help(help));
+                let finding = finding.at(sources.span(place), "no such code").help(match &upper {
+                    Some(upper) => format!("write {upper}"),
+                    None => "write the code as it stands in the finding, as in ignore[BK604]".to_owned(),
+                });
+                found.push(finding.fixed(upper.map(|text| Fix {
+                    words: format!("write {text}"),
+                    edits: vec![Edit { span: sources.span(place), text }],
+                })));
                 continue;
             };
             if code.0.starts_with("BK1") {

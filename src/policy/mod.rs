@@ -8,6 +8,7 @@
 mod check;
 mod codes;
 mod decode;
+mod fix;
 mod format;
 mod globs;
 mod ignore;
@@ -22,6 +23,7 @@ mod text;
 mod values;
 
 pub use check::masked;
+pub use fix::{Mended, apply_edits, mend};
 pub use format::format;
 pub use prove::{Facts, Measured};
 pub use read::{Judged, judge, read};

@@ -124,13 +124,17 @@ fn file_of(file: usize, tree: &text::Node, cx: &mut Context<'_>) -> Option<File>
     match entries.iter().find(|entry| entry.key == "version") {
         None => {
             let place = super::record::head(tree);
-            cx.error(
+            let told = cx.error(
                 codes::NO_VERSION,
                 place,
                 "the file does not say which version of the policy language it is in",
                 "before this",
                 "begin it with `version: 1`",
             );
+            // There is one version so far. A mapping in brackets has no line of its own for it.
+            if told.begins_line(place) {
+                told.fix("add `version: 1`", &[(Place { end: place.begin, ..place }, "version: 1\n")]);
+            }
         }
         Some(entry) => {
             // In another version every key may mean something else: nothing more is said about the file.

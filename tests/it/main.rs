@@ -18,6 +18,7 @@ mod engine_faults;
 mod faults;
 mod plan;
 mod policy;
+mod policy_format;
 mod render;
 mod restore;
 mod retention;

@@ -68,14 +68,12 @@ pub(super) fn read(text: &str, all: &[Lexeme], at: usize) -> Option<(Flow, usize
                 let next =
                     all[index..].iter().find(|next| next.end > next.begin && next.kind != LexemeKind::Comment)?;
                 let ends = matches!(next.kind, LexemeKind::Comma | LexemeKind::Close);
-                if !entry.pieces.is_empty() {
-                    if ends && entry.after.is_none() {
-                        entry.after = Some(comment);
-                    } else {
-                        // Comments keep their order: one that stood behind the entry goes between its pieces first.
-                        entry.pieces.extend(entry.after.take().map(Piece::Comment));
-                        entry.pieces.push(Piece::Comment(comment));
-                    }
+                if !entry.pieces.is_empty() && ends && entry.after.is_some() {
+                    waiting.push(comment);
+                } else if !entry.pieces.is_empty() && ends {
+                    entry.after = Some(comment);
+                } else if !entry.pieces.is_empty() {
+                    entry.pieces.push(Piece::Comment(comment));
                 } else if fresh == 0 && end == first.end {
                     flow.head = Some(comment);
                 } else {
@@ -221,7 +219,9 @@ impl Entry {
         }
         if let Some(line) = lines.last_mut() {
             line.code.push(',');
-            line.comment.clone_from(&self.after);
+            if self.after.is_some() {
+                line.comment.clone_from(&self.after);
+            }
         }
     }
 }
