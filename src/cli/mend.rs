@@ -52,11 +52,21 @@ pub fn run(context: &Context, read: Vec<SourceFile>, judged: Judged) -> Outcome 
 
 fn mended(context: &Context, read: &[SourceFile], judged: Judged) -> (Vec<SourceFile>, Judged, Vec<FixMade>) {
     let (mut files, mut judged, mut made) = (read.to_vec(), judged, Vec::new());
+    let mut states: Vec<(Vec<SourceFile>, usize)> = Vec::new();
     for _ in 0..MOST_TURNS {
         let next = mend(&files, &judged.findings);
         if next.done.is_empty() {
             break;
         }
+        // Where one place serves two that want it otherwise, as an anchor can, two fixes undo each other: neither is made.
+        if let Some(index) = states.iter().position(|(files, _)| *files == next.files) {
+            let (state, count) = states.swap_remove(index);
+            made.truncate(count);
+            judged = wiring::judge(&state, context.instant());
+            files = state;
+            break;
+        }
+        states.push((files, made.len()));
         made.extend(next.done.iter().filter_map(|index| FixMade::of(judged.findings.get(*index)?)));
         files = next.files;
         judged = wiring::judge(&files, context.instant());

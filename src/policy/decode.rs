@@ -208,7 +208,9 @@ impl<'a> Context<'a> {
             None if known.is_empty() => "remove it".to_owned(),
             None => format!("keys here: {}", known.join(", ")),
         };
-        let sure = surely(&entry.key, known.iter().chain(not_yet).copied())
+        // What is not even similar is not compared again.
+        let sure = guess
+            .and_then(|_| surely(&entry.key, known.iter().chain(not_yet).copied()))
             .filter(|sure| known.contains(sure) && !all.iter().any(|other| other.key == *sure));
         let message = format!("`{key}` is not a key of {what}");
         let told = self.error(codes::UNKNOWN_KEY, entry.place, message, "unknown key", help);

@@ -137,11 +137,7 @@ impl Decode for ZoneName {
                     "write an IANA name such as Asia/Seoul or UTC; abbreviations such as KST name no zone".to_owned()
                 }
             };
-            let told = cx.bad_value(node.place, format!("`{}` is not a time zone", shown(&text)), help);
-            // A near name of a zone is another zone; the same one in other letters is not.
-            if let Some(same) = names.iter().find(|name| name.eq_ignore_ascii_case(&text)) {
-                told.fix(format!("write `{same}`"), &[(node.place, same)]);
-            }
+            cx.bad_value(node.place, format!("`{}` is not a time zone", shown(&text)), help);
         }
         zone
     }
