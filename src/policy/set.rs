@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Span};
 use crate::domain::{
-    Address, ClassSpec, DatabaseSpec, EnvText, Guards, Name, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section,
-    SourceLocation, StoreSpec,
+    Address, AlertsSpec, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Moved, Name, RecoveryPlanSpec, Removed,
+    RetentionRule, ScheduleSpec, Section, SourceLocation, StoreSpec,
 };
 
 use super::ignore::{Ignores, Sifted};
+use super::raw::Marks;
 use super::text::{Place, Places, Sources};
 
 /// The variable that names the catalog where no policy does.
@@ -29,7 +30,11 @@ pub struct PolicySet {
     pub(super) retentions: BTreeMap<Name, Thing<RetentionRule>>,
     pub(super) schedules: BTreeMap<Name, Thing<ScheduleSpec>>,
     pub(super) recovery_plans: BTreeMap<Name, Thing<RecoveryPlanSpec>>,
+    pub(super) channels: BTreeMap<Name, Thing<ChannelSpec>>,
+    pub(super) alerts: Option<Thing<AlertsSpec>>,
     pub(super) guards: Option<Thing<Guards>>,
+    pub(super) moved: Vec<Thing<Moved>>,
+    pub(super) removed: Vec<Thing<Removed>>,
 }
 
 /// One thing and where it is written.
@@ -41,6 +46,8 @@ pub(super) struct Thing<T> {
     pub place: Place,
     /// The places inside it.
     pub places: Places,
+    /// Whether it is paused or protected.
+    pub marks: Marks,
 }
 
 impl PolicySet {
@@ -94,6 +101,8 @@ impl PolicySet {
             (Section::Retention, Some(name)) => of(&self.retentions, name),
             (Section::Schedule, Some(name)) => of(&self.schedules, name),
             (Section::RecoveryPlan, Some(name)) => of(&self.recovery_plans, name),
+            (Section::Channel, Some(name)) => of(&self.channels, name),
+            (Section::Alerts, None) => self.alerts.as_ref().map(|thing| &thing.places),
             (Section::Guards, None) => self.guards.as_ref().map(|thing| &thing.places),
             _ => None,
         }

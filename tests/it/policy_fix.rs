@@ -7,7 +7,7 @@ use bkup::diag::{Diagnostic, Severity};
 use bkup::policy::{self, Facts, SourceFile, mend};
 
 fn judge(files: &[SourceFile]) -> Vec<Diagnostic> {
-    policy::judge(files, &Facts { now: "2026-06-01T00:00:00Z".parse().unwrap(), measured: None }).findings
+    policy::judge(files, &Facts { now: "2026-01-15T00:00:00Z".parse().unwrap(), measured: None }).findings
 }
 
 fn file(text: &str) -> Vec<SourceFile> {
