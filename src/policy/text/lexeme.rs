@@ -128,22 +128,22 @@ pub(crate) fn lexemes(text: &str) -> Option<Vec<Lexeme>> {
     Some(out)
 }
 
-/// Returns what a text means to any reader of YAML: kinds, scalars as written, keys in order, anchors and aliases; how
-/// wide it is indented and which quotes it uses are left out. `None` where it is no YAML.
-pub(crate) fn meaning(text: &str) -> Option<Vec<String>> {
+/// What a text means to any reader of YAML: kinds, scalars as written, keys in order, anchors and aliases. How wide it
+/// is indented and which quotes it uses are left out.
+#[derive(PartialEq)]
+pub(crate) struct Reading<'t>(Vec<Event<'t>>);
+
+/// Returns what a text means; `None` where it is no YAML.
+pub(crate) fn meaning(text: &str) -> Option<Reading<'_>> {
     let mut out = Vec::new();
     for event in Parser::new_from_str_with_options(text, options()) {
-        let (event, _) = event.ok()?;
-        let anchored = |anchor: usize, tag: &dyn std::fmt::Debug| format!("&{anchor} {tag:?}");
-        out.push(match &event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let quotes = if *style == ScalarStyle::DoubleQuoted { ScalarStyle::SingleQuoted } else { *style };
-                format!("{quotes:?} {} {text}", anchored(*anchor, tag))
-            }
-            other => format!("{other:?}"),
-        });
+        let (mut event, _) = event.ok()?;
+        if let Event::Scalar(_, style @ ScalarStyle::DoubleQuoted, ..) = &mut event {
+            *style = ScalarStyle::SingleQuoted;
+        }
+        out.push(event);
     }
-    Some(out)
+    Some(Reading(out))
 }
 
 /// Returns the comments of a text, each with its `#` and without the end of its line; none where it is no YAML.
