@@ -25,13 +25,14 @@ pub fn rewrite(context: &Context, read: &SourceFile, text: &str) -> Result<(), B
                 .help("the file is as it was: check that its folder is writable and not full"),
         )
     };
-    // A link stays a link: what it leads to is replaced.
-    let path = fs::canonicalize(context.cwd.join(&read.name)).map_err(|error| failed(&error))?;
+    let path = context.cwd.join(&read.name);
     let kind = fs::metadata(&path).map_err(|error| failed(&error))?;
     if !kind.is_file() {
         let words = format!("{} is no regular file, so nothing was written to it", read.name);
         return Err(Box::new(Diagnostic::error(Code("BK976"), words).help("name the file itself")));
     }
+    // A link stays a link: what it leads to is replaced. A pipe leads nowhere, so it is looked at before.
+    let path = fs::canonicalize(&path).map_err(|error| failed(&error))?;
     // Someone may have edited it meanwhile; and a name that is no Unicode was read under another one.
     if fs::read(&path).map_err(|error| failed(&error))? != read.bytes {
         let words = format!("{} has changed since it was read, so nothing was written to it", read.name);
