@@ -8,7 +8,10 @@
 mod check;
 mod codes;
 mod decode;
+mod fix;
+mod format;
 mod globs;
+mod ignore;
 mod prove;
 mod raw;
 mod read;
@@ -20,8 +23,10 @@ mod text;
 mod values;
 
 pub use check::masked;
+pub use fix::{Mended, apply_edits, mend};
+pub use format::format;
 pub use prove::{Facts, Measured};
-pub use read::{judge, read};
+pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
 pub use set::PolicySet;

@@ -8,6 +8,7 @@
 mod action;
 mod backups;
 mod diagnostics;
+mod difference;
 mod document;
 mod escape;
 mod evidence;
@@ -21,7 +22,11 @@ mod style;
 mod table;
 
 pub use backups::{backups_json, backups_text};
-pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
+pub use diagnostics::{
+    FINDINGS_FORMAT, FixMade, Sources, diagnostics_json, diagnostics_text, findings_summary, fixes_text, judged_json,
+    suppressed_summary,
+};
+pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
