@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::escape::{ascii, blot, json_safe};
+use super::escape::{ascii, blot};
+use super::json::pretty;
 use super::style::{Style, Tone};
 use crate::diag::{Diagnostic, Severity, Span};
 
@@ -51,17 +54,30 @@ fn shown(source: &str, style: &Style) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect()
 }
 
+/// Findings as `--format json` writes them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Findings<'a> {
+    /// The version of this form, `major.minor`: a minor one only adds keys.
+    #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
+    format_version: &'a str,
+    /// How many errors there are.
+    errors: usize,
+    /// How many warnings there are.
+    warnings: usize,
+    /// Every finding, in the order of the files and of the places in them.
+    findings: &'a [Diagnostic],
+}
+
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let value = serde_json::json!({
-        "format_version": FINDINGS_FORMAT,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "findings": findings,
-    });
-    json_safe(&format!("{value:#}\n"))
+    pretty(&Findings {
+        format_version: FINDINGS_FORMAT,
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings,
+    })
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.

@@ -23,7 +23,7 @@ fn root() -> PathBuf {
 }
 
 /// Reads a fixture: a file, or every YAML file of a folder.
-fn files_of(path: &Path) -> Vec<SourceFile> {
+pub fn files_of(path: &Path) -> Vec<SourceFile> {
     let mut paths = vec![path.to_owned()];
     if path.is_dir() {
         paths = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -38,7 +38,7 @@ fn file(text: &str) -> Vec<SourceFile> {
     vec![SourceFile { name: "policy.yaml".to_owned(), bytes: text.as_bytes().to_vec() }]
 }
 
-fn entries(folder: &str) -> Vec<PathBuf> {
+pub fn entries(folder: &str) -> Vec<PathBuf> {
     let folder = root().join("tests/fixtures/policies").join(folder);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -59,7 +59,7 @@ fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
 }
 
 /// Every finding of a fixture, of reading and of resolving.
-fn findings(path: &Path) -> Vec<Diagnostic> {
+pub fn findings(path: &Path) -> Vec<Diagnostic> {
     let (set, mut found) = policy::read(&files_of(path));
     if let Some(live) = live_tenants(path) {
         found.extend(set.desired(&live).1);

@@ -5,9 +5,9 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{policies, wiring};
+use crate::cli::{formats, policies, wiring};
 use crate::diag::{Diagnostic, Severity};
-use crate::render::{Symbol, Tone, diagnostics_json, diagnostics_text, findings_summary};
+use crate::render::{Symbol, Tone, diagnostics_text, findings_summary};
 
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
@@ -26,8 +26,8 @@ pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError>
     let findings = wiring::judge(&files, context.instant());
     let exit = verdict(&findings, args.strict);
     let ui = &context.ui;
-    if ui.is_json() {
-        ui.print(&diagnostics_json(&findings));
+    if let Some(text) = formats::findings(context, &files, &findings) {
+        ui.print(&text);
         return Ok(exit);
     }
     let mut text = diagnostics_text(&findings, &policies::sources(&files), &ui.style);
