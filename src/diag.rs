@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A stable code, `BK` and three digits. A code is never given another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-pub struct Code(pub &'static str);
+pub struct Code(#[schemars(regex(pattern = "^BK[0-9]{3}$"))] pub &'static str);
 
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

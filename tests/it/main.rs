@@ -19,6 +19,7 @@ mod faults;
 mod findings;
 mod plan;
 mod policy;
+mod policy_schema;
 mod render;
 mod restore;
 mod retention;

@@ -157,7 +157,7 @@ impl schemars::JsonSchema for Checks {
         });
         schemars::json_schema!({
             "description": "One check, or a list of them. Default: `tables`.",
-            "anyOf": [word, check, { "type": "array", "items": { "anyOf": [word, check] } }]
+            "anyOf": [word, check, { "type": "array", "items": { "anyOf": [word, check] } }, { "const": null }]
         })
     }
 }

@@ -1,9 +1,12 @@
 //! The JSON Schema of a policy file, for editors: made of the types that read it, so the two cannot drift. Pure.
 
+mod rules;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::raw::File;
+use rules::{RULES, add};
 
 /// Returns the JSON Schema (draft-07) of a policy file.
 #[must_use]
@@ -11,6 +14,7 @@ pub fn schema() -> Value {
     let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
     let mut value = schema.to_value();
     forbid_null(&mut value);
+    add(RULES, &mut value);
     value["title"] = json!("bkup policy, version 1");
     value
 }
