@@ -18,6 +18,7 @@ mod engine_faults;
 mod faults;
 mod findings;
 mod plan;
+mod plan_marks;
 mod policy;
 mod policy_schema;
 mod render;
