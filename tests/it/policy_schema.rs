@@ -27,7 +27,9 @@ const SEEN_SOMETIMES: &[&str] = &[
     "BK114-numbers",
     "BK115-retention-is-a-duration",
     "BK115-values",
+    "BK115-values-of-the-whole",
     "BK208-empty-lists",
+    "BK208-no-days",
     "BK602-secret-keys",
     "BK603-recipients",
 ];
@@ -145,9 +147,13 @@ fn kind(place: &str) -> String {
     parts.into_iter().map(|part| if number(&part) { "*" } else { part }).collect::<Vec<_>>().join("/")
 }
 
+/// What was spoilt already: kinds of places, and the keys of mappings. What is spoilt once is not spoilt again in the next
+/// mapping of its kind with the same keys.
+type Done = BTreeSet<(String, Option<Vec<String>>)>;
+
 /// Every way to spoil a value in one place: a key less, a key more (one that nobody knows, or one that others of its
 /// kind have), a value of another kind.
-fn mutants(value: &Value) -> Vec<(String, Value)> {
+fn mutants(value: &Value, done: &mut Done) -> Vec<(String, Value)> {
     let mut places = Vec::new();
     pointers(value, "", &mut places);
     let mut known: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
@@ -158,21 +164,23 @@ fn mutants(value: &Value) -> Vec<(String, Value)> {
             map.iter().for_each(|(key, value)| _ = known.entry(key.clone()).or_insert_with(|| value.clone()));
         }
     }
-    let others = [json!(null), json!(7), json!("word"), json!(true), json!([]), json!({}), json!(["*"]), json!("")];
+    let others = |value: &Value| match value {
+        Value::Object(_) => vec![json!(null), json!("word"), json!([]), json!({})],
+        Value::Array(_) => vec![json!(null), json!("word"), json!([]), json!({}), json!(["*"]), json!([7])],
+        _ => vec![json!(null), json!(7), json!("word"), json!(true), json!([]), json!({}), json!("")],
+    };
     let mut mutants = Vec::new();
     let mut mutate = |place: &str, what: String, change: &dyn Fn(&mut Value)| {
         let mut mutant = value.clone();
         change(mutant.pointer_mut(place).unwrap());
         mutants.push((format!("{place}: {what}"), mutant));
     };
-    // What is spoilt once in a mapping with the same keys is not spoilt again in the next one of its kind.
-    let mut done = BTreeSet::new();
     for place in &places {
-        let keys = value.pointer(place).and_then(Value::as_object).map(|map| map.keys().collect::<Vec<_>>());
+        let keys = value.pointer(place).and_then(Value::as_object).map(|map| map.keys().cloned().collect::<Vec<_>>());
         if !done.insert((kind(place), keys)) {
             continue;
         }
-        for other in &others {
+        for other in &others(value.pointer(place).unwrap()) {
             mutate(place, format!("is {other}"), &|here| *here = other.clone());
         }
         let Some(Value::Object(map)) = value.pointer(place) else { continue };
@@ -188,12 +196,19 @@ fn mutants(value: &Value) -> Vec<(String, Value)> {
 
 #[test]
 fn spoilt_in_any_one_place_a_policy_is_refused_by_both_or_by_none() {
+    let mut done = Done::new();
+    for fixture in ["the-contract", "everything"] {
+        let path = format!("{}/tests/fixtures/policies/valid/{fixture}.yaml", env!("CARGO_MANIFEST_DIR"));
+        spoil(&meaning(&std::fs::read(path).unwrap()).unwrap(), &mut done);
+    }
+}
+
+#[track_caller]
+fn spoil(whole: &Value, done: &mut Done) {
     let validator = validator();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/policies/valid/everything-served.yaml");
-    let whole = meaning(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(reasons(&validator, &whole), [""; 0]);
+    assert_eq!(reasons(&validator, whole), [""; 0]);
     let mut wrong = Vec::new();
-    for (what, mutant) in mutants(&whole) {
+    for (what, mutant) in mutants(whole, done) {
         let bytes = serde_json::to_vec(&mutant).unwrap();
         let found = policy::read(&[SourceFile { name: "a.yaml".to_owned(), bytes }]).1;
         let accepts = validator.is_valid(&mutant);
@@ -208,4 +223,116 @@ fn spoilt_in_any_one_place_a_policy_is_refused_by_both_or_by_none() {
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Visits every schema in a schema, but for conditions: they say which values are meant, not what a value is.
+fn each_schema<'a>(schema: &'a Value, place: &str, visit: &mut impl FnMut(&'a Map<String, Value>, &str)) {
+    match schema {
+        Value::Object(map) => {
+            visit(map, place);
+            let inner = map.iter().filter(|(key, _)| !["if", "then", "not", "propertyNames"].contains(&key.as_str()));
+            inner.for_each(|(key, value)| each_schema(value, &format!("{place}/{key}"), visit));
+        }
+        Value::Array(items) => items.iter().for_each(|item| each_schema(item, place, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_word_is_explained_and_every_pattern_has_an_example() {
+    let schema = policy::schema();
+    each_schema(&schema, "", &mut |schema, place| {
+        if let Some(words) = schema.get("enum").and_then(Value::as_array) {
+            let said = schema["enumDescriptions"].as_array().unwrap();
+            assert_eq!(said.len(), words.len(), "{place}");
+            assert!(said.iter().all(|said| said.as_str().unwrap().ends_with('.')), "{place}: {said:?}");
+        }
+        if schema.contains_key("pattern") {
+            assert!(schema.get("examples").is_some_and(|examples| !examples.as_array().unwrap().is_empty()), "{place}");
+        }
+    });
+}
+
+#[test]
+fn every_example_and_every_default_is_a_value_that_its_key_can_have() {
+    let schema = policy::schema();
+    let mut count = 0;
+    each_schema(&schema, "", &mut |part, place| {
+        let examples = part.get("examples").and_then(Value::as_array).into_iter().flatten();
+        let values: Vec<&Value> = examples.chain(part.get("default")).collect();
+        if values.is_empty() || place.ends_with("/properties") {
+            return;
+        }
+        let mut alone = Value::Object(part.clone());
+        alone["definitions"] = schema["definitions"].clone();
+        let validator = jsonschema::draft7::new(&alone).unwrap();
+        for value in values {
+            assert_eq!(reasons(&validator, value), [""; 0], "{place}: {value}");
+            count += 1;
+        }
+    });
+    assert!(count > 40, "{count}");
+}
+
+/// Returns what the schema says of a key, in the mapping that also has the key `beside`.
+fn property<'a>(schema: &'a Value, beside: &str, key: &str) -> &'a Value {
+    let mut found = None;
+    each_schema(schema, "", &mut |schema, _| {
+        if let Some(properties) = schema.get("properties").filter(|all| all.get(beside).is_some()) {
+            found = found.or_else(|| properties.get(key));
+        }
+    });
+    found.unwrap_or_else(|| panic!("{key} beside {beside}"))
+}
+
+#[test]
+fn the_schema_states_the_defaults_of_the_language() {
+    let schema = policy::schema();
+    for (beside, key, default) in [
+        ("sample_tenants", "target", json!("latest")),
+        ("sample_tenants", "into", json!("scratch")),
+        ("sample_tenants", "sample_tenants", json!(3)),
+        ("sample_tenants", "checks", json!("tables")),
+        ("manual", "check", json!("tables")),
+        ("start_within", "compression", json!("zstd:3")),
+        ("start_within", "max_parallel_jobs", json!(1)),
+        ("start_within", "max_chain", json!(24)),
+        ("start_within", "tenants", json!("all")),
+        ("start_within", "protect", json!(false)),
+        ("cron", "time", json!("00:00")),
+        ("cron", "timezone", json!("UTC")),
+        ("quarterly", "pick", json!("first")),
+        ("quarterly", "timezone", json!("UTC")),
+        ("quarterly", "forever", json!(false)),
+        ("priority", "method", json!("cold_backup")),
+        ("method", "method", json!("cold_backup")),
+        ("archive_timeout", "archive_timeout", json!("60s")),
+        ("archive_timeout", "max_lag", json!("2m")),
+        ("archive_timeout", "window", json!("7d")),
+        ("min_keep", "max_delete", json!("10%")),
+        ("min_keep", "min_keep", json!(2)),
+        ("min_keep", "grace", json!("7d")),
+        ("status", "status", json!("draft")),
+        ("minimum_backup_age", "protect", json!(false)),
+        ("schedule", "from", json!("latest")),
+        ("replicate_to", "manage", json!(false)),
+        ("recipients", "per_tenant_keys", json!(false)),
+        ("unmanaged", "manage_settings", json!(false)),
+        ("sql", "expect", json!("true")),
+    ] {
+        assert_eq!(property(&schema, beside, key).get("default"), Some(&default), "{key} beside {beside}");
+    }
+    // These depend on other keys, and are told in words.
+    for (beside, key) in [
+        ("start_within", "start_within"),
+        ("start_within", "engine"),
+        ("start_within", "tables"),
+        ("cron", "days"),
+        ("replicate_to", "path_style"),
+        ("success", "failure"),
+        ("success", "success"),
+    ] {
+        let said = property(&schema, beside, key)["description"].as_str().unwrap();
+        assert!(said.contains("Default: "), "{key}: {said}");
+    }
 }

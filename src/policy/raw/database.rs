@@ -99,8 +99,11 @@ record! {
 }
 
 words!(Method, "Method", "a method" {
+    /// A standby that follows closely and can take over at once.
     "hot_standby" => Method::HotStandby,
+    /// A standby that follows, and is promoted by hand.
     "warm_standby" => Method::WarmStandby,
+    /// A restore from a backup.
     "cold_backup" => Method::ColdBackup,
 });
 

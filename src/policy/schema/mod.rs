@@ -50,6 +50,17 @@ fn forbid_null(value: &mut Value) {
                     }
                 }
             }
+            if let Some(Value::Array(words)) = map.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+                if let [only] = words.as_slice() {
+                    // A word alone keeps its description as one of several would; anything else is a constant.
+                    let only = only.clone();
+                    if !only.is_string() {
+                        map.remove("enum");
+                        map.insert("const".to_owned(), only);
+                    }
+                }
+            }
             map.values_mut().for_each(forbid_null);
         }
         Value::Array(items) => items.iter_mut().for_each(forbid_null),

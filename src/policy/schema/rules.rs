@@ -12,10 +12,14 @@ pub(super) enum Rule {
     One(&'static [&'static str]),
     /// These keys only beside that one.
     With(&'static [&'static str], &'static str),
-    /// These keys only where that one has such a value.
+    /// These keys only where that one is so.
     Where(&'static [&'static str], &'static str, Is),
-    /// That key is needed where the first one has such a value.
+    /// Where the first key is so, that one is so, too.
+    Implies(&'static str, Is, &'static str, Is),
+    /// Where the first key is so, that one is needed.
     Needs(&'static str, Is, &'static str),
+    /// The key is never so.
+    Never(&'static str, Is),
 }
 
 /// What a value is.
@@ -23,50 +27,103 @@ pub(super) enum Rule {
 pub(super) enum Is {
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Another word than this one.
+    Other(&'static str),
     /// A text that matches.
     Like(&'static str),
+    /// A mapping that has a key.
+    Has(&'static str),
+    /// A mapping in which a key is this word.
+    HasWord(&'static str, &'static str),
 }
 
-use Rule::{Needs, One, Where, With};
+use Is::{Has, HasWord, Like, Other, Word};
+use Rule::{Implies, Needs, Never, One, Where, With};
+
+const S3: Is = Like("^s3://");
+const INCREMENTAL: Is = Word(&["incremental"]);
 
 /// The rules, each set with a key that tells its mapping from others with the same keys.
 pub(super) const RULES: &[(&str, &[Rule])] = &[
-    ("sql", &[One(&["tables", "sql"]), With(&["expect"], "sql")]),
-    ("sample_tenants", &[One(&["every", "when"])]),
-    ("start_within", &[Where(&["tenants"], "backup", Is::Word(&["tenant_data"]))]),
+    ("expect", &[One(&["tables", "sql", "amcheck"]), With(&["expect"], "sql")]),
+    ("sample_tenants", &[One(&["every", "when"]), Never("when", Has("on"))]),
+    (
+        "start_within",
+        &[
+            Needs("backup", Other("files"), "databases"),
+            Needs("backup", Word(&["files"]), "paths"),
+            Needs("engine", INCREMENTAL, "base"),
+            With(&["base", "max_chain"], "engine"),
+            Where(&["base", "max_chain"], "engine", INCREMENTAL),
+            Where(&["databases"], "backup", Other("files")),
+            Where(&["engine"], "backup", Word(&["full_system", "database", "tenant_data"])),
+            Where(&["tenants"], "backup", Word(&["tenant_data"])),
+            Where(&["tables"], "backup", Word(&["database"])),
+            Where(&["paths", "exclude"], "backup", Word(&["files"])),
+            Implies("engine", Word(&["physical", "incremental"]), "backup", Word(&["full_system"])),
+            Implies("when", HasWord("on", "change"), "backup", Word(&["configuration"])),
+        ],
+    ),
     ("manual", &[One(&["manual", "run", "restore", "check"]), With(&["timeout"], "run")]),
-    ("storage_class", &[Where(&["region", "endpoint", "path_style", "storage_class"], "url", Is::Like("^s3://"))]),
+    (
+        "replicate_to",
+        &[
+            Where(
+                &["region", "endpoint", "path_style", "storage_class", "object_lock", "versioning", "manage"],
+                "url",
+                S3,
+            ),
+            Implies("encryption", Has("server_side"), "url", S3),
+        ],
+    ),
+    ("recipients", &[With(&["identity", "per_tenant_keys"], "recipients")]),
+    ("mode", &[One(&["until", "for"])]),
     ("schemas", &[One(&["schemas", "query"])]),
-    ("status", &[Needs("status", Is::Word(&["approved"]), "by")]),
+    ("status", &[Needs("status", Word(&["approved"]), "by")]),
     ("cron", &[One(&["frequency", "cron", "every", "on"]), With(&["time", "days"], "frequency")]),
+    (
+        "slack",
+        &[
+            One(&["slack", "email", "webhook"]),
+            With(&["email"], "smtp"),
+            With(&["smtp"], "email"),
+            With(&["secret"], "webhook"),
+        ],
+    ),
 ];
 
 impl Is {
     fn schema(self) -> Value {
         match self {
-            Self::Word([word]) => json!({ "const": word }),
-            Self::Word(words) => json!({ "enum": words }),
-            Self::Like(pattern) => json!({ "pattern": pattern }),
+            Word([word]) => json!({ "const": word }),
+            Word(words) => json!({ "enum": words }),
+            Other(word) => json!({ "not": { "const": word } }),
+            Like(pattern) => json!({ "pattern": pattern }),
+            Has(key) => json!({ "required": [key] }),
+            HasWord(key, word) => json!({ "properties": { key: { "const": word } }, "required": [key] }),
         }
     }
 }
 
 impl Rule {
-    /// Returns the rule as a schema; keys that stand only beside another are told by `dependencies` instead.
+    /// Returns the rule as schemas; keys that stand only beside another are told by `dependencies` instead.
     fn schemas(&self) -> Vec<Value> {
-        let each = |keys: &[&str]| keys.iter().map(|key| json!({ "required": [key] })).collect::<Vec<_>>();
+        let so = |key: &str, is: Is| json!({ "properties": { key: is.schema() }, "required": [key] });
         match self {
-            One(keys) => vec![json!({ "oneOf": each(keys) })],
+            One(keys) => {
+                vec![json!({ "oneOf": keys.iter().map(|key| json!({ "required": [key] })).collect::<Vec<_>>() })]
+            }
             With(..) => Vec::new(),
             // One schema for each key, so that an editor names the key that is too much.
             Where(keys, other, is) => keys
                 .iter()
                 .map(|key| json!({ "if": { "required": [key] }, "then": { "properties": { *other: is.schema() } } }))
                 .collect(),
-            Needs(key, is, other) => vec![json!({
-                "if": { "properties": { *key: is.schema() }, "required": [key] },
-                "then": { "required": [other] },
-            })],
+            Implies(key, is, other, then) => {
+                vec![json!({ "if": so(key, *is), "then": { "properties": { *other: then.schema() } } })]
+            }
+            Needs(key, is, other) => vec![json!({ "if": so(key, *is), "then": { "required": [other] } })],
+            Never(key, is) => vec![json!({ "properties": { *key: { "not": is.schema() } } })],
         }
     }
 
@@ -74,7 +131,8 @@ impl Rule {
         match self {
             One(keys) => keys.to_vec(),
             With(keys, other) | Where(keys, other, _) => keys.iter().chain([other]).copied().collect(),
-            Needs(key, _, other) => vec![key, other],
+            Needs(key, _, other) | Implies(key, _, other, _) => vec![key, other],
+            Never(key, _) => vec![key],
         }
     }
 }
