@@ -247,7 +247,9 @@ fn every_word_is_explained_and_every_pattern_has_an_example() {
             assert_eq!(said.len(), words.len(), "{place}");
             assert!(said.iter().all(|said| said.as_str().unwrap().ends_with('.')), "{place}: {said:?}");
         }
-        if schema.contains_key("pattern") {
+        // A name stands for something of the set; an example would be offered as if it were there.
+        let names = schema.get("pattern") == Some(&json!("^[a-z][a-z0-9-]{0,62}$"));
+        if schema.contains_key("pattern") && !names {
             assert!(schema.get("examples").is_some_and(|examples| !examples.as_array().unwrap().is_empty()), "{place}");
         }
     });
