@@ -42,14 +42,14 @@ record! {
         /// Which of these files are left out: globs.
         #[schemars(example = ["**/*.tmp"])]
         exclude: Vec<Text>;
-        /// When.
+        /// When: `frequency` with `time` and `days`, or `cron`, or `every`, or `on`.
         when: When, required;
         /// How late a missed slot is still run, before it is reported missed. Default: the smaller of 1h and half the
         /// gap between two slots.
         start_within: Period;
         /// A retention rule, by name or written out here.
         retention: RetentionRef, required;
-        /// Where to.
+        /// The store that it goes to.
         store: Name, required;
         /// How it is compressed.
         #[schemars(extend("default" = "zstd:3"))]

@@ -2,6 +2,8 @@
 
 mod rules;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ pub fn schema() -> Value {
     let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
     let mut value = schema.to_value();
     forbid_null(&mut value);
+    tell_once(&mut value);
     add(RULES, &mut value);
     value["title"] = json!("bkup policy, version 1");
     value
@@ -64,6 +67,57 @@ fn forbid_null(value: &mut Value) {
             map.values_mut().for_each(forbid_null);
         }
         Value::Array(items) => items.iter_mut().for_each(forbid_null),
+        _ => {}
+    }
+}
+
+/// Gives each key one description. An editor shows the first that it meets, which is the one of the value's type: for
+/// every key of a duration it would say what a duration is, and not what the key means. So a type's own words move to
+/// the end of its keys' where they say how it is written, and go where the type is a mapping, whose keys have theirs.
+fn tell_once(schema: &mut Value) {
+    let mut bare = BTreeSet::new();
+    references(schema, false, &mut bare);
+    let Some(definitions) = schema["definitions"].as_object_mut() else { return };
+    let mut told = BTreeMap::new();
+    for (name, definition) in definitions.iter_mut().filter(|(name, _)| !bare.contains(*name)) {
+        let Some(definition) = definition.as_object_mut() else { continue };
+        let Some(Value::String(words)) = definition.remove("description") else { continue };
+        // A name is written as everybody expects.
+        if !definition.contains_key("properties") && name != "Name" {
+            told.insert(format!("#/definitions/{name}"), words);
+        }
+    }
+    append(schema, &told);
+}
+
+/// Notes the definitions that something without a description of its own refers to: a list's entries, named things.
+fn references(value: &Value, described: bool, bare: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(name) = map.get("$ref").and_then(Value::as_str).filter(|_| !described) {
+                bare.insert(name.trim_start_matches("#/definitions/").to_owned());
+            }
+            let described = map.contains_key("description");
+            map.iter().for_each(|(key, value)| references(value, described && key == "allOf", bare));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, described, bare)),
+        _ => {}
+    }
+}
+
+/// Adds the words of a type to the description of each key that has it.
+fn append(value: &mut Value, told: &BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            let target = map.get("allOf").and_then(|all| all[0]["$ref"].as_str()).map(str::to_owned);
+            if let (Some(Value::String(own)), Some(words)) =
+                (map.get_mut("description"), target.and_then(|target| told.get(&target)))
+            {
+                *own = format!("{own} {words}");
+            }
+            map.values_mut().for_each(|value| append(value, told));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| append(item, told)),
         _ => {}
     }
 }
