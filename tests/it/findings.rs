@@ -19,7 +19,8 @@ const BAD: &str = "version: 1\nstores:\n  main: { url: file:///srv/b, regoin: x 
 /// Returns a validator of the schema that OASIS publishes.
 fn oasis() -> Validator {
     let schema = include_str!("../fixtures/sarif/sarif-schema-2.1.0.json");
-    let schema: Value = serde_json::from_str(schema).unwrap();
+    // One pattern of it (of languages, which bkup does not write) has a bracket that strict readers refuse.
+    let schema: Value = serde_json::from_str(&schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$")).unwrap();
     jsonschema::draft7::options().should_validate_formats(true).build(&schema).unwrap()
 }
 
@@ -172,7 +173,7 @@ fn validate_prints_each_format_and_keeps_its_exit_code() {
     let absolute = cli.path("policies").display().to_string();
     assert_eq!(uri(&cli.run(&["-p", &absolute, "validate", "--format", "sarif"]).exits(3).json()), "policies/a.yaml");
     let ran = cli.run(&["validate", "--format", "github"]).exits(3);
-    let first = "::error file=policies/a.yaml,line=3,col=32,endLine=3,endColumn=38,title=BK110::`regoin` is not a key";
+    let first = "::error file=policies/a.yaml,line=3,col=31,endLine=3,endColumn=37,title=BK110::`regoin` is not a key";
     assert!(ran.stdout.starts_with(first), "{ran:?}");
     assert!(ran.stdout.contains("::warning file=policies/a.yaml,line=3"), "{ran:?}");
     assert!(ran.stdout.ends_with("\n1 error and 1 warning\n"), "{ran:?}");

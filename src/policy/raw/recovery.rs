@@ -109,9 +109,9 @@ record! {
 record! {
     /// Whom to call.
     Contacts, "contacts" {
-        /// First.
+        /// Who is called first.
         primary: Text;
-        /// Next, in order.
+        /// Who is called after that, in order.
         escalation: Vec<Text>;
     }
 }

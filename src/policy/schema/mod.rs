@@ -17,6 +17,7 @@ pub fn schema() -> Value {
     let mut value = schema.to_value();
     forbid_null(&mut value);
     tell_once(&mut value);
+    unwrap_lines(&mut value);
     add(RULES, &mut value);
     value["title"] = json!("bkup policy, version 1");
     value
@@ -67,6 +68,20 @@ fn forbid_null(value: &mut Value) {
             map.values_mut().for_each(forbid_null);
         }
         Value::Array(items) => items.iter_mut().for_each(forbid_null),
+        _ => {}
+    }
+}
+
+/// Makes one line of each description: an editor would show a comment's line ends as paragraphs.
+fn unwrap_lines(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(words)) = map.get_mut("description") {
+                *words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            }
+            map.values_mut().for_each(unwrap_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_lines),
         _ => {}
     }
 }
