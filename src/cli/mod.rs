@@ -16,6 +16,7 @@ pub mod ui;
 pub mod wiring;
 
 mod demo;
+mod formats;
 mod logging;
 mod signal;
 pub(crate) mod version;
@@ -65,7 +66,8 @@ pub fn main() -> ExitCode {
 
 /// Runs one command and returns how it ended. Whatever it failed with is shown here, once.
 pub fn run(context: &mut Context, command: Command) -> Exit {
-    let exit = match logging::start(context).and_then(|()| dispatch(context, command)) {
+    let started = formats::check(context.global.format, &command).and_then(|()| logging::start(context));
+    let exit = match started.and_then(|()| dispatch(context, command)) {
         Ok(exit) => exit,
         Err(error) => {
             context.ui.failure(&error.explain());

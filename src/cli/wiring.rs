@@ -1,6 +1,6 @@
 //! The seams to modules that commands call through one function each, so that a command reads as what it does.
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
 use crate::{crypto, plan};
@@ -23,6 +23,11 @@ pub(super) fn masked(text: &str) -> String {
 /// Returns the JSON Schema of a policy file.
 pub(super) fn policy_schema() -> serde_json::Value {
     policy::schema()
+}
+
+/// Returns every code that judging policies can give, with its meaning in one line.
+pub(super) const fn policy_codes() -> &'static [(Code, &'static str)] {
+    policy::codes()
 }
 
 /// Returns the digests that a plan of this content has.

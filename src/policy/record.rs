@@ -44,9 +44,9 @@ macro_rules! record {
 }
 pub(super) use record;
 
-/// Declares which words stand for which values of an enumeration.
+/// Declares which words stand for which values of an enumeration, each with what an editor says of it.
 macro_rules! words {
-    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* }) => {
+    ($type:ty, $title:literal, $what:literal { $( $(#[doc = $doc:literal])+ $word:literal => $value:expr, )* }) => {
         impl $crate::policy::decode::Decode for $type {
             fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
                 let text = cx.written(node, $what)?;
@@ -65,7 +65,11 @@ macro_rules! words {
                 $title.into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": [$($word),*] })
+                schemars::json_schema!({
+                    "type": "string",
+                    "enum": [$($word),*],
+                    "enumDescriptions": [$(concat!($($doc),+).trim_start()),*]
+                })
             }
         }
     };

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::escape::{ascii, blot, json_safe};
+use super::escape::{ascii, blot};
+use super::json::pretty;
 use super::style::{Style, Symbol, Tone};
 use crate::diag::{Code, Diagnostic, Severity, Span};
 
@@ -52,14 +54,34 @@ fn shown(source: &str, style: &Style) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect()
 }
 
+/// Findings as `--format json` writes them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Findings<'a> {
+    /// The version of this form, `major.minor`: a minor one only adds keys.
+    #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
+    format_version: &'a str,
+    /// How many errors there are.
+    errors: usize,
+    /// How many warnings there are.
+    warnings: usize,
+    /// Every finding, in the order of the files and of the places in them.
+    findings: &'a [Diagnostic],
+    /// Those that comments ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<&'a [Diagnostic]>,
+    /// The fixes that were made, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed: Option<&'a [FixMade]>,
+}
+
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
-    json_safe(&format!("{:#}\n", findings_value(findings)))
+    written(findings, None, None)
 }
 
 /// A fix that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FixMade {
     /// The file.
     pub file: String,
@@ -95,21 +117,18 @@ pub fn fixes_text(made: &[FixMade], style: &Style) -> String {
 /// fixes were asked for also `"fixed":[...]`.
 #[must_use]
 pub fn judged_json(findings: &[Diagnostic], suppressed: &[Diagnostic], made: Option<&[FixMade]>) -> String {
-    let mut value = findings_value(findings);
-    value["suppressed"] = serde_json::json!(suppressed);
-    if let Some(made) = made {
-        value["fixed"] = serde_json::json!(made);
-    }
-    json_safe(&format!("{value:#}\n"))
+    written(findings, Some(suppressed), made)
 }
 
-fn findings_value(findings: &[Diagnostic]) -> serde_json::Value {
+fn written(findings: &[Diagnostic], suppressed: Option<&[Diagnostic]>, fixed: Option<&[FixMade]>) -> String {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    serde_json::json!({
-        "format_version": FINDINGS_FORMAT,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "findings": findings,
+    pretty(&Findings {
+        format_version: FINDINGS_FORMAT,
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings,
+        suppressed,
+        fixed,
     })
 }
 

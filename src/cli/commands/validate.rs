@@ -5,10 +5,10 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{mend, policies, wiring};
+use crate::cli::{formats, mend, policies, wiring};
 use crate::diag::{Diagnostic, Severity};
 use crate::policy::Judged;
-use crate::render::{Symbol, Tone, diagnostics_text, findings_summary, fixes_text, judged_json, suppressed_summary};
+use crate::render::{Symbol, Tone, diagnostics_text, findings_summary, fixes_text, suppressed_summary};
 
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
@@ -41,8 +41,9 @@ pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError>
         exit => exit,
     };
     let ui = &context.ui;
-    if ui.is_json() {
-        ui.print(&judged_json(&findings, &suppressed, args.fix.then_some(&made)));
+    let asked = args.fix.then_some(made.as_slice());
+    if let Some(text) = formats::findings(context, &files, &findings, &suppressed, asked) {
+        ui.print(&text);
         return Ok(exit);
     }
     let mut text = fixes_text(&made, &ui.style);
