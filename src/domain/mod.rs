@@ -4,6 +4,7 @@
 mod action;
 mod backup;
 mod canonical;
+mod coverage;
 mod desired;
 mod event;
 mod evidence;
@@ -22,6 +23,7 @@ mod scope;
 mod tenant;
 mod text;
 mod time;
+mod trial;
 mod when;
 
 pub use action::{
@@ -30,6 +32,7 @@ pub use action::{
 };
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,
     ResolvedTenants, ScheduleSpec, SourceLocation, StoreSpec, StoreUrl, TenantFilter, TenantSelector,
@@ -62,4 +65,5 @@ pub use scope::{InvalidScope, Scope};
 pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
+pub use trial::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing};
 pub use when::{DayRule, Frequency, Timing, When};

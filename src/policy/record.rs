@@ -14,7 +14,7 @@ macro_rules! record {
         #[derive(Debug, Clone, Default, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         $(#[$meta])*
-        pub(in crate::policy) struct $name {
+        pub(crate) struct $name {
             $( $(#[$field_meta])* $(#[schemars($mark)])? pub $field: Option<$type>, )*
         }
 
@@ -44,7 +44,7 @@ macro_rules! record {
         }
     };
 }
-pub(super) use record;
+pub(crate) use record;
 
 /// Declares which words stand for which values of an enumeration, and those that are not served yet.
 macro_rules! words {
@@ -72,13 +72,13 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 use super::decode::Context;
 use super::text::{Kind, Node, Place, shown, similar};
 
 /// Returns a field's key: its name, without the `r#` of Rust's own words.
-pub(super) const fn bare(field: &str) -> &str {
+pub(crate) const fn bare(field: &str) -> &str {
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,
@@ -86,7 +86,7 @@ pub(super) const fn bare(field: &str) -> &str {
 }
 
 /// Returns a short place for a mapping: its first key, since the whole of it can be a page.
-pub(super) fn head(node: &Node) -> Place {
+pub(crate) fn head(node: &Node) -> Place {
     match &node.kind {
         Kind::Map(entries) => entries.first().map_or(node.place, |entry| entry.place),
         _ => node.place,
@@ -94,7 +94,7 @@ pub(super) fn head(node: &Node) -> Place {
 }
 
 /// Adds the finding that a word is none of those known, or not served yet.
-pub(super) fn unknown_word(
+pub(crate) fn unknown_word(
     text: &str,
     node: &Node,
     what: &str,

@@ -1,5 +1,6 @@
 //! The JSON Schema of a policy file, for editors: made of the types that read it, so the two cannot drift. Pure.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -8,10 +9,15 @@ use super::raw::File;
 /// Returns the JSON Schema (draft-07) of a policy file.
 #[must_use]
 pub fn schema() -> Value {
-    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
+    schema_of::<File>("bkup policy, version 1")
+}
+
+/// Returns the JSON Schema (draft-07) of a file of the language's family.
+pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     forbid_null(&mut value);
-    value["title"] = json!("bkup policy, version 1");
+    value["title"] = json!(title);
     value
 }
 

@@ -10,7 +10,8 @@ mod schedule;
 mod store;
 
 pub(super) use database::{Class, Database};
-pub(super) use file::{File, Item, Named, Once, Version};
+pub(super) use file::{File, Item, Once};
+pub(crate) use file::{Named, Version};
 pub(super) use recovery::RecoveryPlan;
 pub(super) use retention::{Guards, Retention};
 pub(super) use schedule::{RetentionRef, Schedule, TenantsRef, When};

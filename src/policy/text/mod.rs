@@ -5,6 +5,6 @@ mod source;
 mod syntax;
 mod yaml;
 
-pub(super) use node::{Entry, Kind, Meaning, Node, Style, shown, similar};
-pub(super) use source::{Place, Places, Sources};
-pub(super) use yaml::{MOST_FINDINGS, parse};
+pub(crate) use node::{Entry, Kind, Meaning, Node, Style, shown, similar};
+pub(crate) use source::{Place, Places, Sources};
+pub(crate) use yaml::{MOST_FINDINGS, parse};

@@ -1,0 +1,160 @@
+//! Runs tests: plans over each one's world and compares. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::diag::Diagnostic;
+use crate::domain::{
+    ObjectiveRow, Plan, ResolvedTenants, Scope, TrialDifference, TrialFailure, TrialOutcome, TrialReport,
+    TrialThing,
+};
+use crate::plan::plan;
+use crate::policy::text::{Sources, shown};
+use crate::policy::{Facts, PolicySet};
+
+use super::read::{Suite, Test};
+use super::value::{At, Refused};
+use super::{codes, raw, things, verdicts};
+
+/// Runs every test of a suite. `read` are the findings of reading the policies, which are the same at every instant.
+#[must_use]
+pub fn run(suite: &Suite, policies: &PolicySet, read: &[Diagnostic]) -> TrialReport {
+    let outcome = |test: &Test| TrialOutcome {
+        name: test.name.clone(),
+        span: test.span.clone(),
+        failures: Judge { test, sources: &suite.sources, policies, read }.failures(),
+    };
+    TrialReport { tests: suite.tests.iter().map(outcome).collect() }
+}
+
+struct Judge<'a> {
+    test: &'a Test,
+    sources: &'a Sources,
+    policies: &'a PolicySet,
+    read: &'a [Diagnostic],
+}
+
+impl Judge<'_> {
+    /// Returns what is otherwise than expected, in the order of the test file.
+    fn failures(&self) -> Vec<TrialFailure> {
+        let (world, expect) = (&self.test.world, &self.test.expect);
+        let plan = plan(&world.desired, &world.observed, &world.request);
+        let mut failures = things::judge(world, &plan, expect, self.sources);
+        failures.extend(verdicts::judge(world, &plan, expect, self.sources));
+        failures.extend(expect.findings.as_ref().and_then(|wanted| self.findings(wanted)));
+        failures.extend(expect.refused.as_ref().and_then(|wanted| self.refused(wanted, &plan)));
+        failures.extend(expect.classes.iter().flat_map(|classes| &classes.0).filter_map(|(slug, class)| self.class(slug, class)));
+        let objectives = expect.objectives.iter().flat_map(|list| &list.value);
+        failures.extend(objectives.filter_map(|objective| self.objective(objective, &plan)));
+        failures.sort_by_key(|failure| failure.finding.span.as_ref().map(|span| span.begin));
+        failures
+    }
+
+    fn findings(&self, wanted: &At<Vec<At<crate::policy::values::Text>>>) -> Option<TrialFailure> {
+        let world = &self.test.world;
+        let proven = self.policies.prove(&Facts { now: world.request.now, measured: None });
+        let all: Vec<&Diagnostic> = self.read.iter().chain(&proven).chain(&world.found).collect();
+        let expected: BTreeSet<&str> = wanted.value.iter().map(|code| code.value.0.as_str()).collect();
+        let there: BTreeSet<&str> = all.iter().map(|finding| finding.code.0).collect();
+        let missing: Vec<&str> = expected.difference(&there).copied().collect();
+        let extra: Vec<&str> = there.difference(&expected).copied().collect();
+        let message = match (missing.as_slice(), extra.as_slice()) {
+            ([], []) => return None,
+            ([], extra) => format!("there are other findings, too: {}", extra.join(", ")),
+            (missing, []) => format!("there is no finding {}", missing.join(", ")),
+            (missing, extra) => format!("there is no finding {}, and there are {}", missing.join(", "), extra.join(", ")),
+        };
+        let label = if expected.is_empty() { "none is expected" } else { "just these are expected" };
+        // One of each code says enough; the first of a code stands first in the files.
+        let mut seen = BTreeSet::new();
+        let others = all.iter().filter(|finding| extra.contains(&finding.code.0) && seen.insert(finding.code));
+        let instead = others.map(|finding| thing(format!("{}: {}", finding.code, finding.message))).collect();
+        self.fail(codes::OTHER_FINDINGS, message, wanted, label, instead)
+    }
+
+    fn refused(&self, wanted: &At<Refused>, plan: &Plan) -> Option<TrialFailure> {
+        let there: BTreeSet<&str> = plan.refusals.iter().map(|refusal| refusal.guard.as_str()).collect();
+        let (met, label) = match &wanted.value {
+            Refused::Any(any) => (*any != there.is_empty(), if *any { "expected to be" } else { "expected not to be" }),
+            Refused::By(guards) => {
+                (guards.iter().map(|guard| guard.0).collect::<BTreeSet<_>>() == there, "just these are expected")
+            }
+        };
+        if met {
+            return None;
+        }
+        let message = match there.into_iter().collect::<Vec<_>>().as_slice() {
+            [] => "no guard refuses the plan".to_owned(),
+            [one] => format!("the guard `{one}` refuses the plan"),
+            many => format!("the guards {} refuse the plan", many.join(", ")),
+        };
+        let instead = plan.refusals.iter().map(|r| thing(format!("{}: {}", r.guard, r.words))).collect();
+        self.fail(codes::OTHER_REFUSAL, message, wanted, label, instead)
+    }
+
+    fn class(&self, slug: &At<String>, class: &crate::domain::Name) -> Option<TrialFailure> {
+        let databases = self.test.world.living.tenants.iter().filter_map(|(database, tenants)| match tenants {
+            ResolvedTenants::Known(tenants) => {
+                tenants.iter().find(|(tenant, _)| tenant.slug == slug.value).map(|(_, class)| (database, class.as_ref()))
+            }
+            ResolvedTenants::Unknown(_) => None,
+        });
+        let (database, other) = databases.into_iter().find(|(_, other)| *other != Some(class))?;
+        let message = match other {
+            Some(other) => format!("the tenant `{}` is in the class `{other}`", shown(&slug.value)),
+            None => format!("the tenant `{}` is in no class", shown(&slug.value)),
+        };
+        let difference = TrialDifference {
+            key: "class".to_owned(),
+            expected: class.to_string(),
+            found: other.map(ToString::to_string),
+        };
+        let words = format!("database: {database}, tenant: {}", slug.value);
+        let instead = vec![TrialThing { words, differs: vec![difference] }];
+        self.fail(codes::OTHER_CLASS, message, slug, "another class is expected", instead)
+    }
+
+    fn objective(&self, wanted: &At<raw::Objective>, plan: &Plan) -> Option<TrialFailure> {
+        let raw = &wanted.value;
+        let (database, met) = (raw.database.as_ref()?, raw.met?);
+        let scope = raw.tenant.as_ref().map_or(Scope::Database, |tenant| Scope::Tenant(tenant.0.clone()));
+        let row = plan.objectives.iter().find(|row| &row.database == database && row.scope == scope);
+        let breached = row.and_then(|row| row.breached);
+        if breached == Some(!met) {
+            return None;
+        }
+        let message = match (breached, self.test.world.sees_catalog()) {
+            (Some(true), _) => "this objective is not met",
+            (Some(false), _) => "this objective is met",
+            (None, false) => "nobody knows how this objective stands: the catalog cannot be read",
+            (None, true) => "there is no recovery point objective here",
+        };
+        let instead = row.map(|row| thing(stands(row))).into_iter().collect();
+        let label = if met { "expected to be met" } else { "expected not to be met" };
+        self.fail(codes::OTHER_OBJECTIVE, message.to_owned(), wanted, label, instead)
+    }
+
+    fn fail<T>(
+        &self,
+        code: crate::diag::Code,
+        message: String,
+        at: &At<T>,
+        label: &str,
+        instead: Vec<TrialThing>,
+    ) -> Option<TrialFailure> {
+        let finding = Diagnostic::error(code, message).at(self.sources.span(at.place), label);
+        Some(TrialFailure { finding, instead })
+    }
+}
+
+fn thing(words: String) -> TrialThing {
+    TrialThing { words, differs: Vec::new() }
+}
+
+/// How a row stands: the newest backup, its age, what may be lost.
+fn stands(row: &ObjectiveRow) -> String {
+    let rpo = row.rpo.map_or_else(|| "no rpo".to_owned(), |rpo| format!("rpo: {rpo}"));
+    match (row.consistent_at, row.age) {
+        (Some(at), Some(age)) => format!("newest backup: {at}, age: {age}, {rpo}"),
+        _ => format!("newest backup: none, {rpo}"),
+    }
+}
