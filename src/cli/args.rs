@@ -89,7 +89,9 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
-    /// Print the JSON Schema of policy files
+    /// Run the tests beside the policies, offline
+    Test(commands::test::TestArgs),
+    /// Print the JSON Schema of policy files, or of their tests
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing
     Plan(commands::plan::PlanArgs),

@@ -3,7 +3,7 @@
 use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
-use crate::{crypto, plan};
+use crate::{crypto, plan, trial};
 
 /// Reads a set of policies and proves what it promises; returns every finding.
 pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
@@ -13,6 +13,11 @@ pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
 /// Returns the JSON Schema of a policy file.
 pub(super) fn policy_schema() -> serde_json::Value {
     policy::schema()
+}
+
+/// Returns the JSON Schema of a file of tests.
+pub(super) fn test_schema() -> serde_json::Value {
+    trial::schema()
 }
 
 /// Returns the digests that a plan of this content has.

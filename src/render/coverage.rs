@@ -34,8 +34,13 @@ fn one(database: &DatabaseCoverage, style: &Style) -> String {
     for tenant in &database.tenants {
         table.row(cells(tenant, style));
     }
-    table.paint("none", Tone::Bad);
-    format!("{}: {count}\n{}", style.heading(&address), table.text())
+    let whole = database.tenants.iter().flat_map(|tenant| &tenant.schedules).any(|covering| !covering.own);
+    let mut notes = String::new();
+    if whole {
+        notes.push_str("  (whole): a backup of the whole database, which holds the tenant too\n");
+    }
+    notes.push_str("  worst rpo: the largest gap between two slots and start_within, when every run succeeds\n");
+    format!("{}: {count}\n{}{}", style.heading(&address), table.render(style), style.paint(Tone::Dim, &notes))
 }
 
 fn cells(tenant: &TenantCoverage, style: &Style) -> Vec<String> {

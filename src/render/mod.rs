@@ -7,6 +7,7 @@
 
 mod action;
 mod backups;
+mod coverage;
 mod diagnostics;
 mod document;
 mod escape;
@@ -19,8 +20,10 @@ mod restoration;
 mod status;
 mod style;
 mod table;
+mod trial;
 
 pub use backups::{backups_json, backups_text};
+pub use coverage::{coverage_json, coverage_text};
 pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
 pub use escape::escape;
 pub use evidence::evidence_text;
@@ -31,5 +34,6 @@ pub use report::{outcome_line, report_text};
 pub use restoration::{restoration_json, restoration_text};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};
+pub use trial::{trial_json, trial_junit, trial_text};
 
 pub use action::action_title;

@@ -9,7 +9,14 @@ use crate::domain::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, T
 #[must_use]
 pub fn trial_text(report: &TrialReport, sources: &Sources, style: &Style) -> String {
     let mut out = String::new();
+    let several = report.tests.windows(2).any(|pair| pair[0].span.file != pair[1].span.file);
+    let mut file = None;
     for test in &report.tests {
+        if several && file != Some(&test.span.file) {
+            let gap = if file.is_some() { "\n" } else { "" };
+            out.push_str(&format!("{gap}{}\n", style.heading(&style.name(&test.span.file))));
+            file = Some(&test.span.file);
+        }
         let symbol = if test.passed() { Symbol::Good } else { Symbol::Bad };
         out.push_str(&format!("{} {}\n", style.mark(symbol), style.name(&test.name)));
         for failure in &test.failures {
@@ -80,7 +87,10 @@ pub fn trial_json(report: &TrialReport) -> String {
 pub fn trial_junit(report: &TrialReport) -> String {
     let (passed, failed) = report.counts();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out.push_str(&format!("<testsuites name=\"bkup test\" tests=\"{}\" failures=\"{failed}\" errors=\"0\">\n", passed + failed));
+    out.push_str(&format!(
+        "<testsuites name=\"bkup test\" tests=\"{}\" failures=\"{failed}\" errors=\"0\">\n",
+        passed + failed
+    ));
     for tests in report.tests.chunk_by(|a, b| a.span.file == b.span.file) {
         let file = tests.first().map(|test| xml(&test.span.file)).unwrap_or_default();
         let failed = tests.iter().filter(|test| !test.passed()).count();
@@ -125,7 +135,9 @@ fn plain(failure: &TrialFailure) -> String {
     }
     let differs = |difference: &TrialDifference| {
         let found = difference.found.as_ref().map(|found| format!("  + {}: {}", difference.key, escape(found)));
-        std::iter::once(format!("  - {}: {}", difference.key, escape(&difference.expected))).chain(found).collect::<Vec<_>>()
+        std::iter::once(format!("  - {}: {}", difference.key, escape(&difference.expected)))
+            .chain(found)
+            .collect::<Vec<_>>()
     };
     for TrialThing { words, differs: all } in &failure.instead {
         lines.push(escape(words));

@@ -37,10 +37,16 @@ impl Facts {
         wanted.0.iter().all(|pair| self.has(pair))
     }
 
-    /// Returns it as an expectation that it would meet.
+    /// Returns it as an expectation that it would meet. What follows from its schedule is left out: a line is to be read.
     fn words(&self) -> String {
-        let pairs: Vec<String> = self.0.iter().map(|(key, values)| format!("{key}: {}", some(values))).collect();
-        pairs.join(", ")
+        let follows = |key: &str| match key {
+            "class" => self.value("kind").is_some(),
+            "store" => self.value("schedule").is_some(),
+            "address" => ["schedule", "plan"].into_iter().any(|key| self.value(key).is_some()),
+            _ => false,
+        };
+        let pairs = self.0.iter().filter(|(key, _)| !follows(key));
+        pairs.map(|(key, values)| format!("{key}: {}", some(values))).collect::<Vec<_>>().join(", ")
     }
 
     fn against(&self, wanted: &Wanted) -> TrialThing {

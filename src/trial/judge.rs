@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::diag::Diagnostic;
 use crate::domain::{
-    ObjectiveRow, Plan, ResolvedTenants, Scope, TrialDifference, TrialFailure, TrialOutcome, TrialReport,
-    TrialThing,
+    ObjectiveRow, Plan, ResolvedTenants, Scope, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing,
 };
 use crate::plan::plan;
 use crate::policy::text::{Sources, shown};
@@ -42,7 +41,8 @@ impl Judge<'_> {
         failures.extend(verdicts::judge(world, &plan, expect, self.sources));
         failures.extend(expect.findings.as_ref().and_then(|wanted| self.findings(wanted)));
         failures.extend(expect.refused.as_ref().and_then(|wanted| self.refused(wanted, &plan)));
-        failures.extend(expect.classes.iter().flat_map(|classes| &classes.0).filter_map(|(slug, class)| self.class(slug, class)));
+        let classes = expect.classes.iter().flat_map(|classes| &classes.0);
+        failures.extend(classes.filter_map(|(slug, class)| self.class(slug, class)));
         let objectives = expect.objectives.iter().flat_map(|list| &list.value);
         failures.extend(objectives.filter_map(|objective| self.objective(objective, &plan)));
         failures.sort_by_key(|failure| failure.finding.span.as_ref().map(|span| span.begin));
@@ -59,9 +59,9 @@ impl Judge<'_> {
         let extra: Vec<&str> = there.difference(&expected).copied().collect();
         let message = match (missing.as_slice(), extra.as_slice()) {
             ([], []) => return None,
-            ([], extra) => format!("there are other findings, too: {}", extra.join(", ")),
-            (missing, []) => format!("there is no finding {}", missing.join(", ")),
-            (missing, extra) => format!("there is no finding {}, and there are {}", missing.join(", "), extra.join(", ")),
+            ([], extra) => format!("{} found, too", are(extra)),
+            (missing, []) => format!("{} not found", are(missing)),
+            (missing, extra) => format!("{} not found, and {} found", are(missing), are(extra)),
         };
         let label = if expected.is_empty() { "none is expected" } else { "just these are expected" };
         // One of each code says enough; the first of a code stands first in the files.
@@ -93,9 +93,10 @@ impl Judge<'_> {
 
     fn class(&self, slug: &At<String>, class: &crate::domain::Name) -> Option<TrialFailure> {
         let databases = self.test.world.living.tenants.iter().filter_map(|(database, tenants)| match tenants {
-            ResolvedTenants::Known(tenants) => {
-                tenants.iter().find(|(tenant, _)| tenant.slug == slug.value).map(|(_, class)| (database, class.as_ref()))
-            }
+            ResolvedTenants::Known(tenants) => tenants
+                .iter()
+                .find(|(tenant, _)| tenant.slug == slug.value)
+                .map(|(_, class)| (database, class.as_ref())),
             ResolvedTenants::Unknown(_) => None,
         });
         let (database, other) = databases.into_iter().find(|(_, other)| *other != Some(class))?;
@@ -110,7 +111,7 @@ impl Judge<'_> {
         };
         let words = format!("database: {database}, tenant: {}", slug.value);
         let instead = vec![TrialThing { words, differs: vec![difference] }];
-        self.fail(codes::OTHER_CLASS, message, slug, "another class is expected", instead)
+        self.fail(codes::OTHER_CLASS, message, slug, "expected", instead)
     }
 
     fn objective(&self, wanted: &At<raw::Objective>, plan: &Plan) -> Option<TrialFailure> {
@@ -144,6 +145,10 @@ impl Judge<'_> {
         let finding = Diagnostic::error(code, message).at(self.sources.span(at.place), label);
         Some(TrialFailure { finding, instead })
     }
+}
+
+fn are(codes: &[&str]) -> String {
+    format!("{} {}", codes.join(", "), if codes.len() == 1 { "is" } else { "are" })
 }
 
 fn thing(words: String) -> TrialThing {

@@ -32,7 +32,8 @@ pub(super) fn refer_to(address: &Address, place: Place, desired: &Desired, cx: &
         return true;
     }
     let all: Vec<String> = desired.documents.keys().map(ToString::to_string).collect();
-    let same = |other: &&String| other.split_once('.').map(|(section, _)| section) == Some(address.section().singular());
+    let same =
+        |other: &&String| other.split_once('.').map(|(section, _)| section) == Some(address.section().singular());
     let help = match similar(&address.to_string(), all.iter().map(String::as_str)) {
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("the policies have {}", listed(all.iter().filter(same).map(String::as_str))),
@@ -51,7 +52,7 @@ pub(super) fn no_tenant<'s>(
 ) {
     let help = match similar(slug, living.clone()) {
         Some(guess) => format!("did you mean `{}`?", shown(guess)),
-        None => format!("name it under `tenants`; there are {}", listed(living)),
+        None => format!("name it under `tenants`, where there are: {}", listed(living)),
     };
     let message = format!("no tenant `{}` lives in this test", shown(slug));
     cx.error(codes::UNKNOWN_REFERENCE, place, message, "no such tenant", help);

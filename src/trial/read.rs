@@ -7,7 +7,7 @@ use crate::domain::{Backup, Instant, Name, ResolvedTenants, Scope, Section};
 use crate::policy::codes as policy_codes;
 use crate::policy::decode::Context;
 
-use crate::policy::text::{Place, Places, Sources, shown, similar};
+use crate::policy::text::{Place, Places, Sources, shown};
 use crate::policy::{self, Dialect, PolicySet, SourceFile, read_texts, sort};
 use crate::schedule::Calendar;
 
@@ -64,7 +64,13 @@ pub fn read(files: &[SourceFile], policies: &PolicySet) -> (Suite, Vec<Diagnosti
     for (_, file) in read {
         let Some(all) = file.tests else { continue };
         if all.value.is_empty() {
-            cx.error(policy_codes::EMPTY_LIST, all.place, "a test file without tests shows nothing", "empty", "add one");
+            cx.error(
+                policy_codes::EMPTY_LIST,
+                all.place,
+                "a test file without tests shows nothing",
+                "empty",
+                "add one",
+            );
         }
         let mut names: BTreeMap<String, Place> = BTreeMap::new();
         for test in all.value {
@@ -180,7 +186,7 @@ impl Reader<'_> {
             if !known || !self.slot(schedule, slot.0, place("slot"), cx) {
                 continue;
             }
-            if self.world.backups().any(|backup| is_meant(backup, raw)) || self.world.backups().next().is_none() {
+            if !self.world.sees_catalog() || self.world.backups().any(|backup| is_meant(backup, raw)) {
                 continue;
             }
             let message = format!("the history of this test holds no such backup of `{schedule}`");
@@ -195,10 +201,7 @@ impl Reader<'_> {
             if all.iter().any(|(known, _)| known.0 == code.value.0) {
                 continue;
             }
-            let help = match similar(&code.value.0, all.iter().map(|(code, _)| code.0)) {
-                Some(guess) => format!("did you mean `{guess}`?"),
-                None => "write a code as `bkup validate` shows it, as in BK211".to_owned(),
-            };
+            let help = "write a code as `bkup validate` shows it, as in BK211";
             cx.bad_value(code.place, format!("`{}` is not the code of a finding", shown(&code.value.0)), help);
         }
     }

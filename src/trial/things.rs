@@ -62,11 +62,8 @@ impl Judge<'_> {
             }
             _ => return,
         };
-        let instead = if there == 0 {
-            nearest(&wanted, all)
-        } else {
-            first_few(all.iter().filter(|facts| facts.meets(&wanted)))
-        };
+        let instead =
+            if there == 0 { nearest(&wanted, all) } else { first_few(all.iter().filter(|facts| facts.meets(&wanted))) };
         self.fail(codes::ACTION_MISSING, message, action, label, instead);
     }
 

@@ -24,11 +24,8 @@ pub(super) fn judge(world: &World, plan: &Plan, expect: &Expect, sources: &Sourc
 fn one(world: &World, plan: &Plan, verdict: &At<raw::Verdict>, sources: &Sources) -> Option<TrialFailure> {
     let raw = &verdict.value;
     let meant: Vec<&Backup> = world.backups().filter(|backup| is_meant(backup, raw)).collect();
-    let wrong: Vec<(&Backup, Fate)> = meant
-        .iter()
-        .map(|backup| (*backup, fate(plan, backup)))
-        .filter(|(_, fate)| !fate.meets(raw))
-        .collect();
+    let wrong: Vec<(&Backup, Fate)> =
+        meant.iter().map(|backup| (*backup, fate(plan, backup))).filter(|(_, fate)| !fate.meets(raw)).collect();
     let keep = raw.keep?;
     let (message, label) = match wrong.first() {
         None if meant.is_empty() => ("there is no such backup in what the catalog shows".to_owned(), "expected"),

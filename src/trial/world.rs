@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::Diagnostic;
 use crate::domain::{
-    Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, Desired, DrillRecord, Instant, Name, Narrowing, Observation,
-    Observed, Period, ResolvedTenants, Section, ServerFacts, StoreFacts, StoreMarker, Tenant, TenantSelector,
+    Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, Desired, DrillRecord, Instant, Name, Narrowing,
+    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, StoreFacts, StoreMarker, Tenant,
+    TenantSelector,
 };
 use crate::plan::Request;
 use crate::policy::codes as policy_codes;
@@ -160,12 +161,7 @@ fn schema_of(selector: &TenantSelector, slug: &str) -> String {
     }
 }
 
-fn drills(
-    test: &At<raw::Test>,
-    now: Instant,
-    base: &Desired,
-    cx: &mut Context<'_>,
-) -> BTreeMap<Name, DrillRecord> {
+fn drills(test: &At<raw::Test>, now: Instant, base: &Desired, cx: &mut Context<'_>) -> BTreeMap<Name, DrillRecord> {
     let mut newest: BTreeMap<Name, DrillRecord> = BTreeMap::new();
     for drill in test.value.drills.iter().flatten() {
         let (Some(plan), Some(at)) = (&drill.value.plan, drill.value.at) else { continue };
@@ -247,7 +243,8 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
     for (address, document) in &desired.documents {
         let schedule = address.name().filter(|_| address.section() == Section::Schedule);
         // Slots at or before this instant are nobody's fault; the first of the history is one that was taken.
-        let since = schedule.and_then(|name| past.since.get(name)).map_or(now, |first| Period::seconds(1).before(*first));
+        let since =
+            schedule.and_then(|name| past.since.get(name)).map_or(now, |first| Period::seconds(1).before(*first));
         applied.insert(
             address.clone(),
             Applied {

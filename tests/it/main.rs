@@ -27,3 +27,4 @@ mod secrets;
 mod seeds;
 mod store;
 mod store_faults;
+mod trial;
