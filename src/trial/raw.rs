@@ -25,7 +25,6 @@ record! {
         #[schemars(length(min = 1))]
         tests: At<Vec<At<Test>>>, required;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -49,7 +48,6 @@ record! {
         /// What must come of it. One expectation at least.
         expect: At<Expect>, required;
     }
-    not_yet: &[]
 }
 
 /// A tenant: its slug, or slug and schema.
@@ -70,7 +68,6 @@ record! {
         /// Its schema. Default: the database's pattern with the slug in place of `*`.
         schema: Text;
     }
-    not_yet: &[]
 }
 
 impl Decode for Tenant {
@@ -113,7 +110,6 @@ record! {
         /// When they were tombstoned.
         tombstoned: Moment;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -127,7 +123,6 @@ record! {
         #[schemars(extend("default" = true))]
         passed: bool;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -150,7 +145,6 @@ record! {
         /// Which objectives are met.
         objectives: At<Vec<At<Objective>>>;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -177,7 +171,6 @@ record! {
         /// How many such actions there are. Default: one or more.
         count: u32;
     }
-    not_yet: &[]
 }
 
 /// An action that the plan does not have: as an expected one, without a number.
@@ -221,7 +214,6 @@ record! {
         /// The scope.
         scope: Scope;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -240,7 +232,6 @@ record! {
         /// What keeps it: these, and perhaps others.
         by: OneOrMany<Keeper>;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -253,7 +244,6 @@ record! {
         /// Whether it is met.
         met: bool, required;
     }
-    not_yet: &[]
 }
 
 /// Classes by slug. A slug is any text, so its keys are no names.

@@ -186,7 +186,7 @@ macro_rules! plain_words {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) struct $name(pub &'static str);
-        words!($name, $title, $what { $( $word => $name($word), )* } not_yet: &[]);
+        words!($name, $title, $what { $( $word => $name($word), )* });
     };
 }
 
@@ -235,8 +235,9 @@ words!(HeldReason, "HeldReason", "a reason to hold work" {
     "guard" => HeldReason::Guard,
     "grace" => HeldReason::Grace,
     "not_served" => HeldReason::NotServed,
+    "suspended" => HeldReason::Suspended,
     "narrowed" => HeldReason::Narrowed,
-} not_yet: &[]);
+});
 
 /// Whether a guard refuses: yes or no, or which.
 #[derive(Debug, Clone)]
