@@ -29,7 +29,7 @@ pub struct TenantCoverage {
     pub rpo: Option<Period>,
     /// The schedules whose backups hold it, its own first.
     pub schedules: Vec<CoveringSchedule>,
-    /// What may be lost at worst by the best of them; absent where none of them runs by itself.
+    /// What may be lost at worst with all of them; absent where none of them runs by itself.
     pub worst: Option<WorstLoss>,
 }
 
@@ -40,21 +40,25 @@ pub struct CoveringSchedule {
     pub schedule: Name,
     /// Whether the tenant has backups of its own from it.
     pub own: bool,
+    /// Why it counts for nothing, where this version of bkup does not make its backups.
+    pub not_served: Option<String>,
     /// How long its backups are kept: the rule's name, or the rule in words.
     pub retention: String,
 }
 
-/// The largest loss that a schedule allows when everything runs as planned.
+/// The largest loss that the schedules of a tenant allow when every run succeeds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorstLoss {
-    /// How much.
+    /// How much: from the slot that counts to the deadline of the next.
     pub loss: Period,
-    /// By which schedule.
-    pub schedule: Name,
-    /// The slot before the largest gap.
+    /// The slot that counts until then.
     pub begin: Instant,
-    /// The slot after it.
+    /// The slot that ends it.
     pub end: Instant,
-    /// The zone of the schedule.
+    /// The schedule of that one.
+    pub schedule: Name,
+    /// When its backup begins at the latest.
+    pub deadline: Instant,
+    /// The zone of its schedule.
     pub timezone: ZoneName,
 }

@@ -2,17 +2,14 @@
 //! worst. The planner and `plan --explain tenants` go by the same words.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::{
     ActionId, Address, BackupId, BackupType, CoveringSchedule, DatabaseCoverage, Desired, Instant, Name, Period,
     ResolvedTenants, ScheduleSpec, Scope, Section, Tenant, TenantCoverage, TenantFilter, WorstLoss,
 };
 use crate::retention::describe;
-use crate::schedule::Calendar;
-
-/// How far calendars are walked for the largest gap: four years hold every length of month and every clock change.
-const HORIZON: Period = Period::days(1461);
+use crate::schedule::{Calendar, Losses};
 
 /// One scope a schedule covers, with what its backup needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +53,10 @@ pub fn backup_id(schedule: &Name, database: Option<&Name>, scope: &Scope, slot: 
 }
 
 /// Returns the table of who gets what, for every database that has tenants. `now` is the instant from which calendars
-/// are walked.
+/// are walked. What this version of bkup does not make counts for nothing.
 #[must_use]
 pub fn coverage(desired: &Desired, now: Instant) -> Vec<DatabaseCoverage> {
-    let worst: BTreeMap<&Name, WorstLoss> =
-        desired.schedules.iter().filter_map(|(name, spec)| Some((name, worst_of(name, spec, now)?))).collect();
+    let mut worst = Worst::new(desired, now);
     let mut table = Vec::new();
     for (database, resolved) in &desired.tenants {
         let unknown = match resolved {
@@ -73,7 +69,7 @@ pub fn coverage(desired: &Desired, now: Instant) -> Vec<DatabaseCoverage> {
             .filter(|(_, spec)| spec.databases.contains(database) && spec.tables.is_empty())
             .map(|(name, spec)| (name, spec, Filter::of(&spec.tenants)))
             .collect();
-        let row = |(tenant, class): &(Tenant, Option<Name>)| {
+        let mut row = |(tenant, class): &(Tenant, Option<Name>)| {
             let mut schedules: Vec<CoveringSchedule> = schedules
                 .iter()
                 .filter_map(|(name, spec, filter)| {
@@ -83,15 +79,20 @@ pub fn coverage(desired: &Desired, now: Instant) -> Vec<DatabaseCoverage> {
                         BackupType::Database | BackupType::FullSystem => true,
                         BackupType::Files | BackupType::Configuration => false,
                     };
-                    holds.then(|| CoveringSchedule { schedule: (*name).clone(), own, retention: kept(spec) })
+                    let not_served = spec.not_served().map(str::to_owned);
+                    holds.then(|| CoveringSchedule {
+                        schedule: (*name).clone(),
+                        own,
+                        not_served,
+                        retention: kept(spec),
+                    })
                 })
                 .collect();
             schedules.sort_by(|a, b| (Reverse(a.own), &a.schedule).cmp(&(Reverse(b.own), &b.schedule)));
-            let losses = schedules.iter().filter_map(|covering| worst.get(&covering.schedule));
             TenantCoverage {
                 tenant: tenant.slug.clone(),
                 rpo: class.as_ref().and_then(|class| desired.classes.get(class)).and_then(|c| c.objectives.rpo),
-                worst: losses.min_by_key(|loss| loss.loss).cloned(),
+                worst: worst.of(&schedules),
                 class: class.clone(),
                 schedules,
             }
@@ -105,12 +106,43 @@ pub fn coverage(desired: &Desired, now: Instant) -> Vec<DatabaseCoverage> {
     table
 }
 
-/// The largest gap between slots and the time by which a slot may start late.
-fn worst_of(name: &Name, spec: &ScheduleSpec, now: Instant) -> Option<WorstLoss> {
-    let gap = Calendar::new(&spec.when).ok()?.largest_gap(now, HORIZON.after(now))?;
-    let loss = Period::seconds(gap.length().as_seconds().saturating_add(spec.start_within.as_seconds()));
-    let timezone = spec.when.timezone.clone();
-    Some(WorstLoss { loss, schedule: name.clone(), begin: gap.begin, end: gap.end, timezone })
+/// What the schedules that cover a tenant can lose at worst. Many tenants have the same schedules, and a worst case is
+/// found by walking calendars: it is remembered.
+struct Worst<'a> {
+    lines: BTreeMap<&'a Name, (Calendar, &'a ScheduleSpec)>,
+    losses: Losses,
+    found: HashMap<Vec<Name>, Option<WorstLoss>>,
+}
+
+impl<'a> Worst<'a> {
+    fn new(desired: &'a Desired, now: Instant) -> Self {
+        let line = |(name, spec): (&'a Name, &'a ScheduleSpec)| Some((name, (Calendar::new(&spec.when).ok()?, spec)));
+        let lines = desired.schedules.iter().filter_map(line).collect();
+        Self { lines, losses: Losses::new(now), found: HashMap::new() }
+    }
+
+    fn of(&mut self, covering: &[CoveringSchedule]) -> Option<WorstLoss> {
+        let served = covering.iter().filter(|covering| covering.not_served.is_none());
+        let key: Vec<Name> = served.map(|covering| covering.schedule.clone()).collect();
+        if let Some(found) = self.found.get(&key) {
+            return found.clone();
+        }
+        let lines: Vec<&(Calendar, &ScheduleSpec)> = key.iter().filter_map(|name| self.lines.get(name)).collect();
+        let late: Vec<(&Calendar, Period)> =
+            lines.iter().map(|(calendar, spec)| (calendar, spec.start_within)).collect();
+        let found = self.losses.worst(&late).and_then(|worst| {
+            Some(WorstLoss {
+                loss: worst.length,
+                begin: worst.counts.slot,
+                end: worst.next.slot,
+                schedule: key.get(worst.next.line)?.clone(),
+                deadline: worst.deadline,
+                timezone: lines.get(worst.next.line)?.1.when.timezone.clone(),
+            })
+        });
+        self.found.insert(key, found.clone());
+        found
+    }
 }
 
 fn kept(spec: &ScheduleSpec) -> String {

@@ -34,12 +34,13 @@ fn one(database: &DatabaseCoverage, style: &Style) -> String {
     for tenant in &database.tenants {
         table.row(cells(tenant, style));
     }
-    let whole = database.tenants.iter().flat_map(|tenant| &tenant.schedules).any(|covering| !covering.own);
+    let mut all = database.tenants.iter().flat_map(|tenant| &tenant.schedules);
+    let whole = all.any(|covering| !covering.own && covering.not_served.is_none());
     let mut notes = String::new();
     if whole {
         notes.push_str("  (whole): a backup of the whole database, which holds the tenant too\n");
     }
-    notes.push_str("  worst rpo: the largest gap between two slots and start_within, when every run succeeds\n");
+    notes.push_str("  worst rpo: what may be lost when every run succeeds and none starts later than start_within\n");
     format!("{}: {count}\n{}{}", style.heading(&address), table.render(style), style.paint(Tone::Dim, &notes))
 }
 
@@ -47,7 +48,11 @@ fn cells(tenant: &TenantCoverage, style: &Style) -> Vec<String> {
     let none = || "none".to_owned();
     let schedule = |covering: &CoveringSchedule| {
         // The tenant cannot be brought back alone from a dump of the whole database as fast as from its own.
-        if covering.own { covering.schedule.to_string() } else { format!("{} (whole)", covering.schedule) }
+        match (covering.own, &covering.not_served) {
+            (_, Some(_)) => format!("{} (not made yet)", covering.schedule),
+            (true, None) => covering.schedule.to_string(),
+            (false, None) => format!("{} (whole)", covering.schedule),
+        }
     };
     let lines = |words: Vec<String>| if words.is_empty() { none() } else { words.join("\n") };
     let over = |loss| tenant.rpo.is_some_and(|rpo| loss > rpo);

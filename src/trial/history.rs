@@ -178,11 +178,7 @@ impl Reader<'_> {
         let Some(databases) = self.databases(cx) else { return };
         let mut scopes: Vec<(Option<&Name>, Scope)> = Vec::new();
         for database in databases {
-            let targets = database.map_or_else(
-                || vec![Scope::Files(self.name.clone())],
-                |database| covered(self.desired, self.spec, database).into_iter().map(|t| t.scope).collect(),
-            );
-            scopes.extend(targets.into_iter().map(|scope| (database, scope)));
+            scopes.extend(self.scopes(database).into_iter().map(|scope| (database, scope)));
         }
         let Some(scopes) = self.chosen(scopes, cx) else { return };
         if scopes.len().saturating_mul(slots.len()) + history.backups.len() > MOST {
@@ -201,6 +197,19 @@ impl Reader<'_> {
                 });
                 let backup = self.backup(*slot, *database, scope, shared, &marks);
                 history.backups.insert(backup.id.clone(), backup);
+            }
+        }
+    }
+
+    /// What the schedule covers in a database.
+    fn scopes(&self, database: Option<&Name>) -> Vec<Scope> {
+        match (self.spec.backup, database) {
+            (BackupType::Files, _) | (_, None) => vec![Scope::Files(self.name.clone())],
+            (BackupType::FullSystem, _) => vec![Scope::System],
+            (BackupType::Configuration, _) => vec![Scope::Configuration],
+            (BackupType::Database, _) if !self.spec.tables.is_empty() => vec![Scope::Tables(self.name.clone())],
+            (BackupType::Database | BackupType::TenantData, Some(database)) => {
+                covered(self.desired, self.spec, database).into_iter().map(|target| target.scope).collect()
             }
         }
     }
