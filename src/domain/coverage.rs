@@ -40,6 +40,8 @@ pub struct CoveringSchedule {
     pub schedule: Name,
     /// Whether the tenant has backups of its own from it.
     pub own: bool,
+    /// Whether it runs only when somebody or something asks; then it guarantees nothing.
+    pub on_request: bool,
     /// Why it counts for nothing, where this version of bkup does not make its backups.
     pub not_served: Option<String>,
     /// How long its backups are kept: the rule's name, or the rule in words.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::{
     ActionId, Address, BackupId, BackupType, CoveringSchedule, DatabaseCoverage, Desired, Instant, Name, Period,
-    ResolvedTenants, ScheduleSpec, Scope, Section, Tenant, TenantCoverage, TenantFilter, WorstLoss,
+    ResolvedTenants, ScheduleSpec, Scope, Section, Tenant, TenantCoverage, TenantFilter, Timing, WorstLoss,
 };
 use crate::retention::describe;
 use crate::schedule::{Calendar, Losses};
@@ -79,16 +79,17 @@ pub fn coverage(desired: &Desired, now: Instant) -> Vec<DatabaseCoverage> {
                         BackupType::Database | BackupType::FullSystem => true,
                         BackupType::Files | BackupType::Configuration => false,
                     };
-                    let not_served = spec.not_served().map(str::to_owned);
                     holds.then(|| CoveringSchedule {
                         schedule: (*name).clone(),
                         own,
-                        not_served,
+                        on_request: matches!(spec.when.timing, Timing::OnRequest | Timing::OnChange),
+                        not_served: spec.not_served().map(str::to_owned),
                         retention: kept(spec),
                     })
                 })
                 .collect();
-            schedules.sort_by(|a, b| (Reverse(a.own), &a.schedule).cmp(&(Reverse(b.own), &b.schedule)));
+            let rank = |covering: &CoveringSchedule| (Reverse(covering.own), covering.on_request);
+            schedules.sort_by(|a, b| (rank(a), &a.schedule).cmp(&(rank(b), &b.schedule)));
             TenantCoverage {
                 tenant: tenant.slug.clone(),
                 rpo: class.as_ref().and_then(|class| desired.classes.get(class)).and_then(|c| c.objectives.rpo),

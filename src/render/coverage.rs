@@ -35,10 +35,10 @@ fn one(database: &DatabaseCoverage, style: &Style) -> String {
         table.row(cells(tenant, style));
     }
     let mut all = database.tenants.iter().flat_map(|tenant| &tenant.schedules);
-    let whole = all.any(|covering| !covering.own && covering.not_served.is_none());
+    let whole = all.any(|covering| !covering.own);
     let mut notes = String::new();
     if whole {
-        notes.push_str("  (whole): a backup of the whole database, which holds the tenant too\n");
+        notes.push_str("  whole: a backup of the whole database, which holds the tenant too\n");
     }
     notes.push_str("  worst rpo: what may be lost when every run succeeds and none starts later than start_within\n");
     format!("{}: {count}\n{}{}", style.heading(&address), table.render(style), style.paint(Tone::Dim, &notes))
@@ -48,11 +48,16 @@ fn cells(tenant: &TenantCoverage, style: &Style) -> Vec<String> {
     let none = || "none".to_owned();
     let schedule = |covering: &CoveringSchedule| {
         // The tenant cannot be brought back alone from a dump of the whole database as fast as from its own.
-        match (covering.own, &covering.not_served) {
-            (_, Some(_)) => format!("{} (not made yet)", covering.schedule),
-            (true, None) => covering.schedule.to_string(),
-            (false, None) => format!("{} (whole)", covering.schedule),
-        }
+        let marks: Vec<&str> = [
+            (!covering.own).then_some("whole"),
+            covering.on_request.then_some("on request"),
+            covering.not_served.is_some().then_some("not made yet"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
+        format!("{}{marks}", covering.schedule)
     };
     let lines = |words: Vec<String>| if words.is_empty() { none() } else { words.join("\n") };
     let over = |loss| tenant.rpo.is_some_and(|rpo| loss > rpo);

@@ -126,6 +126,12 @@ impl Reader<'_> {
             return None;
         }
         let (begin, end) = (begin(from, &zone), end(to, &zone));
+        if begin > self.now {
+            let message = format!("this history begins after {}, the clock of the test", self.now);
+            let help = "a history is of the past: begin it earlier".to_owned();
+            self.no_history("from", message, "not yet", help, cx);
+            return None;
+        }
         if begin > end {
             let message = "this history ends before it begins".to_owned();
             self.no_history("to", message, "before `from`", "exchange `from` and `to`".into(), cx);

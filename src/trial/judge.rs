@@ -39,7 +39,7 @@ impl Judge<'_> {
         let plan = plan(&world.desired, &world.observed, &world.request);
         let mut failures = things::judge(world, &plan, expect, self.sources);
         failures.extend(verdicts::judge(world, &plan, expect, self.sources));
-        failures.extend(expect.findings.as_ref().and_then(|wanted| self.findings(wanted)));
+        failures.extend(self.findings());
         failures.extend(expect.refused.as_ref().and_then(|wanted| self.refused(wanted, &plan)));
         let classes = expect.classes.iter().flat_map(|classes| &classes.0);
         failures.extend(classes.filter_map(|(slug, class)| self.class(slug, class)));
@@ -49,26 +49,48 @@ impl Judge<'_> {
         failures
     }
 
-    fn findings(&self, wanted: &At<Vec<At<crate::policy::values::Text>>>) -> Option<TrialFailure> {
-        let world = &self.test.world;
-        let proven = self.policies.prove(&Facts { now: world.request.now, measured: None });
+    /// Judges the codes that are to be found, and those that are not.
+    fn findings(&self) -> Vec<TrialFailure> {
+        let (world, expect) = (&self.test.world, &self.test.expect);
+        let mut failures = Vec::new();
+        if expect.findings.is_none() && expect.no_findings.is_none() {
+            return failures;
+        }
+        let proven = self.policies.prove(&Facts::at(world.request.now));
         let all: Vec<&Diagnostic> = self.read.iter().chain(&proven).chain(&world.found).collect();
-        let expected: BTreeSet<&str> = wanted.value.iter().map(|code| code.value.0.as_str()).collect();
-        let there: BTreeSet<&str> = all.iter().map(|finding| finding.code.0).collect();
-        let missing: Vec<&str> = expected.difference(&there).copied().collect();
-        let extra: Vec<&str> = there.difference(&expected).copied().collect();
-        let message = match (missing.as_slice(), extra.as_slice()) {
-            ([], []) => return None,
-            ([], extra) => format!("{} found, too", are(extra)),
-            (missing, []) => format!("{} not found", are(missing)),
-            (missing, extra) => format!("{} not found, and {} found", are(missing), are(extra)),
+        let shown = |all: &mut dyn Iterator<Item = &&Diagnostic>| {
+            // One of each code says enough; the first of a code stands first in the files.
+            let mut seen = BTreeSet::new();
+            let firsts = all.filter(|finding| seen.insert(finding.code));
+            firsts.map(|finding| thing(format!("{}: {}", finding.code, finding.message))).collect::<Vec<_>>()
         };
-        let label = if expected.is_empty() { "none is expected" } else { "just these are expected" };
-        // One of each code says enough; the first of a code stands first in the files.
-        let mut seen = BTreeSet::new();
-        let others = all.iter().filter(|finding| extra.contains(&finding.code.0) && seen.insert(finding.code));
-        let instead = others.map(|finding| thing(format!("{}: {}", finding.code, finding.message))).collect();
-        self.fail(codes::OTHER_FINDINGS, message, wanted, label, instead)
+        if let Some(none) = expect.findings.as_ref().filter(|list| list.value.is_empty() && !all.is_empty()) {
+            let there = all.iter().map(|finding| finding.code.0).collect::<BTreeSet<_>>();
+            let verb = if there.len() == 1 { "is" } else { "are" };
+            let message = format!("{} {verb} found", there.into_iter().collect::<Vec<_>>().join(", "));
+            failures.extend(self.fail(
+                codes::OTHER_FINDINGS,
+                message,
+                none,
+                "none is expected",
+                shown(&mut all.iter()),
+            ));
+        }
+        for code in expect.findings.iter().flat_map(|list| &list.value) {
+            if !all.iter().any(|finding| finding.code.0 == code.value.0) {
+                let message = format!("{} is not found", code.value.0);
+                let instead = shown(&mut all.iter());
+                failures.extend(self.fail(codes::OTHER_FINDINGS, message, code, "expected", instead));
+            }
+        }
+        for code in expect.no_findings.iter().flat_map(|list| &list.value) {
+            let mut there = all.iter().filter(|finding| finding.code.0 == code.value.0).peekable();
+            if there.peek().is_some() {
+                let message = format!("{} is found", code.value.0);
+                failures.extend(self.fail(codes::OTHER_FINDINGS, message, code, "ruled out", shown(&mut there)));
+            }
+        }
+        failures
     }
 
     fn refused(&self, wanted: &At<Refused>, plan: &Plan) -> Option<TrialFailure> {
@@ -145,10 +167,6 @@ impl Judge<'_> {
         let finding = Diagnostic::error(code, message).at(self.sources.span(at.place), label);
         Some(TrialFailure { finding, instead })
     }
-}
-
-fn are(codes: &[&str]) -> String {
-    format!("{} {}", codes.join(", "), if codes.len() == 1 { "is" } else { "are" })
 }
 
 fn thing(words: String) -> TrialThing {

@@ -136,8 +136,10 @@ record! {
         held: At<Vec<At<Held>>>;
         /// Which backups are kept, and why.
         verdicts: At<Vec<At<Verdict>>>;
-        /// The codes of all findings: of the policies, proven at this instant, and of the tenants.
+        /// Codes that are found, of the policies, proven at this instant, or of the tenants; others may be, too.
         findings: At<Vec<At<Text>>>;
+        /// Codes that are not found.
+        no_findings: At<Vec<At<Text>>>;
         /// Whether a guard refuses the plan, or which one.
         refused: At<Refused>;
         /// The classes of tenants, by slug.

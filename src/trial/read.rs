@@ -92,7 +92,8 @@ pub fn read(files: &[SourceFile], policies: &PolicySet) -> (Suite, Vec<Diagnosti
 /// Makes a test's world and looks at what it expects; `None` where something needed is missing.
 fn ready(test: At<raw::Test>, policies: &PolicySet, cx: &mut Context<'_>) -> Option<Test> {
     if let Some(expect) = test.value.expect.as_ref().filter(|expect| is_empty(&expect.places)) {
-        let help = "add one of: actions, no_actions, held, verdicts, findings, refused, classes, objectives";
+        let help =
+            "add one of: actions, no_actions, held, verdicts, findings, no_findings, refused, classes, objectives";
         cx.error(codes::NOTHING_EXPECTED, expect.place, "this test expects nothing", "nothing in here", help);
     }
     let now = test.value.at?.0;
@@ -108,8 +109,8 @@ fn ready(test: At<raw::Test>, policies: &PolicySet, cx: &mut Context<'_>) -> Opt
     Some(Test { span: cx.sources.span(name.place), name: name.value.0, world, expect })
 }
 
-const EXPECTATIONS: [&str; 8] =
-    ["actions", "no_actions", "held", "verdicts", "findings", "refused", "classes", "objectives"];
+const EXPECTATIONS: [&str; 9] =
+    ["actions", "no_actions", "held", "verdicts", "findings", "no_findings", "refused", "classes", "objectives"];
 
 fn is_empty(places: &Places) -> bool {
     !EXPECTATIONS.iter().any(|key| places.has(key))
@@ -196,7 +197,12 @@ impl Reader<'_> {
     }
 
     fn findings(&self, cx: &mut Context<'_>) {
-        for code in self.expect.findings.iter().flat_map(|list| &list.value) {
+        if let Some(list) = self.expect.no_findings.as_ref().filter(|list| list.value.is_empty()) {
+            let help = "write `findings: []` for none at all";
+            cx.error(codes::NOTHING_EXPECTED, list.place, "`no_findings` rules nothing out", "empty", help);
+        }
+        let lists = [&self.expect.findings, &self.expect.no_findings];
+        for code in lists.into_iter().flatten().flat_map(|list| &list.value) {
             let all = policy::codes();
             if all.iter().any(|(known, _)| known.0 == code.value.0) {
                 continue;

@@ -253,6 +253,10 @@ impl Decode for Refused {
         match (&node.kind, node.meaning()) {
             (Kind::List(_), _) => Vec::decode(node, cx).map(Self::By),
             (_, Some(Meaning::Boolean)) => bool::decode(node, cx).map(Self::Any),
+            // What YAML 1.1 took for true or false: the finding says which word to write.
+            (Kind::Scalar { text, .. }, _) if ["yes", "no", "on", "off"].contains(&text.as_str()) => {
+                bool::decode(node, cx).map(Self::Any)
+            }
             _ => Guard::decode(node, cx).map(|guard| Self::By(vec![guard])),
         }
     }

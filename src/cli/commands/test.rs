@@ -38,7 +38,7 @@ pub fn run(context: &mut Context, args: &TestArgs) -> Result<Exit, CliError> {
     let (set, read) = policy::read(&files);
     let mut findings = read.clone();
     if !has_errors(&read) {
-        findings.extend(set.prove(&policy::Facts { now: context.instant(), measured: None }));
+        findings.extend(set.prove(&policy::Facts::at(context.instant())));
     }
     if has_errors(&findings) {
         context.ui.findings(&findings, &policies::sources(&files));
