@@ -61,11 +61,11 @@ pub(crate) struct Dialect {
 
 const POLICIES: Dialect = Dialect { file: "a policy file", content: "sections" };
 
+/// The texts of files, what each of those that could be read became, by its index, and what was found.
+pub(crate) type Read<T> = (Sources, Vec<(usize, T)>, Vec<Diagnostic>);
+
 /// Reads files of another kind than policies, in the same strict way: what each says, and every finding.
-pub(crate) fn read_texts<T: Decode>(
-    files: &[SourceFile],
-    dialect: &Dialect,
-) -> (Sources, Vec<(usize, T)>, Vec<Diagnostic>) {
+pub(crate) fn read_texts<T: Decode>(files: &[SourceFile], dialect: &Dialect) -> Read<T> {
     let (sources, trees, mut found) = read_trees(files);
     let mut cx = Context::new(&sources);
     let read = trees.iter().filter_map(|(file, tree)| Some((*file, file_of(*file, tree, dialect, &mut cx)?))).collect();
@@ -74,7 +74,7 @@ pub(crate) fn read_texts<T: Decode>(
 }
 
 /// Takes the files' texts in and makes trees of them; a file that is no YAML has a finding instead of a tree.
-fn read_trees(files: &[SourceFile]) -> (Sources, Vec<(usize, Rc<text::Node>)>, Vec<Diagnostic>) {
+fn read_trees(files: &[SourceFile]) -> Read<Rc<text::Node>> {
     let mut sources = Sources::default();
     let mut found = Vec::new();
     let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();

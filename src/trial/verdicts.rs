@@ -30,7 +30,7 @@ fn one(world: &World, plan: &Plan, verdict: &At<raw::Verdict>, sources: &Sources
     let (message, label) = match wrong.first() {
         None if meant.is_empty() => ("there is no such backup in what the catalog shows".to_owned(), "expected"),
         None => return None,
-        Some((_, Fate::Kept(_))) if keep => ("something else keeps this backup".to_owned(), "by this"),
+        Some((_, Fate::Kept(_))) if keep => ("this backup stays, but not by all of this".to_owned(), "by this"),
         Some((_, Fate::Kept(_))) => ("this backup stays".to_owned(), "expected to go"),
         Some((_, Fate::Dropped(_))) => ("this backup goes".to_owned(), "expected to stay"),
         Some((_, Fate::Open(_))) => ("nothing is decided over this backup".to_owned(), "expected otherwise"),
