@@ -91,6 +91,8 @@ pub enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Run the tests beside the policies, offline
     Test(commands::test::TestArgs),
+    /// Format policy files, comments kept
+    Fmt(commands::fmt::FmtArgs),
     /// Print the JSON Schema of policy files, or of their tests
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing

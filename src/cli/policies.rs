@@ -12,7 +12,7 @@ use crate::policy::{self, SourceFile};
 use crate::render::Sources;
 
 /// The largest policy file.
-const LARGEST_FILE: u64 = 4 << 20;
+pub(super) const LARGEST_FILE: u64 = 4 << 20;
 /// The largest set.
 const LARGEST_SET: u64 = 64 << 20;
 /// How many files a set has at most.
@@ -29,11 +29,31 @@ const DEEPEST: usize = 32;
 /// Where there are none, one cannot be read, or they are larger than anybody's: all exit 3.
 pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
     let (roots, origin) = roots(context)?;
-    let found = find(context, &roots, is_policy)?;
+    read_places(context, &roots, origin, is_policy)
+}
+
+/// Reads every YAML file of some places, also tests of policies; where no place is named, those of the policies.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    if places.is_empty() {
+        return read_all(context);
+    }
+    read_places(context, places, "the arguments:", is_yaml)
+}
+
+fn read_places(
+    context: &Context,
+    places: &[PathBuf],
+    origin: &str,
+    is_wanted: fn(&Path) -> bool,
+) -> Result<Vec<SourceFile>, CliError> {
+    let found = find(context, places, is_wanted)?;
     let files = read_found(context, found)?;
     if files.is_empty() {
         return Err(CliError::NoPolicies {
-            looked: format!("{origin} {} holds no .yaml or .yml file", listed(&roots)),
+            looked: format!("{origin} {} holds no .yaml or .yml file", listed(places)),
         });
     }
     Ok(files)
@@ -89,7 +109,11 @@ fn beside(context: &Context, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Cli
 
 /// Returns whether a file in a folder of policies is one.
 fn is_policy(path: &Path) -> bool {
-    matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml")) && !is_test(path)
+    is_yaml(path) && !is_test(path)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
 }
 
 fn is_test(path: &Path) -> bool {

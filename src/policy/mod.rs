@@ -8,7 +8,10 @@
 mod check;
 pub(crate) mod codes;
 pub(crate) mod decode;
+mod fix;
+mod format;
 mod globs;
+mod ignore;
 mod prove;
 mod raw;
 mod read;
@@ -20,10 +23,12 @@ pub(crate) mod text;
 pub(crate) mod values;
 
 pub use check::masked;
+pub use fix::{Mended, apply_edits, mend};
+pub use format::format;
 pub use prove::{Facts, Measured};
 pub(crate) use raw::{Named, Version};
 pub(crate) use read::{Dialect, read_texts, sort};
-pub use read::{judge, read};
+pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
 pub(crate) use schema::schema_of;

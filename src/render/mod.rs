@@ -9,6 +9,7 @@ mod action;
 mod backups;
 mod coverage;
 mod diagnostics;
+mod difference;
 mod document;
 mod escape;
 mod evidence;
@@ -24,7 +25,11 @@ mod trial;
 
 pub use backups::{backups_json, backups_text};
 pub use coverage::{coverage_json, coverage_text};
-pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
+pub use diagnostics::{
+    FINDINGS_FORMAT, FixMade, Sources, diagnostics_json, diagnostics_text, findings_summary, fixes_text, judged_json,
+    suppressed_summary,
+};
+pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};

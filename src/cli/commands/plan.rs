@@ -60,12 +60,12 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         let table = coverage(&survey.desired, survey.now);
         let ui = &context.ui;
         ui.print(&if ui.is_json() { coverage_json(&table) } else { coverage_text(&table, &ui.style) });
-        ui.findings(&survey.findings, &session.texts);
+        ui.findings(&survey.findings, &survey.suppressed, &session.texts);
         return Ok(Exit::Success);
     }
     let plan = session.plan(&survey, &args.narrow.wish())?;
     show(context, args, &plan)?;
-    context.ui.findings(&survey.findings, &session.texts);
+    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 

@@ -35,19 +35,17 @@ pub struct TestArgs {
 /// Where the policies or the test files are invalid, or there is no test: exit 3.
 pub fn run(context: &mut Context, args: &TestArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let (set, read) = policy::read(&files);
-    let mut findings = read.clone();
-    if !has_errors(&read) {
-        findings.extend(set.prove(&policy::Facts::at(context.instant())));
-    }
+    let policy::Judged { set, findings, suppressed } = policy::judge(&files, &policy::Facts::at(context.instant()));
     if has_errors(&findings) {
-        context.ui.findings(&findings, &policies::sources(&files));
+        context.ui.findings(&findings, &suppressed, &policies::sources(&files));
         return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
     }
+    let mut read = policy::read(&files).1;
+    read.retain(|finding| !suppressed.contains(finding));
     let tests = policies::read_tests(context, &args.paths)?;
     let texts = policies::sources(&tests);
     let (mut suite, findings) = trial::read(&tests, &set);
-    context.ui.findings(&findings, &texts);
+    context.ui.findings(&findings, &[], &texts);
     if has_errors(&findings) {
         return Err(CliError::InvalidTests { summary: findings_summary(&findings) });
     }
