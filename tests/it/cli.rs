@@ -24,8 +24,8 @@ macro_rules! snapshot {
 
 const COMMANDS: [&str; 16] = [
     "validate",
-    "test",
     "fmt",
+    "test",
     "schema",
     "plan",
     "apply",
