@@ -108,9 +108,11 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
+    /// Run the tests beside the policies, offline
+    Test(commands::test::TestArgs),
     /// Format policy files, comments kept
     Fmt(commands::fmt::FmtArgs),
-    /// Print the JSON Schema of policy files
+    /// Print the JSON Schema of policy files, or of their tests
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing
     Plan(commands::plan::PlanArgs),

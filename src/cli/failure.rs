@@ -27,6 +27,20 @@ pub enum CliError {
         /// How many findings of which kind.
         summary: String,
     },
+    /// There are no tests.
+    #[error("no tests found: {looked}")]
+    NoTests {
+        /// Where they were looked for.
+        looked: String,
+        /// Where there would be some.
+        help: &'static str,
+    },
+    /// The test files have errors; the findings were shown.
+    #[error("the test files are invalid: {summary}")]
+    InvalidTests {
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// A setting is missing or of no use.
     #[error("{words}")]
     Setting {
@@ -148,6 +162,8 @@ impl CliError {
             Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
             Self::InvalidPolicies { .. }
             | Self::NoPolicies { .. }
+            | Self::NoTests { .. }
+            | Self::InvalidTests { .. }
             | Self::PolicyUnreadable { .. }
             | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
             Self::TooOld { .. } => Exit::Stale,
@@ -167,6 +183,8 @@ impl Explain for CliError {
             Self::InvalidPolicies { .. } => {
                 finding("BK891", "correct what `bkup validate` shows; nothing was planned or changed")
             }
+            Self::NoTests { help, .. } => finding("BK891", help),
+            Self::InvalidTests { .. } => finding("BK891", "correct what is shown above; no test was run"),
             Self::PolicyUnreadable { .. } => {
                 finding("BK892", "a file that is there must be readable: it could hold what keeps a backup")
             }

@@ -3,7 +3,7 @@
 use crate::diag::{Code, Diagnostic};
 use crate::domain::{Digest, Instant, Plan};
 use crate::policy::{self, SourceFile};
-use crate::{crypto, plan};
+use crate::{crypto, plan, trial};
 
 /// Reads a set of policies and proves what it promises, offline.
 pub(super) fn judge(files: &[SourceFile], now: Instant) -> policy::Judged {
@@ -28,6 +28,11 @@ pub(super) fn policy_schema() -> serde_json::Value {
 /// Returns every code that judging policies can give, with its meaning in one line.
 pub(super) const fn policy_codes() -> &'static [(Code, &'static str)] {
     policy::codes()
+}
+
+/// Returns the JSON Schema of a file of tests.
+pub(super) fn test_schema() -> serde_json::Value {
+    trial::schema()
 }
 
 /// Returns the digests that a plan of this content has.

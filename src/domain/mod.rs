@@ -5,6 +5,7 @@ mod action;
 mod alert;
 mod backup;
 mod canonical;
+mod coverage;
 mod desired;
 mod event;
 mod evidence;
@@ -25,6 +26,7 @@ mod tenant;
 mod text;
 mod time;
 mod transition;
+mod trial;
 mod when;
 
 pub use action::{
@@ -34,6 +36,7 @@ pub use action::{
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
@@ -70,4 +73,5 @@ pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};
+pub use trial::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing};
 pub use when::{DayRule, Frequency, Timing, When};

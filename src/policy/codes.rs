@@ -7,9 +7,9 @@ use crate::diag::Code;
 
 macro_rules! codes {
     ($($($name:ident =)? $code:literal: $meaning:literal;)*) => {
-        $($(#[doc = $meaning] pub(super) const $name: Code = Code($code);)?)*
+        $($(#[doc = $meaning] pub(crate) const $name: Code = Code($code);)?)*
         /// Every code with its meaning, sorted by code.
-        pub(super) const ALL: &[(Code, &str)] = &[$((Code($code), $meaning)),*];
+        pub(crate) const ALL: &[(Code, &str)] = &[$((Code($code), $meaning)),*];
     };
 }
 

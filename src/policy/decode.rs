@@ -10,13 +10,13 @@ use super::codes;
 use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar, surely};
 
 /// Something that can be read from a node.
-pub(super) trait Decode: Sized {
+pub(crate) trait Decode: Sized {
     /// Reads it; `None` where a finding says why not.
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self>;
 }
 
 /// Where a read is: the texts for places, the key whose value is read, and the findings so far.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The texts.
     pub sources: &'a Sources,
     /// The findings so far.
@@ -228,7 +228,7 @@ impl<'a> Context<'a> {
 }
 
 /// The finding that was just added.
-pub(super) struct Told<'c, 'a> {
+pub(crate) struct Told<'c, 'a> {
     cx: &'c mut Context<'a>,
     fresh: bool,
 }
@@ -260,7 +260,7 @@ impl Told<'_, '_> {
 }
 
 /// Returns whether a text contains something of the form `${NAME}`.
-pub(super) fn has_variable(text: &str) -> bool {
+pub(crate) fn has_variable(text: &str) -> bool {
     text.match_indices("${").any(|(at, _)| text[at + 2..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
 }
 

@@ -14,7 +14,7 @@ use super::text::{Kind, Node, Style, shown, similar};
 
 /// A text that says something: not empty, and no number, true or false without quotes.
 #[derive(Debug, Clone)]
-pub(super) struct Text(pub String);
+pub(crate) struct Text(pub String);
 
 impl Decode for Text {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
@@ -52,7 +52,7 @@ impl Decode for Name {
 }
 
 /// Reads a name, or says what names look like and which one is near.
-pub(super) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) -> Option<Name> {
+pub(crate) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) -> Option<Name> {
     match text.parse::<Name>() {
         Ok(name) => Some(name),
         Err(_) => {
@@ -321,7 +321,7 @@ impl JsonSchema for EnvText {
 
 /// A date or an instant, as written and as the instant it begins.
 #[derive(Debug, Clone)]
-pub(super) struct DateOrInstant {
+pub(crate) struct DateOrInstant {
     /// As written.
     pub written: String,
     /// A date: its begin in UTC.
@@ -363,7 +363,7 @@ impl JsonSchema for DateOrInstant {
 /// One value, or a list of them.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged, inline)]
-pub(super) enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     /// One.
     One(T),
     /// Several.

@@ -7,6 +7,7 @@
 
 mod action;
 mod backups;
+mod coverage;
 mod diagnostics;
 mod difference;
 mod document;
@@ -23,8 +24,10 @@ mod sarif;
 mod status;
 mod style;
 mod table;
+mod trial;
 
 pub use backups::{backups_json, backups_text};
+pub use coverage::{coverage_json, coverage_text};
 pub use diagnostics::{
     FINDINGS_FORMAT, Findings, FixMade, Sources, diagnostics_json, diagnostics_text, findings_summary, fixes_text,
     judged_json, suppressed_summary,
@@ -41,5 +44,6 @@ pub use restoration::{restoration_json, restoration_text};
 pub use sarif::{SarifTool, diagnostics_sarif};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};
+pub use trial::{trial_json, trial_junit, trial_text};
 
 pub use action::action_title;

@@ -33,3 +33,4 @@ mod secrets;
 mod seeds;
 mod store;
 mod store_faults;
+mod trial;

@@ -31,6 +31,7 @@ pub fn files_of(path: &Path) -> Vec<SourceFile> {
     if path.is_dir() {
         paths = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        paths.retain(|path| !path.to_string_lossy().ends_with(".bkup-test.yaml"));
         paths.sort();
     }
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();

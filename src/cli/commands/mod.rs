@@ -15,4 +15,5 @@ pub mod restore;
 pub mod schema;
 pub mod show;
 pub mod status;
+pub mod test;
 pub mod validate;

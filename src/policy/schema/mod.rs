@@ -4,6 +4,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -13,13 +14,19 @@ use rules::{RULES, add};
 /// Returns the JSON Schema (draft-07) of a policy file.
 #[must_use]
 pub fn schema() -> Value {
-    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
+    let mut value = schema_of::<File>("bkup policy, version 1");
+    add(RULES, &mut value);
+    value
+}
+
+/// Returns the JSON Schema (draft-07) of a file of the language's family.
+pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     forbid_null(&mut value);
     tell_once(&mut value);
     unwrap_lines(&mut value);
-    add(RULES, &mut value);
-    value["title"] = json!("bkup policy, version 1");
+    value["title"] = json!(title);
     value
 }
 

@@ -7,6 +7,7 @@ mod syntax;
 mod yaml;
 
 pub(super) use lexeme::{Lexeme, LexemeKind, Word, comments_of, lexemes, meaning};
-pub(super) use node::{Entry, Kind, Meaning, Node, Style, shown, similar, surely};
-pub(super) use source::{Place, Places, Sources};
-pub(super) use yaml::{MOST_FINDINGS, parse};
+pub(super) use node::surely;
+pub(crate) use node::{Entry, Kind, Meaning, Node, Style, shown, similar};
+pub(crate) use source::{Place, Places, Sources};
+pub(crate) use yaml::{MOST_FINDINGS, parse};
