@@ -89,6 +89,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
+    /// Say what a code or a thing of the policies means, offline
+    Explain(commands::explain::ExplainArgs),
     /// Print the JSON Schema of policy files
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing

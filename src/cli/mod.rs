@@ -84,6 +84,7 @@ pub fn run(context: &mut Context, command: Command) -> Exit {
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
+        Command::Explain(args) => commands::explain::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),

@@ -2,12 +2,17 @@
 
 use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
-use crate::policy::{self, SourceFile};
+use crate::policy::{self, PolicySet, SourceFile};
 use crate::{crypto, plan};
 
 /// Reads a set of policies and proves what it promises; returns every finding.
 pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
     policy::judge(files, &policy::Facts { now, measured: None }).1
+}
+
+/// Reads a set of policies and proves what it promises; returns what could be read and every finding.
+pub(super) fn judge_set(files: &[SourceFile], now: Instant) -> (PolicySet, Vec<Diagnostic>) {
+    policy::judge(files, &policy::Facts { now, measured: None })
 }
 
 /// Returns the JSON Schema of a policy file.

@@ -7,6 +7,7 @@ mod canonical;
 mod desired;
 mod event;
 mod evidence;
+mod explanation;
 mod id;
 mod lsn;
 mod manifest;
@@ -36,6 +37,7 @@ pub use desired::{
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use explanation::{Explanation, Setting, Slot, Topic, Use};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use lsn::Lsn;
 pub use manifest::{

@@ -8,6 +8,7 @@
 mod check;
 mod codes;
 mod decode;
+mod describe;
 mod globs;
 mod prove;
 mod raw;

@@ -22,8 +22,9 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "validate",
+    "explain",
     "schema",
     "plan",
     "apply",

@@ -15,6 +15,7 @@ mod drill;
 mod engine;
 mod engine_archive;
 mod engine_faults;
+mod explain;
 mod faults;
 mod plan;
 mod policy;

@@ -1,0 +1,154 @@
+//! The pages of all codes, from `docs/codes`, inside the program: an explanation must be at hand where there is no
+//! network. Pure. A test compares this table with the folder and with the codes in the sources.
+
+macro_rules! pages {
+    ($($code:ident)*) => {
+        /// Every code with its page, sorted by code.
+        const PAGES: &[(&str, &str)] =
+            &[$((stringify!($code), include_str!(concat!("../../docs/codes/", stringify!($code), ".md")))),*];
+    };
+}
+
+pages! {
+    BK100
+    BK101
+    BK102
+    BK103
+    BK104
+    BK105
+    BK106
+    BK107
+    BK108
+    BK109
+    BK110
+    BK111
+    BK112
+    BK113
+    BK114
+    BK115
+    BK116
+    BK117
+    BK118
+    BK119
+    BK120
+    BK121
+    BK122
+    BK123
+    BK201
+    BK202
+    BK203
+    BK204
+    BK205
+    BK206
+    BK207
+    BK208
+    BK209
+    BK210
+    BK211
+    BK212
+    BK213
+    BK214
+    BK301
+    BK302
+    BK303
+    BK304
+    BK305
+    BK401
+    BK501
+    BK502
+    BK601
+    BK602
+    BK603
+    BK604
+    BK701
+    BK702
+    BK703
+    BK704
+    BK705
+    BK706
+    BK800
+    BK801
+    BK802
+    BK803
+    BK804
+    BK805
+    BK806
+    BK807
+    BK808
+    BK809
+    BK810
+    BK811
+    BK812
+    BK813
+    BK814
+    BK815
+    BK816
+    BK817
+    BK818
+    BK819
+    BK820
+    BK821
+    BK822
+    BK823
+    BK824
+    BK825
+    BK826
+    BK827
+    BK830
+    BK831
+    BK832
+    BK833
+    BK834
+    BK835
+    BK836
+    BK837
+    BK840
+    BK841
+    BK842
+    BK843
+    BK844
+    BK845
+    BK846
+    BK847
+    BK848
+    BK849
+    BK850
+    BK851
+    BK852
+    BK853
+    BK860
+    BK861
+    BK862
+    BK863
+    BK864
+    BK865
+    BK866
+    BK867
+    BK868
+    BK880
+    BK881
+    BK882
+    BK888
+    BK889
+    BK890
+    BK891
+    BK892
+    BK893
+    BK894
+    BK895
+    BK896
+    BK897
+    BK898
+    BK899
+    BK970
+    BK971
+    BK972
+    BK973
+    BK974
+}
+
+/// Returns every code that has a page with the page's Markdown, sorted by code.
+#[must_use]
+pub const fn pages() -> &'static [(&'static str, &'static str)] {
+    PAGES
+}
