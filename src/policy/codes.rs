@@ -38,7 +38,6 @@ codes! {
     PARTIAL_VARIABLE = "BK121": "`${NAME}` is only a part of its field, or is not well formed";
     NO_TAGS = "BK122": "a YAML tag, or a key that is no text, stands where the language has none";
     CONFLICT = "BK123": "keys that exclude each other stand together, or one of several is needed and none is there";
-    NOT_YET = "BK199": "a key or a word of the policy language is not supported yet by this version of bkup";
     UNKNOWN_REFERENCE = "BK201": "something is referred to that no policy file defines";
     DEFINED_TWICE = "BK202": "a name, or a section that stands once, is defined twice";
     BAD_GLOB = "BK203": "a pattern is not a valid glob";
@@ -53,6 +52,10 @@ codes! {
     TENANT_WITHOUT_SCHEDULE = "BK212": "a live tenant is covered by no schedule";
     PATTERN_WITHOUT_TENANT = "BK213": "a pattern matches no live tenant";
     SLUG_TWICE = "BK214": "two live tenants of one database have the same slug";
+    BAD_BASE = "BK215": "an incremental backup builds on a schedule that makes no base of the same databases";
+    REPLICA_CIRCLE = "BK216": "a store is its own replica, by itself or through others";
+    MOVED_CIRCLE = "BK217": "renames lead in a circle";
+    STILL_DEFINED = "BK218": "something is said to be renamed or removed, and the files still define it";
     "BK301": "a cron expression cannot be read";
     "BK302": "a rule names a day that never comes";
     "BK303": "a day is of a kind that the frequency has no use for";
@@ -65,6 +68,7 @@ codes! {
     SECRET_KEY_IN_FILE = "BK602": "a policy file contains an age secret key";
     BAD_RECIPIENT = "BK603": "a recipient is not an age public key";
     NOT_ENCRYPTED = "BK604": "a store has no encryption";
+    SECRET_IN_FILE = "BK605": "a secret stands in a policy file";
     LIVE_BEFORE_PROVEN = "BK701": "a plan restores over live data before a restore was proven";
     APPROVED_BY_NOBODY = "BK702": "a plan is approved, and nobody is named who approved it";
     DRILL_NEVER_DUE = "BK703": "a drill does not say when it runs";

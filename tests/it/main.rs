@@ -18,6 +18,7 @@ mod engine_faults;
 mod explain;
 mod faults;
 mod plan;
+mod plan_marks;
 mod policy;
 mod render;
 mod restore;
