@@ -48,6 +48,10 @@ pages! {
     BK212
     BK213
     BK214
+    BK215
+    BK216
+    BK217
+    BK218
     BK301
     BK302
     BK303
@@ -60,6 +64,7 @@ pages! {
     BK602
     BK603
     BK604
+    BK605
     BK701
     BK702
     BK703

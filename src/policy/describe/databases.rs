@@ -1,8 +1,9 @@
-//! What a database and the guards mean. Pure.
+//! What a database, the catalog and the guards mean. Pure.
 
-use crate::domain::{Address, DatabaseSpec, EnvText, Guards, Name, Section, TenantSelector, Use};
+use crate::domain::{Address, DatabaseSpec, EnvText, Guards, Name, Period, Section, TenantSelector, Use};
 use crate::policy::set::PolicySet;
 
+use super::settings::Computed;
 use super::{Description, topic, words};
 
 /// Describes a database.
@@ -18,6 +19,20 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &DatabaseSpec) -> Des
         }
         Some(TenantSelector::Query(query)) => format!("the query gives them: {query}"),
     };
+    let mut archived = Vec::new();
+    if let Some(wal) = &spec.wal {
+        archived.push(format!("into store.{}; every instant of the last {} can be restored", wal.store, wal.window));
+        archived.push(format!(
+            "a change is safe after at most {}: {} until the server switches segments, {} to archive one",
+            words::spoken(Period::seconds(wal.archive_timeout.as_seconds().saturating_add(wal.max_lag.as_seconds()))),
+            wal.archive_timeout,
+            wal.max_lag
+        ));
+    }
+    let mut aside = Vec::new();
+    if !spec.unmanaged.is_empty() {
+        aside.push(format!("on purpose, the tables that match {}", words::joined(&spec.unmanaged, "or")));
+    }
     let mut used_by = Vec::new();
     for (schedule, thing) in set.schedules.iter().filter(|(_, thing)| thing.spec.databases.contains(name)) {
         let words = format!("backs up {}, {}", words::kind(thing.spec.backup), words::when(&thing.spec.when));
@@ -36,6 +51,8 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &DatabaseSpec) -> Des
         summary: format!("A protected database, {reached}. {backed_up}"),
         topics: vec![
             topic("Its tenants", vec![tenants]),
+            topic("Where its WAL goes", archived),
+            topic("What is in no backup", aside),
             topic("What is promised", spec.objectives.as_ref().map(words::objectives).unwrap_or_default()),
         ],
         used_by,
@@ -65,6 +82,24 @@ pub(super) fn guards(spec: Option<&Guards>) -> Description {
     Description {
         summary: format!("The limits of a single apply.{origin}"),
         topics: vec![topic("What it means", lines)],
+        ..Description::default()
+    }
+}
+
+/// Describes the catalog, whose place has a default.
+pub(super) fn catalog(url: &EnvText) -> Description {
+    let reached = match url {
+        EnvText::Variable(variable) => format!("Reached by the URL in the environment variable {variable}."),
+        EnvText::Literal(_) => format!("Reached at {}.", url.shown()),
+    };
+    let lines = [
+        "the schema bkup of a PostgreSQL database: what was applied, which backups exist, what drills proved",
+        "`apply` makes and migrates it; restores do not need it",
+    ];
+    Description {
+        summary: format!("bkup's own records. {reached}"),
+        computed: vec![Computed::plain("url", format!("\"{}\"", url.shown()))],
+        topics: vec![topic("What it holds", lines.map(str::to_owned).to_vec())],
         ..Description::default()
     }
 }

@@ -2,6 +2,7 @@
 //! refers to it and what is wrong with it. One file per kind of thing. Pure: calendars are walked from an instant that
 //! is a parameter, and no live server is asked.
 
+mod channels;
 mod classes;
 mod databases;
 mod plans;
@@ -20,6 +21,7 @@ use crate::domain::{Address, Explanation, Instant, Name, Section, Setting, Slot,
 
 use self::settings::{Computed, Reader};
 use super::globs::{self, Globs};
+use super::raw::Marks;
 use super::set::{PolicySet, Thing};
 use super::text::{Place, Places};
 
@@ -40,13 +42,14 @@ impl PolicySet {
         fn of<T>(section: Section, things: &BTreeMap<Name, Thing<T>>) -> impl Iterator<Item = Address> {
             things.keys().map(move |name| Address::of(section, name.clone()))
         }
-        let mut all: Vec<Address> = vec![Address::once(Section::Guards)];
+        let mut all: Vec<Address> = [Section::Catalog, Section::Alerts, Section::Guards].map(Address::once).to_vec();
         all.extend(of(Section::Store, &self.stores));
         all.extend(of(Section::Database, &self.databases));
         all.extend(of(Section::Class, &self.classes));
         all.extend(of(Section::Retention, &self.retentions));
         all.extend(of(Section::Schedule, &self.schedules));
         all.extend(of(Section::RecoveryPlan, &self.recovery_plans));
+        all.extend(of(Section::Channel, &self.channels));
         all.sort();
         all
     }
@@ -80,6 +83,9 @@ impl PolicySet {
             (Section::Retention, Some(name)) => retention::describe(self, name, &self.retentions.get(name)?.spec, now),
             (Section::Schedule, Some(name)) => schedules::describe(self, name, &self.schedules.get(name)?.spec, now),
             (Section::RecoveryPlan, Some(name)) => plans::describe(self, &self.recovery_plans.get(name)?.spec, now),
+            (Section::Channel, Some(name)) => channels::describe(self, name, &self.channels.get(name)?.spec),
+            (Section::Alerts, None) => channels::alerts(self.alerts.as_ref().map(|thing| &thing.spec)),
+            (Section::Catalog, None) => databases::catalog(&self.catalog_url()),
             (Section::Guards, None) => databases::guards(self.guards.as_ref().map(|thing| &thing.spec)),
             _ => return None,
         };
@@ -89,11 +95,51 @@ impl PolicySet {
             location: places.map(|places| self.location(places.get(""))),
             summary: description.summary,
             settings: self.settings(address.section(), places, &description.computed, schema),
-            topics: description.topics.into_iter().filter(|topic| !topic.lines.is_empty()).collect(),
+            topics: std::iter::once(topic("Its state", self.state(address, now)))
+                .chain(description.topics)
+                .filter(|topic| !topic.lines.is_empty())
+                .collect(),
             slots: description.slots,
             used_by: description.used_by,
             findings: places.map(|places| self.findings_in(places, found)).unwrap_or_default(),
         })
+    }
+
+    /// Says what is paused, protected or renamed.
+    fn state(&self, address: &Address, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(marks) = self.marks(address) {
+            if let Some(suspension) = &marks.suspended {
+                let until = suspension.until.strftime("%Y-%m-%d %H:%M UTC");
+                let reason = suspension.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                lines.push(if suspension.is_on(now) {
+                    format!("paused until {until}{reason}")
+                } else {
+                    format!("was paused until {until}; `suspend` says nothing any more{reason}")
+                });
+            }
+            if marks.protected {
+                lines.push("protected: nothing of it is ever deleted".to_owned());
+            }
+        }
+        for thing in self.moved.iter().filter(|thing| thing.spec.to == *address) {
+            lines.push(format!("it was {} before", thing.spec.from));
+        }
+        lines
+    }
+
+    fn marks(&self, address: &Address) -> Option<&Marks> {
+        let name = address.name()?;
+        match address.section() {
+            Section::Store => self.stores.get(name).map(|thing| &thing.marks),
+            Section::Database => self.databases.get(name).map(|thing| &thing.marks),
+            Section::Class => self.classes.get(name).map(|thing| &thing.marks),
+            Section::Retention => self.retentions.get(name).map(|thing| &thing.marks),
+            Section::Schedule => self.schedules.get(name).map(|thing| &thing.marks),
+            Section::RecoveryPlan => self.recovery_plans.get(name).map(|thing| &thing.marks),
+            Section::Channel => self.channels.get(name).map(|thing| &thing.marks),
+            Section::Catalog | Section::Alerts | Section::Guards => None,
+        }
     }
 
     fn settings(

@@ -91,13 +91,18 @@ fn restore_words(restore: &RestoreStep) -> String {
     } else {
         format!(", the tenants that match {}", words::joined(&restore.tenants, "or"))
     };
+    let tables = if restore.tables.is_empty() {
+        String::new()
+    } else {
+        format!(", the tables that match {}", words::joined(&restore.tables, "or"))
+    };
     let into = match &restore.into {
         RestoreInto::Scratch => "into a throw-away server".to_owned(),
         RestoreInto::New(name) => format!("into the new database {name}"),
         RestoreInto::Live => "over live data".to_owned(),
         RestoreInto::Folder(folder) => format!("into the folder {folder}"),
     };
-    format!("restores {what}{schedule}{store}{which}{tenants}, {into}")
+    format!("restores {what}{schedule}{store}{which}{tenants}{tables}, {into}")
 }
 
 fn check_words(check: &Check) -> String {

@@ -60,7 +60,7 @@ impl Reader<'_> {
             } else if let Some(items) = self.scalars(&below, places) {
                 out.push(setting(Some(format!("[{}]", items.join(", ")))));
             } else {
-                out.push(setting(Some(self.text(*place))));
+                out.push(setting(Some(self.text(key, *place))));
             }
         }
         let is_written = |key: &str| written.iter().any(|(other, _)| *other == key);
@@ -98,14 +98,17 @@ impl Reader<'_> {
     fn scalars(&self, below: &[(&str, Place)], places: Option<&Places>) -> Option<Vec<String>> {
         let places = places?;
         let flat = !below.is_empty() && below.iter().all(|(item, _)| places.below(item).is_empty());
-        let items: Vec<String> = below.iter().map(|(_, place)| self.text(*place)).collect();
+        let items: Vec<String> = below.iter().map(|(item, place)| self.text(item, *place)).collect();
         (flat && items.iter().all(|item| !item.contains('\n'))).then_some(items)
     }
 
     /// Returns the text of a value as written, without secrets and without the indentation of its lines.
-    fn text(&self, place: Place) -> String {
+    fn text(&self, path: &str, place: Place) -> String {
         let text = self.sources.text(place.file);
-        let value = masked(text.get(place.begin..place.end).unwrap_or_default().trim_end());
+        let value = text.get(place.begin..place.end).unwrap_or_default().trim_end();
+        // Some secrets are known by their key alone, so it has to stand before them.
+        let head = format!("{}: ", path.rsplit('.').next().unwrap_or(path));
+        let value = masked(&format!("{head}{value}")).split_off(head.len());
         let column = place.begin - self.sources.line_begin(place.file, place.begin);
         let mut lines = value.lines();
         let mut out = lines.next().unwrap_or_default().to_owned();
@@ -124,6 +127,7 @@ fn applies(path: &str, name: &str, is_written: &dyn Fn(&str) -> bool) -> bool {
     let counts = ["hourly", "daily", "weekly", "monthly", "quarterly", "yearly"];
     match name {
         "time" => has("frequency"),
+        "max_chain" => has("base"),
         "timezone" | "pick" if !["frequency", "cron", "every"].into_iter().any(has) => counts.into_iter().any(has),
         _ => true,
     }

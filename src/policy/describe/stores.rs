@@ -1,6 +1,6 @@
 //! What a store means. Pure.
 
-use crate::domain::{Address, EnvText, Name, PlanStep, Section, StoreSpec, StoreUrl, Use};
+use crate::domain::{Address, EnvText, LockHold, LockMode, Name, PlanStep, Section, StoreSpec, StoreUrl, Use};
 use crate::policy::set::PolicySet;
 
 use super::settings::Computed;
@@ -19,6 +19,19 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &StoreSpec) -> Descri
         used_by.push(Use { address: Address::of(Section::Schedule, schedule.clone()), words });
     }
     let writers = used_by.len();
+    for (database, thing) in &set.databases {
+        if thing.spec.wal.as_ref().is_some_and(|wal| wal.store == *name) {
+            let address = Address::of(Section::Database, database.clone());
+            used_by.push(Use { address, words: "archives its WAL here".to_owned() });
+        }
+    }
+    for (other, thing) in &set.stores {
+        if let Some(replica) = thing.spec.replicate_to.iter().find(|replica| replica.store == *name) {
+            let lag = replica.max_lag.map(|lag| format!(", at most {lag} late")).unwrap_or_default();
+            let address = Address::of(Section::Store, other.clone());
+            used_by.push(Use { address, words: format!("is copied here{lag}") });
+        }
+    }
     for (plan, thing) in &set.recovery_plans {
         for (index, step) in thing.spec.steps.iter().enumerate() {
             if let PlanStep::Restore(restore) = step
@@ -44,10 +57,46 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &StoreSpec) -> Descri
     Description {
         summary: format!("Backups go to {place}. {written}"),
         computed,
-        topics: vec![topic("Who can read it", readers(spec))],
+        topics: vec![
+            topic("Not done yet", spec.not_served().iter().map(|(key, words)| format!("`{key}`: {words}")).collect()),
+            topic("Who can read it", readers(spec)),
+            topic("What is promised of its objects", promises(spec)),
+        ],
         used_by,
         ..Description::default()
     }
+}
+
+/// Says what else is asked of the store.
+fn promises(spec: &StoreSpec) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !spec.reads_at_once() {
+        lines.push("they have to be thawed before they can be read, which takes hours".to_owned());
+    }
+    if let Some(lock) = spec.object_lock {
+        let until = match lock.hold {
+            LockHold::Retention => "until retention releases the backup".to_owned(),
+            LockHold::For(period) => format!("for {period} from their writing on"),
+        };
+        let who = match lock.mode {
+            LockMode::Governance => "only those with a special permission may lift it",
+            LockMode::Compliance => "nobody may lift it",
+        };
+        lines.push(format!("locked against deletion {until}; {who}"));
+    }
+    if spec.versioning_required {
+        lines.push("the bucket keeps versions, or it is drift".to_owned());
+    }
+    for replica in &spec.replicate_to {
+        let lag = replica.max_lag.map(|lag| format!(", at most {lag} late")).unwrap_or_default();
+        lines.push(format!("copied to store.{}{lag}", replica.store));
+    }
+    if let Some(verify) = spec.verify {
+        lines.extend(verify.exists.map(|every| format!("each backup is looked for every {every}")));
+        lines.extend(verify.checksum.map(|every| format!("each backup is read and checked every {every}")));
+    }
+    lines.extend(spec.quota.map(|quota| format!("together at most {quota}")));
+    lines
 }
 
 fn readers(spec: &StoreSpec) -> Vec<String> {
@@ -62,6 +111,9 @@ fn readers(spec: &StoreSpec) -> Vec<String> {
             format!("one of its {} recipients", encryption.recipients.len())
         }
     )];
+    if encryption.per_tenant_keys {
+        lines.push("each tenant's backups have keys of their own, which can be destroyed".to_owned());
+    }
     lines.push(match &encryption.identity {
         None => "no identity is named, so restores and drills have none".to_owned(),
         Some(EnvText::Variable(name)) => format!("restores and drills take the identity from {name}"),

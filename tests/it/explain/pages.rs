@@ -8,9 +8,6 @@ use bkup::domain::{Name, Tenant};
 use bkup::policy::{self, Facts, LiveTenants, SourceFile};
 use bkup::render::{Page, page};
 
-/// Codes that are about to go and get no page any more.
-const LEAVING: [&str; 1] = ["BK199"];
-
 /// The headings of every page.
 const HEADINGS: [&str; 3] = ["Why it matters", "Example", "What to do"];
 
@@ -64,7 +61,7 @@ fn in_table() -> BTreeSet<String> {
 
 /// Returns what is in the first set and not in the second.
 fn lacking(of: &BTreeSet<String>, from: &BTreeSet<String>) -> Vec<String> {
-    of.difference(from).filter(|code| !LEAVING.contains(&code.as_str())).cloned().collect()
+    of.difference(from).cloned().collect()
 }
 
 #[track_caller]
@@ -100,7 +97,7 @@ fn every_policy_code_has_a_fixture_a_snapshot_and_a_page_that_means_the_same() {
     };
     let (fixtures, snapshots) = (names("tests/fixtures/policies/invalid"), names("tests/snapshots"));
     let mut missing = Vec::new();
-    for (code, meaning) in policy::codes().iter().filter(|(code, _)| !LEAVING.contains(&code.0)) {
+    for (code, meaning) in policy::codes() {
         let mut need = |there: bool, what: &str| {
             if !there {
                 missing.push(format!("{code}: {what}"));
