@@ -22,7 +22,7 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &ScheduleSpec, now: I
                 "a missed slot still starts up to {} late; after that it is reported missed",
                 spec.start_within
             ));
-            runs.extend(words::largest_gap(&spec.when, now));
+            runs.extend(words::largest_gap(&spec.when, spec.start_within, now));
         }
     }
     let mut computed = vec![Computed::plain("tenants", "all")];

@@ -3,11 +3,6 @@
 use crate::domain::{BackupType, Engine, Instant, Method, Name, Objectives, Period, Slot, TenantFilter, When};
 use crate::schedule::{self, Calendar};
 
-/// How far ahead the largest gap is looked for, at most.
-const YEARS_AHEAD: i64 = 5;
-/// How many slots are looked at, at most: a schedule that runs every second must not take minutes to explain.
-const MOST_SLOTS: i64 = 250_000;
-
 /// Lists names as a sentence does: `a, b and c`.
 pub(super) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     joined(items, "and")
@@ -89,19 +84,24 @@ fn local(at: Instant, when: &When) -> String {
     format!("{}{offset} {}", zoned.strftime(format), when.timezone)
 }
 
-/// Says how far two slots lie apart at most, with the instants, and how far ahead was looked.
-pub(super) fn largest_gap(when: &When, now: Instant) -> Option<String> {
-    let calendar = Calendar::new(when).ok()?;
-    let regular = calendar.regular_gap()?;
-    let ahead = Period::seconds((YEARS_AHEAD * 365 * 86_400).min(regular.as_seconds().saturating_mul(MOST_SLOTS)));
-    let gap = calendar.largest_gap(now, ahead.after(now))?;
-    Some(format!(
-        "the largest gap of the next {} is {}: from {} to {}",
-        spoken(ahead),
-        spoken(gap.length()),
-        local(gap.begin, when),
-        local(gap.end, when)
-    ))
+/// Says how far two slots lie apart at most, with the instants, and what that means with a late start; exact over the
+/// whole calendar.
+pub(super) fn largest_gap(when: &When, start_within: Period, now: Instant) -> Vec<String> {
+    let Ok(calendar) = Calendar::new(when) else { return Vec::new() };
+    let Some(gap) = schedule::worst_loss(&[(&calendar, Period::default())], now) else { return Vec::new() };
+    let mut lines = vec![format!(
+        "the largest gap is {}: from {} to {}",
+        spoken(gap.length),
+        local(gap.counts.slot, when),
+        local(gap.next.slot, when)
+    )];
+    if let Some(late) = schedule::worst_loss(&[(&calendar, start_within)], now) {
+        lines.push(format!(
+            "with a start that is {start_within} late, at most {} of changes are lost, and what the backup itself takes",
+            spoken(late.length)
+        ));
+    }
+    lines
 }
 
 /// Writes a length of time by its two largest units: `1d 1h`.
