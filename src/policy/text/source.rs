@@ -153,7 +153,7 @@ impl Places {
         };
         let own = self.paths.values().filter(|place| place.file == self.whole.file && place.begin >= self.whole.begin);
         let end = own.map(|place| place.end).fold(self.whole.end, usize::max);
-        inside(&Place { end, ..self.whole }) || self.paths.values().any(|place| inside(place))
+        inside(&Place { end, ..self.whole }) || self.paths.values().any(inside)
     }
 
     /// Returns the place of a path, or of the nearest thing around it.
