@@ -12,7 +12,7 @@ pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
 
 /// Reads a set of policies and proves what it promises; returns what could be read and every finding.
 pub(super) fn judge_set(files: &[SourceFile], now: Instant) -> (PolicySet, Vec<Diagnostic>) {
-    policy::judge(files, &policy::Facts { now, measured: None })
+    policy::judge(files, &policy::Facts::at(now))
 }
 
 /// Returns the JSON Schema of a policy file.
