@@ -52,6 +52,7 @@ pages! {
     BK216
     BK217
     BK218
+    BK219
     BK301
     BK302
     BK303
@@ -60,17 +61,41 @@ pages! {
     BK401
     BK501
     BK502
+    BK503
+    BK504
+    BK505
+    BK506
+    BK507
+    BK508
+    BK509
+    BK510
+    BK511
+    BK512
     BK601
     BK602
     BK603
     BK604
     BK605
+    BK606
+    BK607
+    BK608
     BK701
     BK702
     BK703
     BK704
     BK705
     BK706
+    BK707
+    BK708
+    BK709
+    BK710
+    BK711
+    BK712
+    BK713
+    BK714
+    BK715
+    BK716
+    BK717
     BK800
     BK801
     BK802
