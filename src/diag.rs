@@ -137,6 +137,13 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+
+    /// Adds a safe way to mend it, where there is one.
+    #[must_use]
+    pub fn fixed(mut self, fix: Option<Fix>) -> Self {
+        self.fix = fix;
+        self
+    }
 }
 
 /// Any module's error, ready to be rendered once: what failed, its stable code, what to do.

@@ -91,6 +91,8 @@ pub enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Say what a code or a thing of the policies means, offline
     Explain(commands::explain::ExplainArgs),
+    /// Format policy files, comments kept
+    Fmt(commands::fmt::FmtArgs),
     /// Print the JSON Schema of policy files
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing

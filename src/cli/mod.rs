@@ -5,10 +5,12 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod mend;
 pub mod output;
 pub mod plan_file;
 pub mod policies;
 pub mod progress;
+pub mod rewrite;
 pub mod session;
 pub mod ui;
 pub mod wiring;
@@ -85,6 +87,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
+        Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),

@@ -2,17 +2,22 @@
 
 use crate::diag::Diagnostic;
 use crate::domain::{Digest, Instant, Plan};
-use crate::policy::{self, PolicySet, SourceFile};
+use crate::policy::{self, SourceFile};
 use crate::{crypto, plan};
 
-/// Reads a set of policies and proves what it promises; returns every finding.
-pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
-    policy::judge(files, &policy::Facts::at(now)).1
+/// Reads a set of policies and proves what it promises, offline.
+pub(super) fn judge(files: &[SourceFile], now: Instant) -> policy::Judged {
+    policy::judge(files, &policy::Facts::at(now))
 }
 
-/// Reads a set of policies and proves what it promises; returns what could be read and every finding.
-pub(super) fn judge_set(files: &[SourceFile], now: Instant) -> (PolicySet, Vec<Diagnostic>) {
-    policy::judge(files, &policy::Facts::at(now))
+/// Returns a policy file's text in the one layout; findings where it cannot be had.
+pub(super) fn formatted(file: &SourceFile) -> Result<String, Vec<Diagnostic>> {
+    policy::format(file)
+}
+
+/// Returns a policy's text with its secrets masked.
+pub(super) fn masked(text: &str) -> String {
+    policy::masked(text)
 }
 
 /// Returns the JSON Schema of a policy file.

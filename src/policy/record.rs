@@ -27,7 +27,7 @@ macro_rules! record {
                         $( key if key == $crate::policy::record::bare(stringify!($field)) => {
                             out.$field = cx.field(key, &entry.value);
                         } )*
-                        _ => cx.unknown(entry, $what, KNOWN),
+                        _ => cx.unknown(entry, entries, $what, KNOWN),
                     }
                 }
                 $( $(
@@ -73,7 +73,7 @@ macro_rules! words {
 pub(super) use words;
 
 use super::decode::Context;
-use super::text::{Kind, Node, Place, shown, similar};
+use super::text::{Kind, Node, Place, shown, similar, surely};
 
 /// Returns a field's key: its name, without the `r#` of Rust's own words.
 pub(super) const fn bare(field: &str) -> &str {
@@ -98,5 +98,9 @@ pub(super) fn unknown_word(text: &str, node: &Node, what: &str, known: &[&str], 
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("write one of: {}", known.join(", ")),
     };
-    cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    let sure = surely(text, known.iter().copied());
+    let told = cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    if let Some(sure) = sure {
+        told.fix(format!("write `{sure}`"), &[(node.place, sure)]);
+    }
 }

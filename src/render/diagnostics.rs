@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use serde::Serialize;
 
 use super::escape::{ascii, blot, json_safe};
-use super::style::{Style, Tone};
-use crate::diag::{Diagnostic, Severity, Span};
+use super::style::{Style, Symbol, Tone};
+use crate::diag::{Code, Diagnostic, Severity, Span};
 
 /// The version of the findings' JSON form, `major.minor`.
 pub const FINDINGS_FORMAT: &str = "1.0";
@@ -54,14 +55,70 @@ fn shown(source: &str, style: &Style) -> String {
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
+    json_safe(&format!("{:#}\n", findings_value(findings)))
+}
+
+/// A fix that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FixMade {
+    /// The file.
+    pub file: String,
+    /// The line, as it was when the fix was made.
+    pub line: u32,
+    /// The code of the finding that it mended.
+    pub code: Code,
+    /// What it did, in the imperative.
+    pub words: String,
+}
+
+impl FixMade {
+    /// Returns the fix that a finding carries as one that was made; `None` where it carries none.
+    #[must_use]
+    pub fn of(finding: &Diagnostic) -> Option<Self> {
+        let fix = finding.fix.as_ref()?;
+        let span = &fix.edits.first()?.span;
+        Some(Self { file: span.file.clone(), line: span.line, code: finding.code, words: fix.words.clone() })
+    }
+}
+
+/// Writes the fixes that were made, one a line.
+#[must_use]
+pub fn fixes_text(made: &[FixMade], style: &Style) -> String {
+    let line = |made: &FixMade| {
+        let place = format!("{}:{}", style.name(&made.file), made.line);
+        format!("{} {place}: {} ({})\n", style.mark(Symbol::Update), style.name(&made.words), made.code)
+    };
+    made.iter().map(line).collect()
+}
+
+/// Writes findings as JSON, with those that comments ignore: as [`diagnostics_json`], and `"suppressed":[...]`; where
+/// fixes were asked for also `"fixed":[...]`.
+#[must_use]
+pub fn judged_json(findings: &[Diagnostic], suppressed: &[Diagnostic], made: Option<&[FixMade]>) -> String {
+    let mut value = findings_value(findings);
+    value["suppressed"] = serde_json::json!(suppressed);
+    if let Some(made) = made {
+        value["fixed"] = serde_json::json!(made);
+    }
+    json_safe(&format!("{value:#}\n"))
+}
+
+fn findings_value(findings: &[Diagnostic]) -> serde_json::Value {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let value = serde_json::json!({
+    serde_json::json!({
         "format_version": FINDINGS_FORMAT,
         "errors": count(Severity::Error),
         "warnings": count(Severity::Warning),
         "findings": findings,
-    });
-    json_safe(&format!("{value:#}\n"))
+    })
+}
+
+/// Says how many findings comments ignore, with their codes: `2 findings ignored: BK402, BK604`.
+#[must_use]
+pub fn suppressed_summary(suppressed: &[Diagnostic]) -> String {
+    let codes: BTreeSet<&str> = suppressed.iter().map(|finding| finding.code.0).collect();
+    let plural = if suppressed.len() == 1 { "finding" } else { "findings" };
+    format!("{} {plural} ignored: {}", suppressed.len(), codes.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.

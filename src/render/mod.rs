@@ -8,6 +8,7 @@
 mod action;
 mod backups;
 mod diagnostics;
+mod difference;
 mod document;
 mod escape;
 mod evidence;
@@ -25,7 +26,11 @@ mod table;
 mod wrap;
 
 pub use backups::{backups_json, backups_text};
-pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
+pub use diagnostics::{
+    FINDINGS_FORMAT, FixMade, Sources, diagnostics_json, diagnostics_text, findings_summary, fixes_text, judged_json,
+    suppressed_summary,
+};
+pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};

@@ -34,6 +34,10 @@ pages! {
     BK121
     BK122
     BK123
+    BK124
+    BK125
+    BK126
+    BK127
     BK201
     BK202
     BK203
@@ -58,7 +62,21 @@ pages! {
     BK303
     BK304
     BK305
+    BK306
+    BK307
+    BK308
+    BK309
+    BK310
     BK401
+    BK402
+    BK403
+    BK404
+    BK405
+    BK406
+    BK407
+    BK408
+    BK409
+    BK410
     BK501
     BK502
     BK503
@@ -175,6 +193,10 @@ pages! {
     BK972
     BK973
     BK974
+    BK975
+    BK976
+    BK977
+    BK978
 }
 
 /// Returns every code that has a page with the page's Markdown, sorted by code.

@@ -22,9 +22,10 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "validate",
     "explain",
+    "fmt",
     "schema",
     "plan",
     "apply",

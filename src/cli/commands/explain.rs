@@ -73,7 +73,8 @@ fn explain_code(context: &Context, what: &str, number: &str) -> Result<Exit, Cli
 
 fn explain_things(context: &Context, what: &str, one: Option<&Address>) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let (set, findings) = wiring::judge_set(&files, context.instant());
+    let judged = wiring::judge(&files, context.instant());
+    let (set, findings) = (judged.set, judged.findings);
     let addresses = match one {
         Some(address) => vec![address.clone()],
         None => set.addresses_like(what).map_err(|reason| no_match(what, &reason, &set))?,
@@ -127,7 +128,7 @@ fn undefined(address: &Address, set: &PolicySet) -> CliError {
 /// is wrong with them is not said here.
 fn unknown(context: &Context, what: &str) -> CliError {
     let takes = "give a code (BK402), an address (schedule.nightly, guards) or a pattern of addresses ('schedule.*')";
-    let set = policies::read_all(context).ok().map(|files| wiring::judge_set(&files, context.instant()).0);
+    let set = policies::read_all(context).ok().map(|files| wiring::judge(&files, context.instant()).set);
     let named = |address: &Address| address.name().is_some_and(|name| name.as_str() == what);
     let by_name = set.as_ref().map(PolicySet::addresses).unwrap_or_default().into_iter().find(named);
     let plural = what.strip_suffix('s').unwrap_or(what).replace('_', "-");

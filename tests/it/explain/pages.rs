@@ -154,7 +154,7 @@ fn judged(example: &str) -> Vec<Diagnostic> {
         files.push(file(&format!("{section}.yaml"), format!("version: 1\n{section}:\n  {thing}\n")));
     }
     let facts = Facts::at("2026-11-20T12:00:00Z".parse().unwrap());
-    let (set, mut found) = policy::judge(&files, &facts);
+    let policy::Judged { set, findings: mut found, .. } = policy::judge(&files, &facts);
     let mut live: BTreeMap<Name, LiveTenants> = BTreeMap::new();
     for line in example.lines().filter_map(|line| line.strip_prefix("# live tenants of ")) {
         let (database, slugs) = line.split_once(": ").unwrap();
