@@ -110,6 +110,8 @@ pub enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Run the tests beside the policies, offline
     Test(commands::test::TestArgs),
+    /// Say what a code or a thing of the policies means, offline
+    Explain(commands::explain::ExplainArgs),
     /// Format policy files, comments kept
     Fmt(commands::fmt::FmtArgs),
     /// Print the JSON Schema of policy files, or of their tests

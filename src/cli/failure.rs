@@ -125,6 +125,24 @@ pub enum CliError {
         /// Where it ended.
         words: String,
     },
+    /// What `explain` was given is nothing that it knows.
+    #[error("{words}")]
+    Unexplained {
+        /// Which kind of argument it was.
+        code: &'static str,
+        /// What was given, and why it is none.
+        words: String,
+        /// What there is instead.
+        help: String,
+    },
+    /// A thing is written and cannot be made of what is written.
+    #[error("{address} cannot be explained: the policies have {summary}")]
+    NotWhole {
+        /// Which.
+        address: String,
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
     NotServed(&'static str),
@@ -159,8 +177,9 @@ impl CliError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
+            Self::Usage { .. } | Self::NoTerminal | Self::Unexplained { .. } => Exit::Usage,
             Self::InvalidPolicies { .. }
+            | Self::NotWhole { .. }
             | Self::NoPolicies { .. }
             | Self::NoTests { .. }
             | Self::InvalidTests { .. }
@@ -178,6 +197,8 @@ impl Explain for CliError {
         let finding = |code, help: &str| Diagnostic::error(Code(code), self.to_string()).help(help);
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
+            Self::Unexplained { code, help, .. } => finding(code, help),
+            Self::NotWhole { .. } => finding("BK974", "correct what `bkup validate` shows"),
             Self::Setting { help, .. } => finding("BK888", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
             Self::InvalidPolicies { .. } => {

@@ -89,6 +89,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
         Command::Test(args) => commands::test::run(context, &args),
+        Command::Explain(args) => commands::explain::run(context, &args),
         Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),

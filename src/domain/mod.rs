@@ -9,6 +9,7 @@ mod coverage;
 mod desired;
 mod event;
 mod evidence;
+mod explanation;
 mod id;
 mod lsn;
 mod manifest;
@@ -43,6 +44,7 @@ pub use desired::{
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use explanation::{Explanation, Setting, Slot, Topic, Use};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use lsn::Lsn;
 pub use manifest::{

@@ -8,6 +8,7 @@
 mod check;
 pub(crate) mod codes;
 pub(crate) mod decode;
+mod describe;
 mod fix;
 mod format;
 mod globs;

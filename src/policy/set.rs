@@ -92,7 +92,7 @@ impl PolicySet {
         Some(self.sources.span(places.get(path)))
     }
 
-    fn places(&self, address: &Address) -> Option<&Places> {
+    pub(super) fn places(&self, address: &Address) -> Option<&Places> {
         fn of<'a, T>(things: &'a BTreeMap<Name, Thing<T>>, name: &Name) -> Option<&'a Places> {
             things.get(name).map(|thing| &thing.places)
         }

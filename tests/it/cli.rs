@@ -24,6 +24,7 @@ macro_rules! snapshot {
 
 const COMMANDS: [&str; 16] = [
     "validate",
+    "explain",
     "fmt",
     "test",
     "schema",

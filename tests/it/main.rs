@@ -16,6 +16,7 @@ mod drill;
 mod engine;
 mod engine_archive;
 mod engine_faults;
+mod explain;
 mod faults;
 mod findings;
 mod plan;

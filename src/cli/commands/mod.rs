@@ -5,6 +5,7 @@ pub mod backup;
 pub mod completions;
 pub mod demo;
 pub mod drill;
+pub mod explain;
 pub mod fmt;
 pub mod key;
 pub mod list;

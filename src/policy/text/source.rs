@@ -127,6 +127,40 @@ impl Places {
         self.paths.contains_key(path)
     }
 
+    /// Returns the paths directly below a path with their places, in the order they are written. The empty path is the
+    /// thing itself.
+    pub fn below(&self, path: &str) -> Vec<(&str, Place)> {
+        let direct = |candidate: &str| {
+            let rest = if path.is_empty() { Some(candidate) } else { candidate.strip_prefix(path) };
+            let rest = rest.map(|rest| rest.strip_prefix('.').unwrap_or(rest));
+            let inner = |rest: &str| rest.get(1..).is_some_and(|rest| rest.contains(['.', '[']));
+            candidate != path && rest.is_some_and(|rest| !rest.is_empty() && !inner(rest))
+        };
+        let begins = |candidate: &str| path.is_empty() || candidate[path.len()..].starts_with(['.', '[']);
+        let mut below: Vec<(&str, Place)> = self
+            .paths
+            .range(path.to_owned()..)
+            .take_while(|(candidate, _)| candidate.starts_with(path))
+            .filter(|(candidate, _)| candidate.as_str() != path && begins(candidate) && direct(candidate))
+            .map(|(candidate, place)| (candidate.as_str(), *place))
+            .collect();
+        below.sort_by_key(|(_, place)| (place.file, place.begin));
+        below
+    }
+
+    /// Returns whether a place lies inside the thing: from its name to the end of its last value, or in what an alias
+    /// brought from elsewhere.
+    pub fn holds(&self, file_place: Place) -> bool {
+        let inside = |place: &Place| {
+            place.file == file_place.file
+                && place.begin <= file_place.begin
+                && file_place.begin < place.end.max(place.begin + 1)
+        };
+        let own = self.paths.values().filter(|place| place.file == self.whole.file && place.begin >= self.whole.begin);
+        let end = own.map(|place| place.end).fold(self.whole.end, usize::max);
+        inside(&Place { end, ..self.whole }) || self.paths.values().any(inside)
+    }
+
     /// Returns the place of a path, or of the nearest thing around it.
     pub fn get(&self, path: &str) -> Place {
         let mut path = path;
