@@ -2,7 +2,7 @@
 //! value, and its neighbours are read all the same. Pure.
 
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Edit, Fix, Related};
 
@@ -71,6 +71,12 @@ impl<'a> Context<'a> {
         Told { cx: self, fresh }
     }
 
+    /// Returns whether it is still worth looking for what was meant: not after hundreds of findings, since each search
+    /// goes through all names.
+    pub fn guesses(&self) -> bool {
+        self.found.len() < MOST_FINDINGS / 4
+    }
+
     /// Returns the key whose value is read, for messages.
     pub fn key(&self) -> &str {
         &self.key
@@ -96,7 +102,7 @@ impl<'a> Context<'a> {
     }
 
     /// Returns the items of a list.
-    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Rc<Node>]> {
+    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Arc<Node>]> {
         match &node.kind {
             Kind::List(items) => Some(items),
             Kind::Scalar { text, style } => {
@@ -149,7 +155,7 @@ impl<'a> Context<'a> {
             let message =
                 format!("`{}` is a text, and `{}` without quotes is {meaning} to YAML", self.key, shown(text));
             let quoted = format!("\"{text}\"");
-            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: {quoted}"))
+            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: \"{}\"", shown(text)))
                 .fix("quote the value", &[(node.place, &quoted)]);
             return None;
         }
@@ -188,7 +194,7 @@ impl<'a> Context<'a> {
             self.not_yet(entry.place, &format!("`{key}` in {what}"));
             return;
         }
-        let guess = similar(&entry.key, known.iter().chain(not_yet).copied());
+        let guess = self.guesses().then(|| similar(&entry.key, known.iter().chain(not_yet).copied())).flatten();
         let help = match guess {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if known.is_empty() => "remove it".to_owned(),
@@ -297,18 +303,23 @@ impl Decode for u32 {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let key = cx.key().to_owned();
         let (message, help) = if digits && node.meaning().is_none() {
-            (format!("`{key}` is a number, and in quotes this is a text"), format!("remove the quotes: {text}"))
+            (
+                format!("`{key}` is a number, and in quotes this is a text"),
+                format!("remove the quotes: {}", shown(text)),
+            )
         } else if digits && text.len() > 1 && text.starts_with('0') {
             let plain = text.trim_start_matches('0');
             let plain = if plain.is_empty() { "0" } else { plain };
-            let message = format!("`{text}` has a leading zero, and some readers of YAML take it for an octal number");
-            (message, format!("write {plain}"))
+            let message =
+                format!("`{}` has a leading zero, and some readers of YAML take it for an octal number", shown(text));
+            (message, format!("write {}", shown(plain)))
         } else if digits {
             match text.parse() {
                 Ok(number) => return Some(number),
-                Err(_) => {
-                    (format!("{text} is too large for `{key}`"), format!("the largest number here is {}", Self::MAX))
-                }
+                Err(_) => (
+                    format!("{} is too large for `{key}`", shown(text)),
+                    format!("the largest number here is {}", Self::MAX),
+                ),
             }
         } else {
             (

@@ -46,7 +46,10 @@ impl Known {
         };
         let message = format!("there is no {what} `{name}`");
         let label = format!("no such {what}");
-        let guess = similar(name.as_str(), names.keys().map(Name::as_str))
+        let guess = cx
+            .guesses()
+            .then(|| similar(name.as_str(), names.keys().map(Name::as_str)))
+            .flatten()
             .and_then(|guess| names.get_key_value(&guess.parse::<Name>().ok()?));
         match guess {
             Some((guess, defined)) => {
@@ -90,16 +93,20 @@ impl Known {
                 "name a database that is defined under `databases:`",
             );
         }
+        let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
             let place = places.get(&format!("databases[{index}]"));
-            match names[..index].iter().position(|earlier| earlier == name) {
+            match seen.get(name) {
                 Some(first) => {
                     let first = places.get(&format!("databases[{first}]"));
                     let message = format!("the database `{name}` is listed twice");
                     cx.error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them")
                         .and(first, "the first time");
                 }
-                None => self.refer(Section::Database, name, place, cx),
+                None => {
+                    seen.insert(name, index);
+                    self.refer(Section::Database, name, place, cx);
+                }
             }
         }
     }

@@ -32,35 +32,38 @@ pub(in crate::policy) fn store(raw: &Store, places: &Places, name: Place, cx: &m
 
 /// Refuses two stores of which one holds the other's objects: each would count the other's as foreign or prune them.
 pub(in crate::policy) fn stores(stores: &BTreeMap<Name, Thing<StoreSpec>>, cx: &mut Context<'_>) {
-    let all: Vec<(&Name, &Thing<StoreSpec>)> = stores.iter().collect();
-    for (index, (name, thing)) in all.iter().enumerate() {
-        for (other, earlier) in &all[..index] {
-            if thing.spec.endpoint == earlier.spec.endpoint && overlap(&thing.spec.url, &earlier.spec.url) {
-                let message =
-                    format!("the stores `{other}` and `{name}` lie at the same place, or one inside the other");
-                let (place, first) = (thing.places.get("url"), earlier.places.get("url"));
-                cx.error(
-                    codes::STORES_OVERLAP,
-                    place,
-                    message,
-                    format!("`{name}`"),
-                    "give each store a prefix or folder of its own",
-                )
-                .and(first, format!("`{other}`"));
-            }
-        }
+    let mut all: Vec<(Root<'_>, &str, &Name, &Thing<StoreSpec>)> = stores
+        .iter()
+        .map(|(name, thing)| {
+            let (bucket, path) = match &thing.spec.url {
+                StoreUrl::S3 { bucket, prefix } => (Some(bucket.as_str()), prefix.as_str()),
+                StoreUrl::Folder(path) => (None, path.as_str()),
+            };
+            ((thing.spec.endpoint.as_ref(), bucket), path, name, thing)
+        })
+        .collect();
+    // With the slash as the lowest character what lies inside a folder follows it at once: comparing all pairs would
+    // take minutes for thousands of stores.
+    let steps = |path: &str| path.bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<u8>>();
+    all.sort_by_cached_key(|(root, path, name, _)| (*root, steps(path), (*name).clone()));
+    let mut outer: Option<(Root<'_>, &str, &Name, &Thing<StoreSpec>)> = None;
+    for (root, path, name, thing) in all {
+        let Some((_, _, other, around)) = outer.filter(|(of, outer, ..)| *of == root && inside(path, outer)) else {
+            outer = Some((root, path, name, thing));
+            continue;
+        };
+        let ((other, earlier), (name, later)) =
+            if other < name { ((other, around), (name, thing)) } else { ((name, thing), (other, around)) };
+        let message = format!("the stores `{other}` and `{name}` lie at the same place, or one inside the other");
+        let help = "give each store a prefix or folder of its own";
+        cx.error(codes::STORES_OVERLAP, later.places.get("url"), message, format!("`{name}`"), help)
+            .and(earlier.places.get("url"), format!("`{other}`"));
     }
 }
 
-fn overlap(a: &StoreUrl, b: &StoreUrl) -> bool {
-    let inside = |inner: &str, outer: &str| {
-        outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    match (a, b) {
-        (StoreUrl::S3 { bucket: x, prefix: p }, StoreUrl::S3 { bucket: y, prefix: q }) => {
-            x == y && (inside(p, q) || inside(q, p))
-        }
-        (StoreUrl::Folder(p), StoreUrl::Folder(q)) => inside(p, q) || inside(q, p),
-        _ => false,
-    }
+/// The server and the bucket; neither for a folder.
+type Root<'a> = (Option<&'a EnvText>, Option<&'a str>);
+
+fn inside(inner: &str, outer: &str) -> bool {
+    outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,7 +1,5 @@
 //! The texts of the policy files, and places in them. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::diag::Span;
 
 use super::node::{Kind, Node};
@@ -83,56 +81,47 @@ fn floor(text: &str, byte: usize) -> usize {
 }
 
 /// The places inside one thing, by path: `encryption.recipients[0]`. The empty path is the thing's name.
+///
+/// It keeps the tree and walks it: written out, the paths of a file can take a thousand times its size.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    paths: BTreeMap<String, Place>,
+    tree: Node,
     whole: Place,
 }
 
 impl Places {
-    /// Notes every place below a node; `whole` is the place of the thing's name.
+    /// Knows every place below a node; `whole` is the place of the thing's name.
     pub fn of(node: &Node, whole: Place) -> Self {
-        let mut places = Self { paths: BTreeMap::new(), whole };
-        places.walk(node, "");
-        places
-    }
-
-    fn walk(&mut self, node: &Node, path: &str) {
-        match &node.kind {
-            Kind::Map(entries) => {
-                for entry in entries {
-                    let below = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-                    self.walk(&entry.value, &below);
-                    self.paths.insert(below, entry.value.place);
-                }
-            }
-            Kind::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let below = format!("{path}[{index}]");
-                    self.walk(item, &below);
-                    self.paths.insert(below, item.place);
-                }
-            }
-            Kind::Null | Kind::Broken | Kind::Scalar { .. } => {}
-        }
+        Self { tree: node.clone(), whole }
     }
 
     /// Returns whether something is written at a path.
     pub fn has(&self, path: &str) -> bool {
-        self.paths.contains_key(path)
+        let (place, whole_path) = self.nearest(path);
+        whole_path && place.is_some()
+    }
+
+    /// Returns the place of the last thing on the way of a path, and whether the way was gone to its end.
+    fn nearest(&self, path: &str) -> (Option<Place>, bool) {
+        if path.is_empty() {
+            return (None, false);
+        }
+        let (mut node, mut place) = (&self.tree, None);
+        for step in path.split(['.', '[']) {
+            let next = match (&node.kind, step.strip_suffix(']')) {
+                (Kind::List(items), Some(index)) => index.parse::<usize>().ok().and_then(|index| items.get(index)),
+                (Kind::Map(entries), None) => entries.iter().find(|entry| entry.key == step).map(|entry| &entry.value),
+                _ => None,
+            };
+            let Some(next) = next else { return (place, false) };
+            node = next;
+            place = Some(node.place);
+        }
+        (place, true)
     }
 
     /// Returns the place of a path, or of the nearest thing around it.
     pub fn get(&self, path: &str) -> Place {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.paths.get(path) {
-                return *place;
-            }
-            match path.rfind(['.', '[']) {
-                Some(cut) => path = &path[..cut],
-                None => return self.whole,
-            }
-        }
+        self.nearest(path).0.unwrap_or(self.whole)
     }
 }
