@@ -120,14 +120,14 @@ fn patterns_cannot_make_matching_slow() {
     };
     let two = |a: &str, b: &str| judged(version(&format!("classes:\n{}{}", class("a", a), class("b", b))));
     assert!(two(&"*a".repeat(30_000), &"*b".repeat(30_000)).is_empty(), "left to the live tenants");
-    assert_eq!(two(&"*a".repeat(127), &"*b".repeat(127)).len(), 1);
+    assert_eq!(two(&format!("{}*", "*a".repeat(127)), &format!("{}*", "*b".repeat(127))).len(), 1);
     let _ = two(&"{a,b}".repeat(20_000), &"[a-z]".repeat(50_000));
     let _ = two(&format!("{}{}", "{a,".repeat(2_000), "}".repeat(2_000)), "*");
     let many = lines(300, |i| class(&format!("c{i}"), &format!("*{}", char::from(b'a' + (i % 26) as u8)).repeat(120)));
     refused("BK206", version(&format!("classes:\n{many}")));
     let all = |first: char| (0..30_000).map(|i| format!("\"{first}{i}*\"")).collect::<Vec<_>>().join(", ");
     let lists = format!(
-        "classes:\n  a: {{ tenants: [{}], priority: 1 }}\n  b: {{ tenants: [{}], priority: 1 }}\n",
+        "classes:\n  a: {{ tenants: [{}], priority: 1, rpo: 1h, rto: 1h }}\n  b: {{ tenants: [{}], priority: 1, rpo: 1h, rto: 1h }}\n",
         all('a'),
         all('b')
     );
@@ -147,7 +147,7 @@ fn masking_takes_no_longer_for_a_page_of_urls() {
         assert_eq!(policy::masked(&text).len(), text.len());
     }
     assert_eq!(policy::masked("PASSWORD=aPASSWORD='ge heim'"), "PASSWORD=**********'*******'");
-    assert_eq!(policy::masked("http://h?u=http://a:geheim@c x"), "http://h?u=http:***********@c x");
+    assert_eq!(policy::masked("http://h?u=http://a:geheim@c x"), "http://h?u=http:**********@c x");
 }
 
 /// Runs `validate` through the real binary and asserts that it ends as bad policies do, within its bounds; returns what

@@ -54,7 +54,7 @@ pub(in crate::policy) fn classes(classes: &BTreeMap<Name, Thing<ClassSpec>>, cx:
                 });
             let meeting = pairs
                 .map_while(|(at, a, before, b)| {
-                    left = left.checked_sub(a.len().min(256) * b.len().min(256) / 8 + 8)?;
+                    left = left.checked_sub(globs::cost(a, b))?;
                     Some((at, before, globs::common(a, b)))
                 })
                 .find_map(|(at, before, slug)| slug.map(|slug| (at, before, slug)));
