@@ -76,6 +76,7 @@ codes! {
     RTO_UNPROVEN = "BK407": "an rto is promised, and no drill proves it";
     PRIORITY_INVERTED = "BK408": "a class of higher priority is promised less than one of lower priority";
     STANDBY_OBSERVED = "BK409": "a standby is promised, which bkup observes and does not provide";
+    ALARM_WHEN_HEALTHY = "BK410": "an alarm would ring although every backup is made in time";
     KEEPS_NOTHING = "BK501": "a retention rule keeps nothing";
     MIN_KEEP_ZERO = "BK502": "`min_keep: 0` would let the last backup be deleted";
     TOO_SHALLOW = "BK503": "backups do not surely reach as far back as a plan or drill needs";

@@ -3,6 +3,7 @@
 //!
 //! A fixture is a file, or a folder that is one set. Its name begins with the code that it must trigger; it is read and
 //! proven as of 15 January 2026. A folder may
+//! hold `measured.txt`, what a catalog would have measured, and
 //! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
 //! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
 
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use bkup::diag::{Diagnostic, Severity, Span};
 use bkup::domain::{
-    Address, Desired, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter, digest_of,
+    Address, Desired, DrillRecord, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter,
+    digest_of,
 };
-use bkup::policy::{self, Facts, LiveTenants, PolicySet, SourceFile};
+use bkup::policy::{self, Facts, LiveTenants, Measured, PolicySet, SourceFile};
 use proptest::prelude::*;
 
 fn root() -> PathBuf {
@@ -59,14 +61,37 @@ fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
     Some(live.into_iter().map(|(name, tenants)| (name, LiveTenants::Known(tenants))).collect())
 }
 
-/// What proofs count on in every test of this suite: a Thursday in winter, and nothing measured.
-fn facts() -> Facts {
-    Facts::at("2026-01-15T00:00:00Z".parse().unwrap())
+/// What proofs count on in every test of this suite: a Thursday in winter, and what `measured.txt` of a fixture says,
+/// in lines such as `duration SCHEDULE DATABASE 2h` and `drill PLAN 3h`.
+fn facts(path: &Path) -> Facts {
+    let now = "2026-01-15T00:00:00Z".parse().unwrap();
+    let Ok(text) = std::fs::read_to_string(path.join("measured.txt")) else { return Facts::at(now) };
+    let mut measured = Measured::default();
+    for line in text.lines() {
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["duration", schedule, database, period] => {
+                measured.durations.insert((name(schedule), name(database)), period.parse().unwrap());
+            }
+            ["drill", plan, period] => {
+                let drill = DrillRecord {
+                    at: now - jiff::SignedDuration::from_hours(240),
+                    passed: true,
+                    plan_digest: digest_of(&"plan"),
+                    restore: period.parse().unwrap(),
+                    backup_age: Period::hours(1),
+                    attempts: 1,
+                };
+                measured.drills.insert(name(plan), drill);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    Facts { measured: Some(measured), ..Facts::at(now) }
 }
 
 /// Every finding of a fixture, of reading, of proving and of resolving.
 fn findings(path: &Path) -> Vec<Diagnostic> {
-    let (set, mut found) = policy::judge(&files_of(path), &facts());
+    let (set, mut found) = policy::judge(&files_of(path), &facts(path));
     if let Some(live) = live_tenants(path) {
         found.extend(set.desired(&live).1);
     }
