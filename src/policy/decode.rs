@@ -2,7 +2,7 @@
 //! value, and its neighbours are read all the same. Pure.
 
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Edit, Fix, Related};
 
@@ -71,6 +71,12 @@ impl<'a> Context<'a> {
         Told { cx: self, fresh }
     }
 
+    /// Returns whether it is still worth looking for what was meant: not after hundreds of findings, since each search
+    /// goes through all names.
+    pub fn guesses(&self) -> bool {
+        self.found.len() < MOST_FINDINGS / 4
+    }
+
     /// Returns the key whose value is read, for messages.
     pub fn key(&self) -> &str {
         &self.key
@@ -96,7 +102,7 @@ impl<'a> Context<'a> {
     }
 
     /// Returns the items of a list.
-    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Rc<Node>]> {
+    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Arc<Node>]> {
         match &node.kind {
             Kind::List(items) => Some(items),
             Kind::Scalar { text, style } => {
@@ -163,7 +169,7 @@ impl<'a> Context<'a> {
             let message =
                 format!("`{}` is a text, and `{}` without quotes is {meaning} to YAML", self.key, shown(text));
             let quoted = format!("\"{text}\"");
-            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: {quoted}"))
+            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: \"{}\"", shown(text)))
                 .fix("quote the value", &[(node.place, &quoted)]);
             return None;
         }
@@ -198,7 +204,7 @@ impl<'a> Context<'a> {
     /// Adds the finding that one of the keys of a mapping is not known.
     pub fn unknown(&mut self, entry: &Entry, all: &[Entry], what: &str, known: &[&str]) {
         let key = shown(&entry.key);
-        let guess = similar(&entry.key, known.iter().copied());
+        let guess = self.guesses().then(|| similar(&entry.key, known.iter().copied())).flatten();
         let help = match guess {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if known.is_empty() => "remove it".to_owned(),
@@ -311,17 +317,22 @@ impl Decode for u32 {
         let mut fix = None;
         let (message, help) = if digits && node.meaning().is_none() {
             fix = Some("remove the quotes");
-            (format!("`{key}` is a number, and in quotes this is a text"), format!("remove the quotes: {text}"))
+            (
+                format!("`{key}` is a number, and in quotes this is a text"),
+                format!("remove the quotes: {}", shown(text)),
+            )
         } else if digits && text.len() > 1 && text.starts_with('0') {
             fix = Some("remove the leading zero");
-            let message = format!("`{text}` has a leading zero, and some readers of YAML take it for an octal number");
-            (message, format!("write {plain}"))
+            let message =
+                format!("`{}` has a leading zero, and some readers of YAML take it for an octal number", shown(text));
+            (message, format!("write {}", shown(plain)))
         } else if digits {
             match text.parse() {
                 Ok(number) => return Some(number),
-                Err(_) => {
-                    (format!("{text} is too large for `{key}`"), format!("the largest number here is {}", Self::MAX))
-                }
+                Err(_) => (
+                    format!("{} is too large for `{key}`", shown(text)),
+                    format!("the largest number here is {}", Self::MAX),
+                ),
             }
         } else {
             (

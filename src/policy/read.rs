@@ -2,7 +2,7 @@
 //! one thing. Pure.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::Diagnostic;
 use crate::domain::{Moved, Name, Removed, RetentionRule};
@@ -96,7 +96,7 @@ pub(crate) fn read_texts<T: Decode>(files: &[SourceFile], dialect: &Dialect) -> 
 }
 
 /// Takes the files' texts in and makes trees of them; a file that is no YAML has a finding instead of a tree.
-fn read_trees(files: &[SourceFile]) -> Read<Rc<text::Node>> {
+fn read_trees(files: &[SourceFile]) -> Read<Arc<text::Node>> {
     let mut sources = Sources::default();
     let mut found = Vec::new();
     let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();

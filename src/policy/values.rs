@@ -102,7 +102,8 @@ impl Decode for Period {
             let month = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len() < text.len()
                 && ["M", "mo", "month", "months"].iter().any(|unit| text.ends_with(unit));
             let (message, help) = if number {
-                let message = format!("`{key}` is a duration, and {text} has no unit");
+                let message = format!("`{key}` is a duration, and {} has no unit", shown(&text));
+                let text = shown(&text);
                 (message, format!("write {text}s, {text}m, {text}h or {text}d"))
             } else if month {
                 (format!("`{key}` is a duration, and a month has no fixed length"), "write days, as in 30d".to_owned())
@@ -180,7 +181,8 @@ impl Decode for ZoneName {
         if zone.is_none() {
             let names: Vec<String> =
                 jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
-            let help = match similar(&text, names.iter().map(String::as_str)) {
+            let guess = cx.guesses().then(|| similar(&text, names.iter().map(String::as_str))).flatten();
+            let help = match guess {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => {
                     "write an IANA name such as Asia/Seoul or UTC; abbreviations such as KST name no zone".to_owned()

@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "validate",
     "explain",
     "fmt",

@@ -7,6 +7,7 @@ mod world;
 mod apply;
 mod architecture;
 mod artifact;
+mod bad_input;
 mod catalog;
 mod cli;
 mod cli_format;

@@ -62,7 +62,10 @@ impl Known {
         };
         let message = format!("there is no {what} `{name}`");
         let label = format!("no such {what}");
-        let guess = similar(name.as_str(), names.keys().map(Name::as_str))
+        let guess = cx
+            .guesses()
+            .then(|| similar(name.as_str(), names.keys().map(Name::as_str)))
+            .flatten()
             .and_then(|guess| names.get_key_value(&guess.parse::<Name>().ok()?));
         match guess {
             Some((guess, defined)) => {
@@ -106,9 +109,10 @@ impl Known {
                 "name a database that is defined under `databases:`",
             );
         }
+        let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
             let place = places.get(&format!("databases[{index}]"));
-            match names[..index].iter().position(|earlier| earlier == name) {
+            match seen.get(name) {
                 Some(first) => {
                     let first = places.get(&format!("databases[{first}]"));
                     let message = format!("the database `{name}` is listed twice");
@@ -120,7 +124,10 @@ impl Known {
                         told.fix("remove it where it stands again", &[(entry, "")]);
                     }
                 }
-                None => self.refer(Section::Database, name, place, cx),
+                None => {
+                    seen.insert(name, index);
+                    self.refer(Section::Database, name, place, cx);
+                }
             }
         }
     }

@@ -95,7 +95,7 @@ impl Reader<'_> {
     }
 
     /// Returns the entries of a list of scalars; `None` where there is no list, or something else in it.
-    fn scalars(&self, below: &[(&str, Place)], places: Option<&Places>) -> Option<Vec<String>> {
+    fn scalars(&self, below: &[(String, Place)], places: Option<&Places>) -> Option<Vec<String>> {
         let places = places?;
         let flat = !below.is_empty() && below.iter().all(|(item, _)| places.below(item).is_empty());
         let items: Vec<String> = below.iter().map(|(item, place)| self.text(item, *place)).collect();

@@ -224,8 +224,9 @@ impl Decode for RetentionRef {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
             Kind::Scalar { text, .. } if text.parse::<Period>().is_ok() => {
-                let message = format!("`{}` wants a rule or the name of one, and {text} is a duration", cx.key());
-                cx.bad_value(node.place, message, format!("write `retention: {{ within: {text} }}`"));
+                let message =
+                    format!("`{}` wants a rule or the name of one, and {} is a duration", cx.key(), shown(text));
+                cx.bad_value(node.place, message, format!("write `retention: {{ within: {} }}`", shown(text)));
                 None
             }
             Kind::Scalar { .. } => Name::decode(node, cx).map(Self::Name),

@@ -1,12 +1,12 @@
 //! A YAML tree that keeps every scalar as it was written: what a scalar means is decided by who wants it, so `1.10`
 //! never becomes a number and `010` never ten by accident. Pure.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Place;
 
 /// A node and where it is written; an alias is the node it stands for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Node {
     /// What it is.
     pub kind: Kind,
@@ -17,7 +17,7 @@ pub(crate) struct Node {
 }
 
 /// What a node is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// Nothing, `~` or `null`.
     Null,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
         style: Style,
     },
     /// A list.
-    List(Vec<Rc<Node>>),
+    List(Vec<Arc<Node>>),
     /// Something that could not be read, of which a finding tells already.
     Broken,
     /// A mapping, without duplicate keys and with merge keys followed.
@@ -53,7 +53,7 @@ pub(crate) struct Entry {
     /// Where the key is written.
     pub place: Place,
     /// The value.
-    pub value: Rc<Node>,
+    pub value: Arc<Node>,
 }
 
 impl Node {
