@@ -2,9 +2,8 @@
 //! the example set, and the schema.
 //!
 //! A fixture is a file, or a folder that is one set. Its name begins with the code that it must trigger; it is read and
-//! proven as of 15 January 2026. A folder may
-//! hold `measured.txt`, what a catalog would have measured, and
-//! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
+//! proven as of 15 January 2026. A folder may hold `measured.txt`, what a catalog would have measured, and `tenants.txt`,
+//! one `database slug` per line: the set is then resolved with these live tenants too.
 //! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, as tests do")]
@@ -15,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use bkup::diag::{Diagnostic, Severity, Span};
 use bkup::domain::{
-    Address, Desired, DrillRecord, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter, digest_of,
+    Address, Desired, DrillRecord, EnvText, Name, Period, ResolvedTenants, ScheduleSpec, Tenant, TenantFilter,
+    digest_of,
 };
 use bkup::policy::{self, Facts, LiveTenants, Measured, PolicySet, SourceFile};
 use proptest::prelude::*;
