@@ -64,7 +64,7 @@ fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
 /// in lines such as `duration SCHEDULE DATABASE 2h` and `drill PLAN 3h`.
 fn facts(path: &Path) -> Facts {
     let now = "2026-01-15T00:00:00Z".parse().unwrap();
-    let Ok(text) = std::fs::read_to_string(path.join("measured.txt")) else { return Facts { now, measured: None } };
+    let Ok(text) = std::fs::read_to_string(path.join("measured.txt")) else { return Facts::at(now) };
     let mut measured = Measured::default();
     for line in text.lines() {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
@@ -85,7 +85,7 @@ fn facts(path: &Path) -> Facts {
             other => panic!("{other:?}"),
         }
     }
-    Facts { now, measured: Some(measured) }
+    Facts { measured: Some(measured), ..Facts::at(now) }
 }
 
 /// Every finding of a fixture, of reading, of proving and of resolving.

@@ -47,7 +47,10 @@ pub(super) fn prove<'a>(view: &View<'a>, cx: &mut Context<'_>) {
         let promise = Promise { who: format!("the plan `{name}`"), place: thing.places.get("rto"), rto };
         if is_drilled(&thing.spec) {
             exceeded(&promise, &[(name, thing)], view, cx);
-        } else if !named.contains(name) && thing.spec.drill.is_none() && thing.spec.approval.status != ApprovalStatus::Archived {
+        } else if !named.contains(name)
+            && thing.spec.drill.is_none()
+            && thing.spec.approval.status != ApprovalStatus::Archived
+        {
             let Promise { who, place, rto } = promise;
             let message =
                 format!("{who} promises an `rto` of {}, and it has no drill that proves it", words::length(rto));
