@@ -2,9 +2,8 @@
 //! the example set, and the schema.
 //!
 //! A fixture is a file, or a folder that is one set. Its name begins with the code that it must trigger; it is read and
-//! proven as of 15 January 2026. A folder may
-//! hold `measured.txt`, what a catalog would have measured, and
-//! hold `tenants.txt`, one `database slug` per line: the set is then resolved with these live tenants too.
+//! proven as of 15 January 2026. A folder may hold `measured.txt`, what a catalog would have measured, and `tenants.txt`,
+//! one `database slug` per line: the set is then resolved with these live tenants too.
 //! `BKUP_BLESS=1` writes the schema anew; `INSTA_UPDATE=always` the snapshots.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, as tests do")]

@@ -81,11 +81,11 @@ fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
     standby::prove(set, cx);
     clocks::prove(&mut view, cx);
     crowd::prove(&mut view, cx);
+    alarm::prove(&mut view, cx);
     windows::prove(&mut view, cx);
     rules::prove(&mut view, cx);
     plans::prove(&mut view, cx);
     steps::prove(&mut view, cx);
     secrecy::prove(set, cx);
     ended::prove(set, facts, cx);
-    alarm::prove(&mut view, cx);
 }

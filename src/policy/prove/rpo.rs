@@ -133,7 +133,10 @@ fn judge<'a>(
                 }
             }
             Some(Loss::Dumps(_)) => {}
-            None if kept(&loss) => paused = paused.or_else(|| view.suspension(database, view.of(database))),
+            None if kept(&loss) => {
+                let any = || view.suspension(database, view.of(database));
+                paused = paused.or_else(|| view.suspension(database, lines)).or_else(any);
+            }
             None => {}
         }
         if worst.as_ref().is_none_or(|(worst, _)| loss.length() > worst.length()) {

@@ -67,8 +67,8 @@ pub(super) fn uncovered(promise: &Promise, database: &Name, what: Option<&str>, 
     let message = format!("{who} has an `rpo`, and no schedule makes backups of all of {what}`{database}`");
     let thing = &view.set.databases[database];
     let mut help = match fitting(*rpo, Period::default()) {
-        Some(every) => {
-            format!("add a schedule for `{database}` with `backup: database` and `when: {{ every: {every} }}`")
+        Some(when) => {
+            format!("add a schedule for `{database}` with `backup: database` and `when: {when}`")
         }
         None => format!("add a schedule for `{database}` with `backup: database`, and `wal` to the database"),
     };
@@ -101,7 +101,7 @@ pub(super) fn gap(worst: &Worst, database: &Name, view: &View<'_>) -> String {
     };
     let takes = match takes {
         Some(takes) => format!(", then {} that the backup takes", words::length(takes)),
-        None => "; how long the backup takes is not measured and counts as 0".to_owned(),
+        None => "; no duration is measured, and it counts as 0".to_owned(),
     };
     format!("{span}{late}{takes}")
 }
@@ -110,24 +110,44 @@ pub(super) fn gap(worst: &Worst, database: &Name, view: &View<'_>) -> String {
 fn help(worst: &Worst, database: &Name, rpo: Period, view: &View<'_>) -> String {
     let smallest = words::edit(worst.length);
     let (_, takes) = view.lateness(worst.next.line, database);
-    match fitting(rpo, takes.unwrap_or_default()) {
-        Some(every) => {
-            let name = view.lines[worst.next.line].name;
-            format!(
-                "write `rpo: {smallest}`, or let `{name}` run with `when: {{ every: {} }}` and no `start_within`",
-                words::edit(every)
-            )
-        }
-        None => format!("write `rpo: {smallest}`; only archived WAL (`wal` of the database) loses less"),
-    }
+    let Some(when) = fitting(rpo, takes.unwrap_or_default()) else {
+        return format!("write `rpo: {smallest}`; only archived WAL (`wal` of the database) loses less");
+    };
+    let line = &view.lines[worst.next.line];
+    let without = if line.thing.places.has("start_within") { " and without `start_within`" } else { "" };
+    format!("write `rpo: {smallest}`, or let `{}` run with `when: {when}`{without}", line.name)
 }
 
-/// Returns the rarest `every` whose gap, default `start_within` and duration together are within an objective.
-fn fitting(rpo: Period, takes: Period) -> Option<Period> {
-    const MINUTES: [i64; 13] = [720, 480, 360, 240, 180, 120, 60, 30, 20, 15, 10, 5, 1];
-    let fits = |minutes: &i64| {
+/// Returns the rarest rule in UTC whose gap, default `start_within` and duration together are within an objective.
+fn fitting(rpo: Period, takes: Period) -> Option<String> {
+    const RARE: [(i64, &str); 3] = [
+        (31 * 1440, "{ frequency: monthly, time: \"04:30\" }"),
+        (7 * 1440, "{ frequency: weekly, time: \"04:30\" }"),
+        (1440, "{ frequency: daily, time: \"04:30\" }"),
+    ];
+    const OFTEN: [i64; 13] = [720, 480, 360, 240, 180, 120, 60, 30, 20, 15, 10, 5, 1];
+    let fits = |minutes: i64| {
         let late = (minutes * 30).min(3600);
         (minutes * 60).saturating_add(late).saturating_add(takes.as_seconds()) <= rpo.as_seconds()
     };
-    MINUTES.into_iter().find(fits).map(Period::minutes)
+    let rare = RARE.iter().find(|(minutes, _)| fits(*minutes)).map(|(_, when)| (*when).to_owned());
+    let every = |minutes| format!("{{ every: {} }}", words::edit(Period::minutes(minutes)));
+    rare.or_else(|| OFTEN.into_iter().find(|minutes| fits(*minutes)).map(every))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+    use crate::domain::Period;
+
+    #[test]
+    fn the_schedule_that_is_proposed_is_the_rarest_that_fits() {
+        let hour = Period::hours(1);
+        let fits = |rpo: &str, takes| fitting(rpo.parse().unwrap(), takes).unwrap_or_default();
+        assert_eq!(fits("1h", Period::default()), "{ every: 30m }");
+        assert_eq!(fits("25h", Period::default()), "{ frequency: daily, time: \"04:30\" }");
+        assert_eq!(fits("25h", hour), "{ every: 12h }");
+        assert_eq!(fits("10d", hour), "{ frequency: weekly, time: \"04:30\" }");
+        assert_eq!(fits("1m", Period::default()), "");
+    }
 }
