@@ -89,6 +89,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
+    /// Write policies from a crontab, CronJobs, YAML fragments or a catalog
+    Import(commands::import::ImportArgs),
     /// Print the JSON Schema of policy files
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing

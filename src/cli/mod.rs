@@ -5,6 +5,7 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod new_files;
 pub mod output;
 pub mod plan_file;
 pub mod policies;
@@ -84,6 +85,7 @@ pub fn run(context: &mut Context, command: Command) -> Exit {
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
+        Command::Import(args) => commands::import::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),

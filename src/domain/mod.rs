@@ -3,6 +3,7 @@
 
 mod action;
 mod backup;
+mod by_hand;
 mod canonical;
 mod desired;
 mod event;
@@ -29,6 +30,7 @@ pub use action::{
     PruneWork, Reason, ReasonCode,
 };
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
+pub use by_hand::{ByHand, HandPlan, HandSchedule};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,

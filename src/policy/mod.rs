@@ -9,6 +9,7 @@ mod check;
 mod codes;
 mod decode;
 mod globs;
+pub mod import;
 mod prove;
 mod raw;
 mod read;
@@ -18,6 +19,7 @@ mod schema;
 mod set;
 mod text;
 mod values;
+mod write;
 
 pub use check::masked;
 pub use prove::{Facts, Measured};
