@@ -112,7 +112,7 @@ pub enum CliError {
         why: String,
     },
     /// No database was named.
-    #[error("no database is named: there is neither --url, nor DATABASE_URL, nor PGHOST, PGDATABASE or PGSERVICE")]
+    #[error("no database is named: there is neither --url, nor DATABASE_URL, nor PGHOST or PGDATABASE")]
     NoDatabase,
     /// Something cannot be written.
     #[error("cannot write {path}: {why}")]

@@ -9,6 +9,7 @@ mod desired;
 mod event;
 mod evidence;
 mod id;
+mod inspection;
 mod lsn;
 mod manifest;
 mod name;
@@ -39,6 +40,7 @@ pub use desired::{
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use id::{ActionId, BackupId, Digest, RunId};
+pub use inspection::{Inspection, TenantTable};
 pub use lsn::Lsn;
 pub use manifest::{
     DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,

@@ -17,6 +17,7 @@ mod record;
 mod resolve;
 mod schema;
 mod set;
+pub mod starter;
 mod text;
 mod values;
 mod write;

@@ -102,7 +102,7 @@ fn say(context: &Context, imported: &Imported) {
         ui.note(&format!("{} {}", style.paint(Tone::Good, "imported"), style.name(line)));
     }
     for line in &imported.left {
-        ui.note(&format!("{} {}", style.paint(Tone::Attention, "not imported"), style.name(line)));
+        ui.note(&format!("{} {}", style.paint(Tone::Warn, "not imported"), style.name(line)));
     }
     ui.note(&format!("{} imported, {} not", imported.taken.len(), imported.left.len()));
 }
@@ -151,8 +151,9 @@ fn from_catalog(context: &mut Context, files: &[SourceFile], told: &Circumstance
         reader.close().await;
         Ok((state, by_hand))
     };
-    let (state, by_hand) =
-        context.block_on_reading(reading)?.map_err(|error: crate::catalog::CatalogError| CliError::of(&error, Exit::Failed))?;
+    let (state, by_hand) = context
+        .block_on_reading(reading)?
+        .map_err(|error: crate::catalog::CatalogError| CliError::of(&error, Exit::Failed))?;
     let CatalogState::Present(facts) = state else {
         return Err(CliError::Setting {
             words: "there is no catalog in that database".to_owned(),

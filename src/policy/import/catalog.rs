@@ -234,14 +234,17 @@ impl Writer {
 
     fn refers<'n>(&self, section: Section, names: impl IntoIterator<Item = &'n Name>) -> Result<(), String> {
         match names.into_iter().find(|name| !self.known.has(section, name)) {
-            Some(name) => Err(format!("it refers to {}.{name}, which is neither applied nor defined", section.singular())),
+            Some(name) => {
+                Err(format!("it refers to {}.{name}, which is neither applied nor defined", section.singular()))
+            }
             None => Ok(()),
         }
     }
 
     /// Returns the database that a row means, made where nothing defines it.
     pub(super) fn database_for(&mut self, wanted: Option<&str>) -> Name {
-        if let Some(name) = wanted.and_then(|text| text.parse::<Name>().ok()).filter(|n| self.known.databases.contains_key(n))
+        if let Some(name) =
+            wanted.and_then(|text| text.parse::<Name>().ok()).filter(|n| self.known.databases.contains_key(n))
         {
             return name;
         }
@@ -259,7 +262,12 @@ impl Writer {
             Line::new("tenants", Value::Inline(vec![("schemas", Value::quoted("tenant_*"))]))
                 .note("decide: what `*` matches is the slug"),
         ];
-        let name = self.draft.add(Part::Databases, &base, vec!["no policy defines it: name it, set its variable".into()], lines);
+        let name = self.draft.add(
+            Part::Databases,
+            &base,
+            vec!["no policy defines it: name it, set its variable".into()],
+            lines,
+        );
         self.known.databases.insert(name.clone(), true);
         self.known.addresses.insert(Address::of(Section::Database, name.clone()));
         name
@@ -283,7 +291,8 @@ impl Writer {
 }
 
 fn read<T: DeserializeOwned>(body: &serde_json::Value) -> Result<T, String> {
-    T::deserialize(body).map_err(|_| "another version of bkup applied it, in a form that this one does not read".to_owned())
+    T::deserialize(body)
+        .map_err(|_| "another version of bkup applied it, in a form that this one does not read".to_owned())
 }
 
 /// Returns the variable for a database's URL.

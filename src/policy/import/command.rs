@@ -202,7 +202,9 @@ impl Reader {
             }
             return self.text(&text, depth + 1);
         }
-        if program != "su" && let Some(at) = rest.iter().position(|word| !word.starts_with('-')) {
+        if program != "su"
+            && let Some(at) = rest.iter().position(|word| !word.starts_with('-'))
+        {
             return self.script(&rest[at].clone(), &rest[at + 1..]);
         }
         self.out.programs.push(program.to_owned());
@@ -287,9 +289,8 @@ impl Reader {
     }
 
     fn pg_dump(&mut self, args: &[String]) {
-        const WITH_WORD: [&str; 16] = [
-            "-h", "-p", "-U", "-d", "-f", "-F", "-j", "-n", "-N", "-t", "-T", "-E", "-Z", "-S", "-e", "--role",
-        ];
+        const WITH_WORD: [&str; 16] =
+            ["-h", "-p", "-U", "-d", "-f", "-F", "-j", "-n", "-N", "-t", "-T", "-E", "-Z", "-S", "-e", "--role"];
         self.output(args, &["-f", "--file"]);
         let named = value_of(args, &["-d", "--dbname"]);
         // The last word counts: one that stands before it can be a password after `-W`.
@@ -343,9 +344,10 @@ impl Reader {
             let at = args.iter().position(|arg| arg == option)?;
             args.get(at + 1)?.strip_prefix('+')?.parse::<i64>().ok().filter(|count| (1..=36_500_000).contains(count))
         };
-        let period = age("-mtime").filter(|days| *days <= 36_500).map(Period::days).or_else(|| {
-            age("-mmin").map(Period::minutes)
-        });
+        let period = age("-mtime")
+            .filter(|days| *days <= 36_500)
+            .map(Period::days)
+            .or_else(|| age("-mmin").map(Period::minutes));
         self.out.why_not = Some("it deletes old files; bkup does that by retention rules");
         if let Some(period) = period {
             let folder = args.first().filter(|arg| !arg.starts_with('-')).map(|arg| self.resolve(arg));

@@ -46,7 +46,8 @@ fn take(node: &Node, place: &str, depth: usize, jobs: &mut Vec<Job>, left: &mut 
         left.push(format!("{place}{named}: {what}, and not a CronJob of batch/v1"));
         return;
     }
-    let origin = format!("CronJob {} ({place})", if name.is_empty() { "without a name".to_owned() } else { label(name) });
+    let origin =
+        format!("CronJob {} ({place})", if name.is_empty() { "without a name".to_owned() } else { label(name) });
     match job(node, name, origin.clone()) {
         Ok(job) => jobs.push(job),
         Err(why) => left.push(format!("{origin}: {why}")),
@@ -68,7 +69,8 @@ fn job(node: &Node, name: &str, origin: String) -> Result<Job, &'static str> {
         return Err("its `schedule` is no cron expression");
     }
     // Kubernetes takes `?` for `*`.
-    let cron = cron.split_whitespace().map(|field| if field == "?" { "*" } else { field }).collect::<Vec<_>>().join(" ");
+    let cron =
+        cron.split_whitespace().map(|field| if field == "?" { "*" } else { field }).collect::<Vec<_>>().join(" ");
     let zone = get(spec, "timeZone").and_then(scalar).or(prefix);
     let timezone = zone.and_then(|zone| ZoneName::try_from(zone.to_owned()).ok());
     match (zone, &timezone) {
@@ -95,13 +97,12 @@ fn job(node: &Node, name: &str, origin: String) -> Result<Job, &'static str> {
 fn read_container(container: &Node) -> Reading {
     let mut env = Env::new();
     for item in items(get(container, "env")) {
-        if let (Some(name), Some(value)) =
-            (get(item, "name").and_then(scalar), get(item, "value").and_then(scalar))
-        {
+        if let (Some(name), Some(value)) = (get(item, "name").and_then(scalar), get(item, "value").and_then(scalar)) {
             env.insert(name.to_owned(), value.to_owned());
         }
     }
-    let words: Vec<String> = texts(get(container, "command")).into_iter().chain(texts(get(container, "args"))).collect();
+    let words: Vec<String> =
+        texts(get(container, "command")).into_iter().chain(texts(get(container, "args"))).collect();
     // `$(NAME)` is how Kubernetes writes a variable; a shell's `$(...)` has more in it than a name.
     let words: Vec<String> = words.into_iter().map(|word| kubernetes_variables(&word, &env)).collect();
     if words.is_empty() {

@@ -11,8 +11,20 @@ use super::{Circumstances, Imported};
 
 /// Names that stand in the sixth column of a system crontab more often than a program does.
 const USERS: [&str; 14] = [
-    "root", "postgres", "backup", "barman", "pgbackrest", "www-data", "ubuntu", "admin", "deploy", "app", "nobody",
-    "daemon", "bkup", "walg",
+    "root",
+    "postgres",
+    "backup",
+    "barman",
+    "pgbackrest",
+    "www-data",
+    "ubuntu",
+    "admin",
+    "deploy",
+    "app",
+    "nobody",
+    "daemon",
+    "bkup",
+    "walg",
 ];
 /// Words that begin a command and are no users.
 const BEGINNINGS: [&str; 14] = [
@@ -37,7 +49,9 @@ pub fn crontab(text: &str, told: &Circumstances) -> Imported {
                 "TZ" => zone.jobs = Some(value.parse_zone()),
                 _ => {
                     if matches!(name, "MAILTO" | "MAILFROM") {
-                        left.push(format!("{origin} ({name}): whom to tell of failures is said by channels and alerts"));
+                        left.push(format!(
+                            "{origin} ({name}): whom to tell of failures is said by channels and alerts"
+                        ));
                     }
                     env.insert(name.to_owned(), value.to_owned());
                 }
@@ -134,7 +148,8 @@ fn setting(line: &str) -> Option<(&str, &str)> {
     let name = name.trim_matches(|c| c == '"' || c == '\'');
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.bytes().all(plain);
-    let value = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
+    let value =
+        ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
     fits.then_some((name, value))
 }
 

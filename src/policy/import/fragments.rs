@@ -96,7 +96,9 @@ impl Reader {
                 "backup_retention" => self.retention(&entry.value, line, sources),
                 "schedules" => self.schedules(&entry.value, &mut Vec::new(), line, sources),
                 "recovery_priorities" => self.classes(&entry.value, line, sources),
-                other => self.left.push(format!("line {}: `{}` is no fragment of policies", of(&entry.value), label(other))),
+                other => {
+                    self.left.push(format!("line {}: `{}` is no fragment of policies", of(&entry.value), label(other)))
+                }
             }
         }
     }
@@ -115,7 +117,9 @@ impl Reader {
                                 self.counts.push((key, count));
                                 self.counts_line = line;
                             }
-                            _ => self.left.push(format!("line {line}: `{}` of full backups is no count", label(&tier.key))),
+                            _ => self
+                                .left
+                                .push(format!("line {line}: `{}` of full backups is no count", label(&tier.key))),
                         }
                     }
                 }
@@ -211,7 +215,9 @@ impl Reader {
                 self.left.push(format!("line {line}: `{}` names no tenants", label(&entry.key)));
                 continue;
             }
-            let word = at(&entry.value, &["method"]).and_then(scalar).map(|word| word.to_ascii_lowercase().replace(['-', ' '], "_"));
+            let word = at(&entry.value, &["method"])
+                .and_then(scalar)
+                .map(|word| word.to_ascii_lowercase().replace(['-', ' '], "_"));
             let method = word.as_deref().filter(|word| ["hot_standby", "warm_standby", "cold_backup"].contains(word));
             if word.is_some() && method.is_none() {
                 self.left.push(format!("line {line}: the method of `{}` is none that bkup knows", label(&entry.key)));
@@ -231,7 +237,8 @@ impl Reader {
             "Comments say where they contradict themselves and what was written instead; \"decide\" is for a person."
                 .to_owned(),
         ]);
-        if self.counts.is_empty() && self.tenant_days.is_empty() && self.schedules.is_empty() && self.classes.is_empty() {
+        if self.counts.is_empty() && self.tenant_days.is_empty() && self.schedules.is_empty() && self.classes.is_empty()
+        {
             return Imported::of(draft, Vec::new(), self.left);
         }
         let store = self.add_store(&mut draft);
@@ -280,7 +287,8 @@ impl Reader {
 
     fn add_classes(&mut self, draft: &mut Draft) {
         let known = ["critical", "high", "medium", "standard", "low"];
-        let rank = |class: &Class| known.iter().position(|name| class.name.eq_ignore_ascii_case(name)).unwrap_or(known.len());
+        let rank =
+            |class: &Class| known.iter().position(|name| class.name.eq_ignore_ascii_case(name)).unwrap_or(known.len());
         let mut classes = std::mem::take(&mut self.classes);
         classes.sort_by_key(rank);
         for (index, class) in classes.iter().enumerate() {
@@ -294,10 +302,8 @@ impl Reader {
                     ));
                 }
             }
-            let mut lines = vec![
-                Line::new("tenants", Value::globs(&class.tenants)),
-                Line::new("priority", Value::word(index + 1)),
-            ];
+            let mut lines =
+                vec![Line::new("tenants", Value::globs(&class.tenants)), Line::new("priority", Value::word(index + 1))];
             let (bound, by) = self.bound(class);
             match (class.rpo, bound) {
                 (Some(rpo), Some(bound)) if rpo < bound => {
@@ -306,12 +312,13 @@ impl Reader {
                         "the document says {rpo}, which no schedule of it can keep: {bound} is what {by} gives; decide"
                     )));
                 }
-                (Some(rpo), None) => comments.push(format!(
-                    "the document says rpo: {rpo}, and no schedule of it covers these tenants: decide"
-                )),
+                (Some(rpo), None) => comments
+                    .push(format!("the document says rpo: {rpo}, and no schedule of it covers these tenants: decide")),
                 (Some(rpo), Some(_)) => lines.push(Line::new("rpo", Value::word(rpo))),
                 (None, Some(bound)) => comments.push(format!("no rpo is given; {by} can keep rpo: {bound}")),
-                (None, None) => comments.push("no rpo is given, and no schedule covers these tenants: decide".to_owned()),
+                (None, None) => {
+                    comments.push("no rpo is given, and no schedule covers these tenants: decide".to_owned())
+                }
             }
             if let Some(rto) = class.rto {
                 lines.push(Line::new("rto", Value::word(rto)).note("proven by drills only"));
@@ -388,8 +395,7 @@ impl Reader {
             let mut lines = vec![Line::new("databases", Value::words([database]))];
             if of_tenants {
                 lines.push(Line::new("backup", Value::word("tenant_data")));
-                let globs: Vec<String> =
-                    found.tenants.iter().flatten().filter(|glob| usable(glob)).cloned().collect();
+                let globs: Vec<String> = found.tenants.iter().flatten().filter(|glob| usable(glob)).cloned().collect();
                 if !globs.is_empty() && globs != ["*"] {
                     lines.push(Line::new("tenants", Value::globs(&globs)));
                 }
@@ -398,7 +404,10 @@ impl Reader {
             } else {
                 lines.push(Line::new("backup", Value::word("database")));
                 if !found.kind.is_empty() && found.kind != "database" {
-                    comments.push(format!("its type is `{}`; decide whether the server's files are meant", label(&found.kind)));
+                    comments.push(format!(
+                        "its type is `{}`; decide whether the server's files are meant",
+                        label(&found.kind)
+                    ));
                 }
             }
             let mut when = vec![("cron", Value::quoted(&found.cron))];

@@ -48,7 +48,8 @@ pub(super) fn written(jobs: Vec<Job>, mut left: Vec<String>, what: &str, told: &
     let mut hints = Vec::new();
     let mut backups = Vec::new();
     for job in jobs {
-        let of = |keep: &(Keep, Option<String>)| Hint { keep: keep.0, folder: keep.1.clone(), origin: job.origin.clone() };
+        let of =
+            |keep: &(Keep, Option<String>)| Hint { keep: keep.0, folder: keep.1.clone(), origin: job.origin.clone() };
         hints.extend(job.reading.keeps.iter().map(of));
         if job.reading.tasks.is_empty() {
             left.push(without_backup(&job));
@@ -93,7 +94,9 @@ fn without_backup(job: &Job) -> String {
 /// Returns why bkup does not run by a job's rule.
 fn rejection(job: &Job) -> Option<String> {
     if job.cron.eq_ignore_ascii_case("@reboot") {
-        return Some("it runs when the machine starts, which is no time; write it by hand with `on: request`".to_owned());
+        return Some(
+            "it runs when the machine starts, which is no time; write it by hand with `on: request`".to_owned(),
+        );
     }
     let timing = Timing::Cron { expression: job.cron.clone() };
     let when = When { timing, timezone: job.timezone.clone().unwrap_or_default() };
@@ -110,11 +113,13 @@ struct Writer {
 impl Writer {
     fn new(what: &str, jobs: &[Job]) -> Self {
         let draft = Draft::new([
-            format!("Written by bkup import from {what}. Read it before you keep it: a command line does not say everything."),
-            "Then: bkup validate, bkup plan. Let the old jobs run until bkup's first backups are there and drilled.".to_owned(),
+            format!(
+                "Written by bkup import from {what}. Read it before you keep it: a command line does not say everything."
+            ),
+            "Then: bkup validate, bkup plan. Let the old jobs run until bkup's first backups are there and drilled."
+                .to_owned(),
         ]);
-        let mut writer =
-            Self { draft, databases: BTreeMap::new(), stores: Vec::new(), retentions: BTreeMap::new() };
+        let mut writer = Self { draft, databases: BTreeMap::new(), stores: Vec::new(), retentions: BTreeMap::new() };
         writer.add_databases(jobs);
         writer.add_stores(jobs);
         writer
@@ -177,9 +182,7 @@ impl Writer {
                 kept.push(url);
             }
         }
-        let first = jobs.iter().filter_map(place_of).find_map(|url| {
-            kept.iter().position(|outer| inside(&url, outer))
-        });
+        let first = jobs.iter().filter_map(place_of).find_map(|url| kept.iter().position(|outer| inside(&url, outer)));
         if let Some(first) = first {
             kept.swap(0, first);
         }
@@ -247,11 +250,9 @@ impl Writer {
                  min_keep), however old they are",
                 vec![Line::new("within", Value::word(period))],
             ),
-            Some(Keep::Last(count)) => (
-                format!("last-{count}"),
-                "the old job kept so many",
-                vec![Line::new("last", Value::word(count))],
-            ),
+            Some(Keep::Last(count)) => {
+                (format!("last-{count}"), "the old job kept so many", vec![Line::new("last", Value::word(count))])
+            }
             None => (
                 "gfs".to_owned(),
                 "a usual choice, since nothing says how long",
@@ -329,7 +330,8 @@ fn what_lines(what: &What, comments: &mut Vec<String>) -> (&'static str, Vec<Lin
     match what {
         What::Database => ("", vec![of("database")]),
         What::Script => {
-            comments.push("a guess from the script's name: look into it for what it takes and where it puts it".to_owned());
+            comments
+                .push("a guess from the script's name: look into it for what it takes and where it puts it".to_owned());
             ("", vec![of("database")])
         }
         What::Tenants => ("tenants", vec![of("tenant_data")]),

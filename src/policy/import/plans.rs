@@ -13,8 +13,11 @@ pub(super) fn plan(writer: &mut Writer, row: &HandPlan) {
     let origin = format!("row `{}` of bkup.recovery_plans", label(&row.name.replace(' ', "-")));
     let mut comments = vec![format!("from {origin}, put in by hand")];
     let mut databases: Vec<Name> = Vec::new();
-    let wanted: Vec<Option<&str>> =
-        if row.databases.is_empty() { vec![None] } else { row.databases.iter().map(|name| Some(name.as_str())).collect() };
+    let wanted: Vec<Option<&str>> = if row.databases.is_empty() {
+        vec![None]
+    } else {
+        row.databases.iter().map(|name| Some(name.as_str())).collect()
+    };
     for name in wanted.into_iter().take(100) {
         let name = writer.database_for(name);
         if !databases.contains(&name) {
@@ -95,13 +98,13 @@ fn promise(
     let bounds: Option<Vec<Period>> = databases.iter().map(bound).collect();
     match bounds.and_then(|bounds| bounds.into_iter().max()) {
         None => {
-            comments.push(format!("it asks for an RPO of {asked}, and nothing makes its backups by a calendar: decide"));
+            comments
+                .push(format!("it asks for an RPO of {asked}, and nothing makes its backups by a calendar: decide"));
             None
         }
-        Some(bound) if asked < bound => Some(
-            Line::new("rpo", Value::word(bound))
-                .above(format!("the row says {asked}, which its schedules cannot keep: {bound} is what they give; decide")),
-        ),
+        Some(bound) if asked < bound => Some(Line::new("rpo", Value::word(bound)).above(format!(
+            "the row says {asked}, which its schedules cannot keep: {bound} is what they give; decide"
+        ))),
         Some(_) => Some(Line::new("rpo", Value::word(asked))),
     }
 }
@@ -136,10 +139,7 @@ fn proof(kind: Option<BackupType>) -> Vec<Vec<Line>> {
         entries.push(("tenants", Value::word("ask")));
     }
     entries.push(("into", Value::word("scratch")));
-    vec![
-        vec![Line::new("restore", Value::Inline(entries))],
-        vec![Line::new("check", Value::words(["tables"]))],
-    ]
+    vec![vec![Line::new("restore", Value::Inline(entries))], vec![Line::new("check", Value::words(["tables"]))]]
 }
 
 fn approval(row: &HandPlan, comments: &mut Vec<String>) -> Vec<(&'static str, Value)> {

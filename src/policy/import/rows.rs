@@ -28,8 +28,11 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
             return writer.left.push(format!("{origin}: {why}"));
         }
     };
-    let wanted: Vec<Option<&str>> =
-        if row.databases.is_empty() { vec![None] } else { row.databases.iter().map(|name| Some(name.as_str())).collect() };
+    let wanted: Vec<Option<&str>> = if row.databases.is_empty() {
+        vec![None]
+    } else {
+        row.databases.iter().map(|name| Some(name.as_str())).collect()
+    };
     let mut databases = Vec::new();
     for name in wanted.into_iter().take(100) {
         let name = writer.database_for(name);
@@ -39,7 +42,8 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
     }
     let has_tenants = databases.iter().all(|name| writer.known.databases.get(name) == Some(&true));
     let kind = if kind == BackupType::TenantData && !has_tenants {
-        comments.push("it says TENANT_DATA, and the database has no `tenants`: this takes the database; decide".to_owned());
+        comments
+            .push("it says TENANT_DATA, and the database has no `tenants`: this takes the database; decide".to_owned());
         BackupType::Database
     } else {
         kind
@@ -70,7 +74,10 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
         lines.push(Line::new("max_parallel_jobs", Value::word(row.parallel)));
     }
     if row.emails > 0 {
-        comments.push(format!("it tells {} by mail of failures: a channel and alerts do that", super::counted(row.emails, "address").replace("addresss", "addresses")));
+        comments.push(format!(
+            "it tells {} by mail of failures: a channel and alerts do that",
+            super::counted(row.emails, "address").replace("addresss", "addresses")
+        ));
     }
     if let Ok(calendar) = Calendar::new(&when) {
         let bound = worst(&calendar, calendar.default_start_within());
@@ -98,7 +105,8 @@ fn rule(row: &HandSchedule, told: &Circumstances, comments: &mut Vec<String>) ->
     });
     let timing = if row.enabled { timing(row)? } else { Timing::OnRequest };
     if !row.enabled {
-        comments.push(format!("it is switched off, so here it runs only when asked for; it was {}", label(&row.frequency)));
+        comments
+            .push(format!("it is switched off, so here it runs only when asked for; it was {}", label(&row.frequency)));
     }
     let when = When { timing, timezone };
     Calendar::new(&when).map_err(|error| format!("its rule is none that bkup runs by: {error}"))?;
@@ -116,7 +124,8 @@ fn timing(row: &HandSchedule) -> Result<Timing, String> {
         "ON_REQUEST" => return Ok(Timing::OnRequest),
         "CRON" => {
             let rule = row.rule.as_deref().unwrap_or_default();
-            let expression = rule.strip_prefix("cron ").unwrap_or(rule).split_whitespace().collect::<Vec<_>>().join(" ");
+            let expression =
+                rule.strip_prefix("cron ").unwrap_or(rule).split_whitespace().collect::<Vec<_>>().join(" ");
             let known = |b: u8| b.is_ascii_alphanumeric() || b" */,-#@".contains(&b);
             if expression.is_empty() || expression.len() > 200 || !expression.bytes().all(known) {
                 return Err("it says CRON, and its rule is no cron expression".to_owned());

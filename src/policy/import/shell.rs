@@ -181,15 +181,14 @@ mod tests {
 
     #[test]
     fn quotes_pipes_and_expansions_are_read_as_a_shell_does() {
-        assert_eq!(words("PGPASSWORD='a b' pg_dump \"$DB\" | gzip -9"), [
-            vec!["PGPASSWORD=a b", "pg_dump", "$DB"],
-            vec!["gzip", "-9"]
-        ]);
-        assert_eq!(words("cd /x && pg_dump -d a\\ b; echo $(date +'%F )' | x) # done"), [
-            vec!["cd", "/x"],
-            vec!["pg_dump", "-d", "a b"],
-            vec!["echo", "$(date +'%F )' | x)"]
-        ]);
+        assert_eq!(
+            words("PGPASSWORD='a b' pg_dump \"$DB\" | gzip -9"),
+            [vec!["PGPASSWORD=a b", "pg_dump", "$DB"], vec!["gzip", "-9"]]
+        );
+        assert_eq!(
+            words("cd /x && pg_dump -d a\\ b; echo $(date +'%F )' | x) # done"),
+            [vec!["cd", "/x"], vec!["pg_dump", "-d", "a b"], vec!["echo", "$(date +'%F )' | x)"]]
+        );
         assert_eq!(words("a \\\n  b `c d`"), [["a", "b", "`c d`"]]);
     }
 

@@ -61,6 +61,11 @@ impl Draft {
         self
     }
 
+    /// Adds a line to the comment at the begin.
+    pub fn add_head(&mut self, comment: impl Into<String>) {
+        self.head.push(comment.into());
+    }
+
     /// Marks a name as taken elsewhere.
     pub fn take(&mut self, part: Part, name: &Name) {
         self.names.entry(part).or_default().take(name);

@@ -87,10 +87,8 @@ pub(in crate::policy) fn database_lines(spec: &DatabaseSpec) -> Vec<Line> {
 
 /// Returns a class's lines.
 pub(in crate::policy) fn class_lines(spec: &ClassSpec) -> Vec<Line> {
-    let mut lines = vec![
-        Line::new("tenants", Value::globs(&spec.tenants)),
-        Line::new("priority", Value::word(spec.priority)),
-    ];
+    let mut lines =
+        vec![Line::new("tenants", Value::globs(&spec.tenants)), Line::new("priority", Value::word(spec.priority))];
     lines.extend(objectives(&spec.objectives).into_iter().map(|(key, value)| Line::new(key, value)));
     lines
 }
@@ -106,10 +104,8 @@ pub(in crate::policy) fn retention_lines(rule: &RetentionRule) -> Vec<Line> {
         ("quarterly", rule.quarterly),
         ("yearly", rule.yearly),
     ];
-    let mut lines: Vec<Line> = counts
-        .into_iter()
-        .filter_map(|(key, count)| count.map(|count| Line::new(key, Value::word(count))))
-        .collect();
+    let mut lines: Vec<Line> =
+        counts.into_iter().filter_map(|(key, count)| count.map(|count| Line::new(key, Value::word(count)))).collect();
     if let Some(within) = rule.within {
         lines.push(Line::new("within", Value::word(within)));
     }
@@ -162,8 +158,10 @@ fn day(day: &DayRule) -> Value {
 
 /// Returns a schedule's lines. The retention rule is written out where it has no name.
 pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
-    let mut lines =
-        vec![Line::new("databases", Value::words(&spec.databases)), Line::new("backup", Value::word(word(&spec.backup)))];
+    let mut lines = vec![
+        Line::new("databases", Value::words(&spec.databases)),
+        Line::new("backup", Value::word(word(&spec.backup))),
+    ];
     let usual = if spec.backup == BackupType::FullSystem { Engine::Physical } else { Engine::Logical };
     if spec.engine != usual {
         lines.push(Line::new("engine", Value::word(word(&spec.engine))));
