@@ -89,6 +89,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
+    /// Write the first policies for a live database, and workflows
+    Init(commands::init::InitArgs),
     /// Write policies from a crontab, CronJobs, YAML fragments or a catalog
     Import(commands::import::ImportArgs),
     /// Print the JSON Schema of policy files

@@ -85,6 +85,7 @@ pub fn run(context: &mut Context, command: Command) -> Exit {
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
+        Command::Init(args) => commands::init::run(context, &args),
         Command::Import(args) => commands::import::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),

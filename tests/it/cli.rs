@@ -22,8 +22,10 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "validate",
+    "init",
+    "import",
     "schema",
     "plan",
     "apply",

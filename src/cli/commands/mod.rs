@@ -6,6 +6,7 @@ pub mod completions;
 pub mod demo;
 pub mod drill;
 pub mod import;
+pub mod init;
 pub mod key;
 pub mod list;
 pub mod man;

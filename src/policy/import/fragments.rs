@@ -416,8 +416,9 @@ impl Reader {
             }
             let line = Line::new("when", Value::Inline(when));
             lines.push(if told.timezone.is_none() { line.note("UTC: no zone is given, decide") } else { line });
-            lines.push(Line::new("retention", Value::word(if of_tenants { &scheduled } else { full })));
-            lines.push(Line::new("store", Value::word(store)));
+            lines
+                .push(Line::new("retention", Value::text(if of_tenants { scheduled.as_str() } else { full.as_str() })));
+            lines.push(Line::new("store", Value::text(store.as_str())));
             let name = draft.add(Part::Schedules, &found.name, comments, lines);
             self.taken.push(format!("line {}: schedule.{name}", found.line));
         }
@@ -426,8 +427,8 @@ impl Reader {
                 Line::new("databases", Value::words([database])),
                 Line::new("backup", Value::word("tenant_data")),
                 Line::new("when", Value::Inline(vec![("on", Value::word("request"))])),
-                Line::new("retention", Value::word(&rule)),
-                Line::new("store", Value::word(store)),
+                Line::new("retention", Value::text(rule.as_str())),
+                Line::new("store", Value::text(store.as_str())),
             ];
             let comment = "for the retention of tenants on demand: `bkup backup` runs it".to_owned();
             draft.add(Part::Schedules, "tenants-on-demand", vec![comment], lines);

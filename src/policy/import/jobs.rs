@@ -282,8 +282,8 @@ impl Writer {
             lines.push(Line::new("start_within", Value::word(period)));
         }
         let (retention, why) = self.retention(job, hints);
-        lines.push(Line::new("retention", Value::word(retention)).note(why));
-        lines.push(Line::new("store", Value::word(self.store_of(job))));
+        lines.push(Line::new("retention", Value::text(retention.as_str())).note(why));
+        lines.push(Line::new("store", Value::text(self.store_of(job).as_str())));
         let wanted = match (&job.name, index) {
             (Some(name), 0) => name.clone(),
             _ => {

@@ -66,7 +66,7 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
     }
     lines.push(Line::new("when", when_value(&when)));
     lines.push(retention(row));
-    lines.push(Line::new("store", Value::word(writer.store_for(row.store.as_deref()))));
+    lines.push(Line::new("store", Value::text(writer.store_for(row.store.as_deref()).as_str())));
     if row.format == "UNCOMPRESSED" {
         lines.push(Line::new("compression", Value::word("none")));
     }

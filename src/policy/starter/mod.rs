@@ -77,18 +77,19 @@ fn stores(wishes: &Wishes) -> String {
         None => Line::new("url", Value::text("file:///var/backups/bkup"))
             .above("decide: a place on other machines than the database's, as in s3://bucket/prefix"),
     };
-    let mut lines = vec![url];
+    let mut lines = Vec::new();
     if wishes.recipients.is_empty() {
-        lines[0] = lines.remove(0).above(
+        lines.push(url.above(
             "Not encrypted yet: run `bkup key generate --out FILE`, keep the file apart, and add here encryption: { \
              recipients: [the age1... it prints], identity: \"${BKUP_AGE_IDENTITY}\" }",
-        );
+        ));
     } else {
         let inside = vec![
             Line::new("recipients", Value::words(&wishes.recipients))
                 .above("Public keys: a host that backs up cannot read what it wrote."),
             Line::new("identity", variable("BKUP_AGE_IDENTITY")).above("The secret key, for restores and drills only."),
         ];
+        lines.push(url);
         lines.push(Line::new("encryption", Value::Block(inside)));
     }
     draft.add(Part::Stores, "primary", Vec::new(), lines);

@@ -42,7 +42,7 @@ pub(in crate::policy) fn harmless(text: &str) -> String {
 /// Returns a name of unknown origin as it may be shown in a comment: short, and only of plain characters.
 pub(in crate::policy) fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
-    let text: String = text.chars().take(60).map(|c| if plain(c) { c } else { '?' }).collect();
+    let text: String = masked(text).chars().take(60).map(|c| if plain(c) { c } else { '?' }).collect();
     if text.is_empty() { "?".to_owned() } else { harmless(&text) }
 }
 

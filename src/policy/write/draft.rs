@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::Name;
 
-use super::{Line, Names, comment};
+use super::{Line, Names, comment, scalar};
 
 /// A section of named things, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +118,7 @@ impl Draft {
                 for comment in &thing.comments {
                     comment::write(&mut out, 2, comment);
                 }
-                out.push_str(&format!("  {}:\n", thing.name));
+                out.push_str(&format!("  {}:\n", scalar::text(thing.name.as_str())));
                 for line in &thing.lines {
                     line.write(&mut out, 4);
                 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::Name;
+use crate::policy::check::masked;
 
 /// The longest name that leaves room for a number at its end.
 const MOST: usize = 56;
@@ -11,7 +12,7 @@ const MOST: usize = 56;
 /// can stand in a name.
 pub(in crate::policy) fn name_of(text: &str, other: &str) -> String {
     let mut out = String::new();
-    for c in text.chars().flat_map(char::to_lowercase) {
+    for c in masked(text).chars().flat_map(char::to_lowercase) {
         if out.len() >= MOST {
             break;
         }

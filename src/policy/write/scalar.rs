@@ -4,7 +4,7 @@ use crate::policy::check::masked;
 use crate::policy::decode::has_variable;
 
 /// Words that some reader of YAML takes for something other than a text.
-const SPECIAL: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "version"];
+const SPECIAL: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
 
 /// Writes a text: as it stands where every reader of YAML takes it for a text, in double quotes otherwise.
 pub(super) fn text(text: &str) -> String {

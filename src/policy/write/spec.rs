@@ -182,11 +182,11 @@ pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
         lines.push(Line::new("start_within", Value::word(spec.start_within)));
     }
     let retention = match &spec.retention_name {
-        Some(name) => Value::word(name),
+        Some(name) => Value::text(name.as_str()),
         None => Value::Block(retention_lines(&spec.retention)),
     };
     lines.push(Line::new("retention", retention));
-    lines.push(Line::new("store", Value::word(&spec.store)));
+    lines.push(Line::new("store", Value::text(spec.store.as_str())));
     if spec.compression != Compression::default() {
         lines.push(Line::new("compression", Value::word(spec.compression)));
     }
@@ -287,10 +287,10 @@ fn restoring(step: &RestoreStep) -> Vec<(&'static str, Value)> {
         entries.push(("backup", Value::word(word(&kind))));
     }
     if let Some(schedule) = &step.schedule {
-        entries.push(("schedule", Value::word(schedule)));
+        entries.push(("schedule", Value::text(schedule.as_str())));
     }
     if let Some(store) = &step.store {
-        entries.push(("store", Value::word(store)));
+        entries.push(("store", Value::text(store.as_str())));
     }
     match &step.from {
         RestoreFrom::Latest => entries.push(("from", Value::word("latest"))),

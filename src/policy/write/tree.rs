@@ -56,9 +56,9 @@ impl Value {
         Self::List(globs.into_iter().map(|glob| Self::quoted(glob.as_ref())).collect())
     }
 
-    /// Returns a list of words.
+    /// Returns a list of words and names; a name can be `null`, and then needs quotes.
     pub fn words<T: std::fmt::Display>(words: impl IntoIterator<Item = T>) -> Self {
-        Self::List(words.into_iter().map(Self::word).collect())
+        Self::List(words.into_iter().map(|word| Self::Text(word.to_string())).collect())
     }
 
     fn flow(&self) -> String {
