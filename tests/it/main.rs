@@ -18,6 +18,7 @@ mod engine_faults;
 mod faults;
 mod import;
 mod plan;
+mod plan_marks;
 mod policy;
 mod render;
 mod restore;
