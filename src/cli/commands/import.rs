@@ -161,5 +161,5 @@ fn from_catalog(context: &mut Context, files: &[SourceFile], told: &Circumstance
         });
     };
     let applied: BTreeMap<_, _> = facts.applied;
-    Ok(import::applied(&applied, &by_hand, &Defined::of(&set), told))
+    Ok(import::applied(&applied, &by_hand, &Defined::of(&set, told.now), told))
 }

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::{
-    Address, Applied, BackupType, ByHand, ClassSpec, DatabaseSpec, EnvText, Guards, Name, Period, PlanStep,
-    RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section, StoreSpec, TenantFilter,
+    Address, AlertsSpec, Applied, BackupType, ByHand, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Instant,
+    Name, Period, PlanStep, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section, StoreSpec, Suspension,
+    TenantFilter,
 };
 use crate::policy::PolicySet;
 use crate::policy::write::{
-    Draft, Line, Part, Value, class_lines, database_lines, guards_lines, plan_lines, retention_lines, schedule_lines,
-    store_lines, variable,
+    Draft, Line, Part, Value, alerts_lines, channel_lines, class_lines, database_lines, guards_lines, mark_lines,
+    plan_lines, retention_lines, schedule_lines, store_lines, variable,
 };
-use crate::schedule::Calendar;
+use crate::schedule::{Calendar, Losses};
 
 use super::{Circumstances, Imported, plans, rows};
 
@@ -31,9 +33,9 @@ pub struct Defined {
 }
 
 impl Defined {
-    /// Notes everything that policies define.
+    /// Notes everything that policies define, as of now.
     #[must_use]
-    pub fn of(set: &PolicySet) -> Self {
+    pub fn of(set: &PolicySet, now: Instant) -> Self {
         let mut defined = Self::default();
         let of = |section: Section| move |name: &Name| Address::of(section, name.clone());
         defined.addresses.extend(set.stores.keys().map(of(Section::Store)));
@@ -42,6 +44,10 @@ impl Defined {
         defined.addresses.extend(set.retentions.keys().map(of(Section::Retention)));
         defined.addresses.extend(set.schedules.keys().map(of(Section::Schedule)));
         defined.addresses.extend(set.recovery_plans.keys().map(of(Section::RecoveryPlan)));
+        defined.addresses.extend(set.channels.keys().map(of(Section::Channel)));
+        if set.alerts.is_some() {
+            defined.addresses.insert(Address::once(Section::Alerts));
+        }
         if set.guards.is_some() {
             defined.addresses.insert(Address::once(Section::Guards));
         }
@@ -50,20 +56,23 @@ impl Defined {
             defined.databases.insert(name.clone(), thing.spec.tenants.is_some());
         }
         for thing in set.schedules.values() {
-            defined.note_schedule(&thing.spec);
+            defined.note_schedule(&thing.spec, now);
         }
         defined
     }
 
-    pub(super) fn note_schedule(&mut self, spec: &ScheduleSpec) {
-        let bound = Calendar::new(&spec.when).ok().and_then(|calendar| worst(&calendar, spec.start_within));
+    pub(super) fn note_schedule(&mut self, spec: &ScheduleSpec, now: Instant) {
+        let bound = Calendar::new(&spec.when).ok().and_then(|calendar| worst(&calendar, spec.start_within, now));
+        // What takes a part of a database promises nothing of the whole.
+        let bound = bound.filter(|_| spec.tables.is_empty() && spec.tenants == TenantFilter::All);
         for database in &spec.databases {
-            let known = self.made.entry((database.clone(), spec.backup)).or_default();
-            *known = match (*known, bound) {
-                (Some(known), Some(bound)) => Some(known.min(bound)),
-                (known, bound) => known.or(bound),
-            };
+            self.note(database, spec.backup, bound);
         }
+    }
+
+    pub(super) fn note(&mut self, database: &Name, kind: BackupType, bound: Option<Period>) {
+        let known = self.made.entry((database.clone(), kind)).or_default();
+        *known = [*known, bound].into_iter().flatten().min();
     }
 
     fn has(&self, section: Section, name: &Name) -> bool {
@@ -71,16 +80,12 @@ impl Defined {
     }
 }
 
-/// Returns the longest distance between two slots, with the time that a slot may be late; `None` for what has none.
-pub(super) fn worst(calendar: &Calendar, start_within: Period) -> Option<Period> {
-    let mut before = calendar.next_after("2026-01-01T00:00:00Z".parse().ok()?)?;
-    let mut widest = 0;
-    for _ in 0..400 {
-        let next = calendar.next_after(before)?;
-        widest = widest.max(next.as_second() - before.as_second());
-        before = next;
-    }
-    Some(Period::seconds(widest + start_within.as_seconds()))
+/// Returns the longest time that a rule can lose, with the time that a slot may be late, rounded up to what people
+/// write; `None` for what has no slots.
+pub(super) fn worst(calendar: &Calendar, start_within: Period, now: Instant) -> Option<Period> {
+    let exact = Losses::new(now).worst(&[(calendar, start_within)])?.length.as_seconds();
+    let unit = if exact > 7200 { 3600 } else { 60 };
+    Some(Period::seconds((exact + unit - 1) / unit * unit))
 }
 
 /// Writes what a catalog has and policies do not.
@@ -94,6 +99,7 @@ pub fn applied(
     let mut writer = Writer {
         draft: Draft::new(["Written by bkup import from the catalog: what it records and no policy said."]),
         known: defined.clone(),
+        now: told.now,
         taken: Vec::new(),
         left: Vec::new(),
     };
@@ -109,6 +115,8 @@ pub fn applied(
     // What is referred to comes before what refers to it.
     let order = [
         Section::Guards,
+        Section::Channel,
+        Section::Alerts,
         Section::Store,
         Section::Database,
         Section::Class,
@@ -117,8 +125,16 @@ pub fn applied(
         Section::RecoveryPlan,
     ];
     for section in order {
-        for (address, thing) in wanted.iter().filter(|(address, _)| address.section() == section) {
-            writer.thing(address, &thing.body);
+        let mut things: Vec<_> = wanted.iter().filter(|(address, _)| address.section() == section).collect();
+        // A store may be the replica of one before it, and a schedule the base of one: until nothing more comes.
+        while !things.is_empty() {
+            let waiting: Vec<_> = things.iter().filter(|(_, thing)| !writer.knows_all(&thing.body)).copied().collect();
+            let ready = waiting.len() < things.len();
+            things.retain(|one| !ready || !waiting.contains(one));
+            for (address, thing) in &things {
+                writer.thing(address, &thing.body);
+            }
+            things = if ready { waiting } else { Vec::new() };
         }
     }
     for (address, _) in wanted.iter().filter(|(address, _)| !order.contains(&address.section())) {
@@ -141,6 +157,7 @@ pub(super) fn part_of(section: Section) -> Option<Part> {
         Section::Retention => Some(Part::Retention),
         Section::Schedule => Some(Part::Schedules),
         Section::RecoveryPlan => Some(Part::RecoveryPlans),
+        Section::Channel => Some(Part::Channels),
         _ => None,
     }
 }
@@ -148,41 +165,71 @@ pub(super) fn part_of(section: Section) -> Option<Part> {
 pub(super) struct Writer {
     pub(super) draft: Draft,
     pub(super) known: Defined,
+    pub(super) now: Instant,
     pub(super) taken: Vec<String>,
     pub(super) left: Vec<String>,
 }
 
 impl Writer {
+    /// Returns whether the other stores or schedules that a thing names are written already.
+    fn knows_all(&self, body: &serde_json::Value) -> bool {
+        let names = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<Name>().ok());
+        let base = body.get("base").and_then(names);
+        let replicas = body.get("replicate_to").and_then(|list| list.as_array()).into_iter().flatten();
+        let replicas = replicas.filter_map(|replica| replica.get("store").and_then(names));
+        base.is_none_or(|name| self.known.has(Section::Schedule, &name))
+            && replicas.into_iter().all(|name| self.known.has(Section::Store, &name))
+    }
+
     fn thing(&mut self, address: &Address, body: &serde_json::Value) {
         let lines = match address.section() {
-            Section::Store => read::<StoreSpec>(body).map(|spec| store_lines(&spec)),
-            Section::Database => read::<DatabaseSpec>(body).map(|spec| self.database(address, &spec)),
+            Section::Store => read::<StoreSpec>(body).and_then(|spec| {
+                self.refers(Section::Store, spec.replicate_to.iter().map(|replica| &replica.store))?;
+                Ok(store_lines(&spec))
+            }),
+            Section::Database => read::<DatabaseSpec>(body).and_then(|spec| self.database(address, &spec)),
             Section::Class => read::<ClassSpec>(body).map(|spec| class_lines(&spec)),
             Section::Retention => read::<RetentionRule>(body).map(|rule| retention_lines(&rule)),
             Section::Schedule => read::<ScheduleSpec>(body).and_then(|spec| self.schedule(spec)),
             Section::RecoveryPlan => read::<RecoveryPlanSpec>(body).and_then(|spec| self.plan(&spec)),
             Section::Guards => read::<Guards>(body).map(|guards| guards_lines(&guards)),
-            _ => return,
+            Section::Channel => read::<ChannelSpec>(body).map(|spec| {
+                let name = address.name().map_or("CHANNEL", Name::as_str);
+                channel_lines(&spec, &name.to_ascii_uppercase().replace('-', "_"))
+            }),
+            Section::Alerts => read::<AlertsSpec>(body).and_then(|spec| {
+                let routes = [&spec.routes.critical, &spec.routes.warning, &spec.routes.info];
+                self.refers(Section::Channel, routes.into_iter().flatten())?;
+                Ok(alerts_lines(&spec))
+            }),
+            Section::Catalog => return,
         };
-        let lines = match lines {
+        let mut lines = match lines {
             Ok(lines) => lines,
             Err(why) => return self.left.push(format!("{address}: {why}")),
         };
         match (part_of(address.section()), address.name()) {
             (Some(part), Some(name)) => {
+                let suspended = body.get("suspend").and_then(|value| Suspension::deserialize(value).ok());
+                let protected = body.get("protect").and_then(serde_json::Value::as_bool).unwrap_or_default();
+                lines.extend(mark_lines(suspended.as_ref(), protected));
                 self.draft.add(part, name.as_str(), Vec::new(), lines);
                 if address.section() == Section::Store {
                     self.known.stores.insert(name.clone());
                 }
             }
-            _ => self.draft.add_once(Line::new("guards", Value::Block(lines))),
+            _ => {
+                let key = if address.section() == Section::Alerts { "alerts" } else { "guards" };
+                self.draft.add_once(Line::new(key, Value::Block(lines)));
+            }
         }
         self.known.addresses.insert(address.clone());
         self.taken.push(address.to_string());
     }
 
-    fn database(&mut self, address: &Address, spec: &DatabaseSpec) -> Vec<Line> {
-        let Some(name) = address.name() else { return Vec::new() };
+    fn database(&mut self, address: &Address, spec: &DatabaseSpec) -> Result<Vec<Line>, String> {
+        let Some(name) = address.name() else { return Ok(Vec::new()) };
+        self.refers(Section::Store, spec.wal.iter().map(|wal| &wal.store))?;
         self.known.databases.insert(name.clone(), spec.tenants.is_some());
         let mut spec = spec.clone();
         // Records mask passwords, so what they hold connects to nothing.
@@ -191,7 +238,7 @@ impl Writer {
         {
             spec.url = EnvText::Variable(variable_of(name.as_str()));
         }
-        database_lines(&spec)
+        Ok(database_lines(&spec))
     }
 
     fn schedule(&mut self, mut spec: ScheduleSpec) -> Result<Vec<Line>, String> {
@@ -206,7 +253,11 @@ impl Writer {
         if spec.retention_name.is_none() && spec.retention.keeps_nothing() {
             return Err("its retention rule keeps nothing".to_owned());
         }
-        self.known.note_schedule(&spec);
+        self.refers(Section::Schedule, &spec.base)?;
+        if let Some(notify) = &spec.notify {
+            self.refers(Section::Channel, notify.success.iter().chain(notify.failure.iter().flatten()))?;
+        }
+        self.known.note_schedule(&spec, self.now);
         Ok(schedule_lines(&spec))
     }
 

@@ -2,7 +2,7 @@
 //! `recovery_priorities`, in a YAML file or in the code blocks of a Markdown text. Pure. Where the fragments contradict
 //! themselves, what can hold is written, with what they said beside it.
 
-use crate::domain::{Name, Period, Timing, When, ZoneName};
+use crate::domain::{Instant, Name, Period, Timing, WalSpec, When, ZoneName};
 use crate::policy::globs;
 use crate::policy::text::{Node, Sources};
 use crate::policy::write::{Draft, Line, Part, Value, label, name_of, variable};
@@ -24,7 +24,7 @@ pub fn fragments(name: &str, text: &str, told: &Circumstances) -> Imported {
     let lower = name.to_ascii_lowercase();
     let markdown = lower.ends_with(".md") || lower.ends_with(".markdown") || text.lines().any(|l| l.starts_with("```"));
     let all = if markdown { blocks(text) } else { documents(text) };
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(told.now);
     for document in &all {
         reader.document(document);
     }
@@ -48,6 +48,13 @@ struct Found {
     worst: Option<Period>,
 }
 
+impl Found {
+    /// Returns whether it takes everything, of no tenant in particular.
+    fn is_full(&self) -> bool {
+        self.tenants.is_none() && !self.name.contains("tenant") && matches!(self.kind.as_str(), "full" | "physical")
+    }
+}
+
 /// A class of the fragments.
 #[derive(Debug)]
 struct Class {
@@ -59,8 +66,8 @@ struct Class {
     method: Option<String>,
 }
 
-#[derive(Default)]
 struct Reader {
+    now: Instant,
     counts: Vec<(&'static str, u32)>,
     counts_line: usize,
     window: Option<(i64, usize)>,
@@ -75,6 +82,23 @@ struct Reader {
 }
 
 impl Reader {
+    const fn new(now: Instant) -> Self {
+        Self {
+            now,
+            counts: Vec::new(),
+            counts_line: 0,
+            window: None,
+            tenant_days: Vec::new(),
+            schedules: Vec::new(),
+            wal_lag: None,
+            wal: None,
+            classes: Vec::new(),
+            left: Vec::new(),
+            taken: Vec::new(),
+            store: None,
+        }
+    }
+
     fn document(&mut self, document: &Document) {
         let line = document.line;
         let (tree, sources) = match &document.tree {
@@ -166,7 +190,7 @@ impl Reader {
                     self.left.push(format!("line {line}: there are more than {MOST} schedules"));
                 }
                 Ok(calendar) => {
-                    let worst = worst(&calendar, calendar.default_start_within());
+                    let worst = worst(&calendar, calendar.default_start_within(), self.now);
                     self.schedules.push(Found { name, line, cron, tenants, kind, worst });
                 }
             }
@@ -242,7 +266,7 @@ impl Reader {
             return Imported::of(draft, Vec::new(), self.left);
         }
         let store = self.add_store(&mut draft);
-        let database = self.add_database(&mut draft);
+        let database = self.add_database(&mut draft, &store);
         self.add_classes(&mut draft);
         let full = self.add_retention(&mut draft);
         self.add_schedules(&mut draft, &database, &store, &full, told);
@@ -258,31 +282,59 @@ impl Reader {
         draft.add(Part::Stores, "primary", vec![comment, key], vec![Line::new("url", Value::text(&url))])
     }
 
-    fn add_database(&self, draft: &mut Draft) -> Name {
-        let mut comments = Vec::new();
-        if let Some((days, line)) = self.window {
-            comments.push(format!(
-                "line {line} keeps WAL for {days} days: `wal: {{ window: {days}d }}` here asks for it, beside a schedule of \
-                 whole-server backups"
-            ));
-        }
-        if let Some((lag, line)) = self.wal_lag {
-            comments.push(format!(
-                "line {line} allows the archive to lag by {lag}, and a segment waits for archive_timeout before it is \
-                 archived at all: an RPO of {lag} cannot hold with that, it is the sum of both"
-            ));
-        } else if let Some(line) = self.wal {
-            comments.push(format!("line {line} archives WAL continuously: `wal` asks for it"));
-        }
-        let tenants = !self.classes.is_empty() || self.schedules.iter().any(|found| found.tenants.is_some());
+    /// Returns whether WAL is archived by these fragments, and something makes the base that it needs.
+    fn archives(&self) -> bool {
+        (self.window.is_some() || self.wal.is_some()) && self.schedules.iter().any(Found::is_full)
+    }
+
+    fn add_database(&mut self, draft: &mut Draft, store: &Name) -> Name {
         let mut lines = vec![Line::new("url", variable("DATABASE_URL"))];
+        let tenants = !self.classes.is_empty() || self.schedules.iter().any(|found| found.tenants.is_some());
         if tenants || !self.tenant_days.is_empty() {
             lines.push(
                 Line::new("tenants", Value::Inline(vec![("schemas", Value::quoted("tenant_*"))]))
                     .note("decide: what `*` matches is the slug"),
             );
         }
+        let mut comments = Vec::new();
+        if self.archives() {
+            lines.push(self.wal_line(store));
+        } else if let Some(line) = self.wal.or(self.window.map(|(_, line)| line)) {
+            comments.push(format!(
+                "line {line} archives WAL, and no schedule makes a base backup (type: full) to start from: decide"
+            ));
+        }
         draft.add(Part::Databases, "main", comments, lines)
+    }
+
+    /// Returns the line for WAL: a lag that is promised as a whole is shared by what it consists of.
+    fn wal_line(&mut self, store: &Name) -> Line {
+        let mut entries = vec![("store", Value::text(store.as_str()))];
+        let mut comments = Vec::new();
+        if let Some((lag, line)) = self.wal_lag {
+            let timeout = WalSpec::ARCHIVE_TIMEOUT;
+            if lag > timeout {
+                let rest = Period::seconds(lag.as_seconds() - timeout.as_seconds());
+                entries.push(("archive_timeout", Value::word(timeout)));
+                entries.push(("max_lag", Value::word(rest)));
+                comments.push(format!(
+                    "line {line} says max_lag {lag}. A segment first waits for archive_timeout, then for the archive: what \
+                     can be lost is the sum. With an archive_timeout of {lag}, too, that would be {}; here the sum is {lag}.",
+                    Period::seconds(lag.as_seconds().saturating_mul(2))
+                ));
+            } else {
+                comments.push(format!(
+                    "line {line} says max_lag {lag}, and a segment waits for {timeout} before it is archived at all: decide"
+                ));
+            }
+            self.taken.push(format!("line {line}: database.main.wal"));
+        }
+        if let Some((days, line)) = self.window {
+            entries.push(("window", Value::word(format!("{days}d"))));
+            comments.push(format!("line {line} keeps WAL for {days} days: any instant of them can be restored"));
+            self.taken.push(format!("line {line}: database.main.wal.window"));
+        }
+        comments.into_iter().fold(Line::new("wal", Value::Inline(entries)), Line::above)
     }
 
     fn add_classes(&mut self, draft: &mut Draft) {
@@ -387,6 +439,7 @@ impl Reader {
             tenant_rules.push((key.to_ascii_lowercase(), name));
         }
         let rule = |word: &str| tenant_rules.iter().find(|(key, _)| key.contains(word)).map(|(_, name)| name.clone());
+        let archives = self.archives();
         let scheduled = rule("sched").unwrap_or_else(|| full.clone());
         let schedules = std::mem::take(&mut self.schedules);
         for found in &schedules {
@@ -402,8 +455,15 @@ impl Reader {
                 overlaps(found, &schedules, &mut comments);
                 self.promised_elsewhere(found, &schedules, &mut comments);
             } else {
-                lines.push(Line::new("backup", Value::word("database")));
-                if !found.kind.is_empty() && found.kind != "database" {
+                let full = archives && found.is_full();
+                lines.push(Line::new("backup", Value::word(if full { "full_system" } else { "database" })));
+                if full {
+                    comments.push(
+                        "type full: the files of the whole server, which WAL can be replayed on; a dump (backup: database) \
+                         cannot be the base of point-in-time recovery"
+                            .to_owned(),
+                    );
+                } else if !found.kind.is_empty() && found.kind != "database" {
                     comments.push(format!(
                         "its type is `{}`; decide whether the server's files are meant",
                         label(&found.kind)

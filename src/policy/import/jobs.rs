@@ -65,6 +65,8 @@ pub(super) fn written(jobs: Vec<Job>, mut left: Vec<String>, what: &str, told: &
     }
     let mut writer = Writer::new(what, &backups);
     let mut taken = Vec::new();
+    // A base comes before what builds on it.
+    backups.sort_by_key(|job| job.reading.tasks.iter().any(|task| task.what == What::Cluster { incremental: true }));
     for job in &backups {
         for (index, task) in job.reading.tasks.iter().enumerate() {
             let name = writer.schedule(job, task, index, &hints, told);
@@ -108,6 +110,8 @@ struct Writer {
     databases: BTreeMap<Option<String>, Name>,
     stores: Vec<(StoreUrl, Name)>,
     retentions: BTreeMap<Option<Keep>, Name>,
+    /// Schedules of base backups: of which database, in which store.
+    bases: Vec<(Name, Name, Name)>,
 }
 
 impl Writer {
@@ -119,7 +123,13 @@ impl Writer {
             "Then: bkup validate, bkup plan. Let the old jobs run until bkup's first backups are there and drilled."
                 .to_owned(),
         ]);
-        let mut writer = Self { draft, databases: BTreeMap::new(), stores: Vec::new(), retentions: BTreeMap::new() };
+        let mut writer = Self {
+            draft,
+            databases: BTreeMap::new(),
+            stores: Vec::new(),
+            retentions: BTreeMap::new(),
+            bases: Vec::new(),
+        };
         writer.add_databases(jobs);
         writer.add_stores(jobs);
         writer
@@ -274,16 +284,21 @@ impl Writer {
         comments.extend(job.reading.notes.iter().cloned());
         let database = self.databases.get(&task.database).or_else(|| self.databases.get(&None));
         let database = database.cloned().unwrap_or_else(some_name);
+        let store = self.store_of(job);
         let mut lines = vec![Line::new("databases", Value::words([&database]))];
-        let (kind, said) = what_lines(&task.what, &mut comments);
+        let base = self.bases.iter().find(|(of, at, _)| *of == database && *at == store);
+        let (kind, said) = what_lines(&task.what, base.map(|(.., name)| name), &mut comments);
         lines.extend(said);
-        lines.push(self.when(job, told, &mut comments));
+        lines.push(when(job, told));
         if let Some(period) = job.start_within {
             lines.push(Line::new("start_within", Value::word(period)));
         }
         let (retention, why) = self.retention(job, hints);
         lines.push(Line::new("retention", Value::text(retention.as_str())).note(why));
-        lines.push(Line::new("store", Value::text(self.store_of(job).as_str())));
+        lines.push(Line::new("store", Value::text(store.as_str())));
+        if job.suspended {
+            lines.push(super::pause(told.now, "its scheduler holds it"));
+        }
         let wanted = match (&job.name, index) {
             (Some(name), 0) => name.clone(),
             _ => {
@@ -291,25 +306,11 @@ impl Writer {
                 format!("{}-{of}", pace(&job.cron))
             }
         };
-        self.draft.add(Part::Schedules, &wanted, comments, lines)
-    }
-
-    fn when(&mut self, job: &Job, told: &Circumstances, comments: &mut Vec<String>) -> Line {
-        if job.suspended {
-            comments.push(format!(
-                "its scheduler holds it (suspend), so here it runs only when asked for, with `bkup backup`; its rule was \
-                 cron \"{}\"",
-                job.cron
-            ));
-            return Line::new("when", Value::Inline(vec![("on", Value::word("request"))]));
+        let name = self.draft.add(Part::Schedules, &wanted, comments, lines);
+        if task.what == (What::Cluster { incremental: false }) {
+            self.bases.push((database, store, name.clone()));
         }
-        let mut entries = vec![("cron", Value::quoted(&job.cron))];
-        let zone = job.timezone.as_ref().or(told.timezone.as_ref());
-        if let Some(zone) = zone.filter(|zone| **zone != ZoneName::default()) {
-            entries.push(("timezone", Value::text(zone.as_str())));
-        }
-        let line = Line::new("when", Value::Inline(entries));
-        if zone.is_none() { line.note("UTC: no zone was given; its scheduler's may differ") } else { line }
+        name
     }
 
     fn finish(&mut self, hints: &[Hint]) {
@@ -324,8 +325,19 @@ impl Writer {
     }
 }
 
+/// Returns the line for when a job runs.
+fn when(job: &Job, told: &Circumstances) -> Line {
+    let mut entries = vec![("cron", Value::quoted(&job.cron))];
+    let zone = job.timezone.as_ref().or(told.timezone.as_ref());
+    if let Some(zone) = zone.filter(|zone| **zone != ZoneName::default()) {
+        entries.push(("timezone", Value::text(zone.as_str())));
+    }
+    let line = Line::new("when", Value::Inline(entries));
+    if zone.is_none() { line.note("UTC: no zone was given; its scheduler's may differ") } else { line }
+}
+
 /// Returns the lines for what is backed up, and a word for names.
-fn what_lines(what: &What, comments: &mut Vec<String>) -> (&'static str, Vec<Line>) {
+fn what_lines(what: &What, base: Option<&Name>, comments: &mut Vec<String>) -> (&'static str, Vec<Line>) {
     let of = |kind: &str| Line::new("backup", Value::word(kind));
     match what {
         What::Database => ("", vec![of("database")]),
@@ -343,10 +355,13 @@ fn what_lines(what: &What, comments: &mut Vec<String>) -> (&'static str, Vec<Lin
                 ("", vec![of("database")])
             }
         },
+        What::Tables(tables) if tables.is_empty() => ("", vec![of("database")]),
         What::Tables(tables) => {
-            let shown: Vec<&str> = tables.iter().take(8).map(String::as_str).collect();
-            comments.push(format!("it took some tables only ({}); this takes the database", shown.join(", ")));
-            ("", vec![of("database")])
+            if tables.iter().any(|table| !table.contains('.')) {
+                comments.push("a table without a schema is taken for one of `public`".to_owned());
+            }
+            let full = |table: &String| if table.contains('.') { table.clone() } else { format!("public.{table}") };
+            ("tables", vec![of("database"), Line::new("tables", Value::globs(tables.iter().map(full)))])
         }
         What::AllDatabases => {
             comments.push(
@@ -356,18 +371,18 @@ fn what_lines(what: &What, comments: &mut Vec<String>) -> (&'static str, Vec<Lin
             );
             ("", vec![of("database")])
         }
-        What::Globals => {
-            comments.push("it took roles and settings alone; they are in every backup of a database".to_owned());
-            ("", vec![of("database")])
-        }
-        What::Cluster { incremental } => {
-            comments.push(if *incremental {
-                "it took the files of the whole server that had changed; this takes the database".to_owned()
-            } else {
-                "it took the files of the whole server; this takes the database".to_owned()
-            });
-            ("", vec![of("database")])
-        }
+        What::Globals => ("configuration", vec![of("configuration")]),
+        What::Cluster { incremental: true } => match base {
+            Some(base) => {
+                let base = Line::new("base", Value::text(base.as_str()));
+                ("incremental", vec![of("full_system"), Line::new("engine", Value::word("incremental")), base])
+            }
+            None => {
+                comments.push("it took what had changed, and nothing here makes the base for that: decide".to_owned());
+                ("cluster", vec![of("full_system")])
+            }
+        },
+        What::Cluster { incremental: false } => ("cluster", vec![of("full_system")]),
     }
 }
 

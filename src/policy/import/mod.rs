@@ -19,7 +19,8 @@ pub use cronjobs::cronjobs;
 pub use crontab::crontab;
 pub use fragments::fragments;
 
-use crate::domain::{Instant, ZoneName};
+use crate::domain::{Instant, Period, ZoneName};
+use crate::policy::write::{Line, Value};
 
 /// What a conversion is told beside its text.
 #[derive(Debug, Clone)]
@@ -56,6 +57,13 @@ impl Imported {
         let text = (!draft.is_empty()).then(|| draft.text());
         Self { text, taken, left }
     }
+}
+
+/// Returns a pause for what is switched off where it came from: bkup wants an end, so that nothing is forgotten.
+fn pause(now: Instant, reason: &str) -> Line {
+    let until = Period::days(90).after(now).to_string();
+    let entries = vec![("until", Value::quoted(until.get(..10).unwrap_or_default())), ("reason", Value::text(reason))];
+    Line::new("suspend", Value::Inline(entries)).note("decide: a pause has an end")
 }
 
 /// Returns a count with its word.

@@ -24,12 +24,12 @@ pub(super) fn plan(writer: &mut Writer, row: &HandPlan) {
             databases.push(name);
         }
     }
-    let tenants = row.plan_type == "TENANT_RECOVERY";
+    let tenants = row.plan_type == "TENANT_RECOVERY" || row.scope == "TENANT_DATA";
     let made = |kind: BackupType| databases.iter().all(|name| writer.known.made.contains_key(&(name.clone(), kind)));
     let order = if tenants {
-        [BackupType::TenantData, BackupType::Database]
+        [BackupType::TenantData, BackupType::Database, BackupType::FullSystem]
     } else {
-        [BackupType::Database, BackupType::TenantData]
+        [BackupType::Database, BackupType::FullSystem, BackupType::TenantData]
     };
     let restores = order.into_iter().find(|kind| made(*kind));
     let mut lines = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn plan(writer: &mut Writer, row: &HandPlan) {
     lines.push(Line::new("databases", Value::words(&databases)));
     if let Some(rpo) = row.rpo_minutes.filter(|minutes| *minutes > 0) {
         let rpo = Period::minutes(i64::from(rpo));
-        lines.extend(promise(writer, &databases, restores, rpo, &mut comments));
+        lines.extend(promise(writer, &databases, tenants, rpo, &mut comments));
     }
     if let Some(rto) = row.rto_minutes.filter(|minutes| *minutes > 0) {
         lines.push(Line::new("rto", Value::word(Period::minutes(i64::from(rto)))));
@@ -90,11 +90,15 @@ pub(super) fn plan(writer: &mut Writer, row: &HandPlan) {
 fn promise(
     writer: &Writer,
     databases: &[Name],
-    kind: Option<BackupType>,
+    tenants: bool,
     asked: Period,
     comments: &mut Vec<String>,
 ) -> Option<Line> {
-    let bound = |name: &Name| kind.and_then(|kind| writer.known.made.get(&(name.clone(), kind)).copied().flatten());
+    let kinds = [BackupType::Database, BackupType::FullSystem, BackupType::TenantData];
+    let kinds = if tenants { &kinds[..] } else { &kinds[..2] };
+    let bound = |name: &Name| {
+        kinds.iter().filter_map(|kind| writer.known.made.get(&(name.clone(), *kind)).copied().flatten()).min()
+    };
     let bounds: Option<Vec<Period>> = databases.iter().map(bound).collect();
     match bounds.and_then(|bounds| bounds.into_iter().max()) {
         None => {

@@ -7,6 +7,7 @@ use crate::schedule::Calendar;
 
 use super::Circumstances;
 use super::catalog::{Writer, worst};
+use super::pause;
 
 /// Writes one.
 pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumstances) {
@@ -19,10 +20,8 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
     let kind = match row.backup_type.as_str() {
         "TENANT_DATA" => BackupType::TenantData,
         "DATABASE" => BackupType::Database,
-        "FULL_SYSTEM" => {
-            comments.push("it says FULL_SYSTEM, the files of the whole server; this takes the database".to_owned());
-            BackupType::Database
-        }
+        "FULL_SYSTEM" => BackupType::FullSystem,
+        "CONFIGURATION" => BackupType::Configuration,
         other => {
             let why = format!("{} does not say of what: write it by hand, with its paths", label(other));
             return writer.left.push(format!("{origin}: {why}"));
@@ -73,17 +72,20 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
     if (2..=64).contains(&row.parallel) {
         lines.push(Line::new("max_parallel_jobs", Value::word(row.parallel)));
     }
+    if !row.enabled {
+        lines.push(pause(told.now, "switched off in the catalog"));
+    }
     if row.emails > 0 {
         comments.push(format!(
             "it tells {} by mail of failures: a channel and alerts do that",
-            super::counted(row.emails, "address").replace("addresss", "addresses")
+            if row.emails == 1 { "1 address".to_owned() } else { format!("{} addresses", row.emails) }
         ));
     }
     if let Ok(calendar) = Calendar::new(&when) {
-        let bound = worst(&calendar, calendar.default_start_within());
+        let bound = worst(&calendar, calendar.default_start_within(), told.now);
+        let bound = bound.filter(|_| row.target_scope != "SPECIFIC_TENANTS");
         for database in &databases {
-            let known = writer.known.made.entry((database.clone(), kind)).or_default();
-            *known = [*known, bound].into_iter().flatten().min();
+            writer.known.note(database, kind, bound);
         }
     }
     let name = writer.draft.add(Part::Schedules, &row.name, comments, lines);
@@ -103,12 +105,7 @@ fn rule(row: &HandSchedule, told: &Circumstances, comments: &mut Vec<String>) ->
         comments.push(format!("its zone `{}` is none that bkup knows: decide", label(&row.timezone)));
         told.timezone.clone().unwrap_or_default()
     });
-    let timing = if row.enabled { timing(row)? } else { Timing::OnRequest };
-    if !row.enabled {
-        comments
-            .push(format!("it is switched off, so here it runs only when asked for; it was {}", label(&row.frequency)));
-    }
-    let when = When { timing, timezone };
+    let when = When { timing: timing(row)?, timezone };
     Calendar::new(&when).map_err(|error| format!("its rule is none that bkup runs by: {error}"))?;
     Ok(when)
 }

@@ -15,6 +15,7 @@ pub(in crate::policy) enum Part {
     Retention,
     Schedules,
     RecoveryPlans,
+    Channels,
 }
 
 impl Part {
@@ -26,6 +27,7 @@ impl Part {
             Self::Retention => "retention",
             Self::Schedules => "schedules",
             Self::RecoveryPlans => "recovery_plans",
+            Self::Channels => "channels",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! language demands them. Pure. What is written here always reads back without an error; hostile names, texts and
 //! secrets are made harmless on the way in, not trusted.
 
+mod aside;
 mod comment;
 mod draft;
 mod names;
@@ -9,6 +10,7 @@ mod scalar;
 mod spec;
 mod tree;
 
+pub(super) use aside::{alerts_lines, channel_lines, mark_lines};
 pub(super) use comment::{harmless, label};
 pub(super) use draft::{Draft, Part};
 pub(super) use names::{Names, name_of};

@@ -3,12 +3,13 @@
 
 use crate::domain::{
     Approval, BackupType, Check, ClassSpec, Compression, DatabaseSpec, DayRule, DrillInto, DrillSpec, DrillTarget,
-    Engine, EnvText, Expectation, Guards, Method, Objectives, Pick, PlanStep, RecoveryPlanSpec, RestoreFrom,
+    Engine, EnvText, Expectation, Guards, Method, Move, Objectives, Pick, PlanStep, RecoveryPlanSpec, RestoreFrom,
     RestoreInto, RestoreStep, RetentionRule, ScheduleSpec, StoreSpec, TenantFilter, TenantSelector, Timing, When,
     ZoneName,
 };
 use crate::schedule::Calendar;
 
+use super::aside::{encryption, promises};
 use super::{Line, Value, variable};
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -21,7 +22,7 @@ fn word<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// Returns a text that may come from the environment. A literal with a password never gets here: records mask it.
-fn env_text(text: &EnvText) -> Value {
+pub(super) fn env_text(text: &EnvText) -> Value {
     match text {
         EnvText::Variable(name) => variable(name),
         EnvText::Literal(_) => Value::text(&text.shown()),
@@ -43,13 +44,11 @@ pub(in crate::policy) fn store_lines(spec: &StoreSpec) -> Vec<Line> {
     if let Some(class) = &spec.storage_class {
         lines.push(Line::new("storage_class", Value::text(class)));
     }
-    if let Some(encryption) = &spec.encryption {
-        let mut inside = vec![Line::new("recipients", Value::words(&encryption.recipients))];
-        if let Some(identity) = &encryption.identity {
-            inside.push(Line::new("identity", env_text(identity)));
-        }
-        lines.push(Line::new("encryption", Value::Block(inside)));
+    let encryption = encryption(spec);
+    if !encryption.is_empty() {
+        lines.push(Line::new("encryption", Value::Block(encryption)));
     }
+    lines.extend(promises(spec));
     lines
 }
 
@@ -81,6 +80,21 @@ pub(in crate::policy) fn database_lines(spec: &DatabaseSpec) -> Vec<Line> {
             lines.push(Line::new("tenants", Value::Inline(vec![("query", Value::quoted(query))])));
         }
         None => {}
+    }
+    if let Some(wal) = &spec.wal {
+        let entries = vec![
+            ("store", Value::text(wal.store.as_str())),
+            ("archive_timeout", Value::word(wal.archive_timeout)),
+            ("max_lag", Value::word(wal.max_lag)),
+            ("window", Value::word(wal.window)),
+        ];
+        lines.push(Line::new("wal", Value::Inline(entries)));
+    }
+    if !spec.unmanaged.is_empty() {
+        lines.push(Line::new("unmanaged", Value::globs(&spec.unmanaged)));
+    }
+    if spec.manage_settings {
+        lines.push(Line::new("manage_settings", Value::word(true)));
     }
     lines
 }
@@ -121,6 +135,10 @@ pub(in crate::policy) fn retention_lines(rule: &RetentionRule) -> Vec<Line> {
     if rule.timezone != ZoneName::default() {
         lines.push(Line::new("timezone", Value::text(rule.timezone.as_str())));
     }
+    if !rule.moves.is_empty() {
+        let one = |step: &Move| Value::Inline(vec![("after", Value::word(step.after)), ("to", Value::text(&step.to))]);
+        lines.push(Line::new("move", Value::List(rule.moves.iter().map(one).collect())));
+    }
     lines
 }
 
@@ -158,10 +176,11 @@ fn day(day: &DayRule) -> Value {
 
 /// Returns a schedule's lines. The retention rule is written out where it has no name.
 pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
-    let mut lines = vec![
-        Line::new("databases", Value::words(&spec.databases)),
-        Line::new("backup", Value::word(word(&spec.backup))),
-    ];
+    let mut lines = Vec::new();
+    if !spec.databases.is_empty() {
+        lines.push(Line::new("databases", Value::words(&spec.databases)));
+    }
+    lines.push(Line::new("backup", Value::word(word(&spec.backup))));
     let usual = if spec.backup == BackupType::FullSystem { Engine::Physical } else { Engine::Logical };
     if spec.engine != usual {
         lines.push(Line::new("engine", Value::word(word(&spec.engine))));
@@ -175,6 +194,17 @@ pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
     }
     if !spec.tables.is_empty() {
         lines.push(Line::new("tables", Value::globs(&spec.tables)));
+    }
+    for (key, globs) in [("paths", &spec.paths), ("exclude", &spec.exclude)] {
+        if !globs.is_empty() {
+            lines.push(Line::new(key, Value::globs(globs)));
+        }
+    }
+    if let Some(base) = &spec.base {
+        lines.push(Line::new("base", Value::text(base.as_str())));
+    }
+    if let Some(most) = spec.max_chain.filter(|most| *most != ScheduleSpec::MAX_CHAIN) {
+        lines.push(Line::new("max_chain", Value::word(most)));
     }
     lines.push(Line::new("when", when_value(&spec.when)));
     let usual = Calendar::new(&spec.when).ok().map(|calendar| calendar.default_start_within());
@@ -192,6 +222,16 @@ pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
     }
     if spec.max_parallel_jobs > 1 {
         lines.push(Line::new("max_parallel_jobs", Value::word(spec.max_parallel_jobs)));
+    }
+    if let Some(notify) = &spec.notify {
+        let mut entries = Vec::new();
+        if !notify.success.is_empty() {
+            entries.push(("success", Value::words(&notify.success)));
+        }
+        if let Some(failure) = &notify.failure {
+            entries.push(("failure", Value::words(failure)));
+        }
+        lines.push(Line::new("notify", Value::Inline(entries)));
     }
     lines
 }
@@ -298,6 +338,9 @@ fn restoring(step: &RestoreStep) -> Vec<(&'static str, Value)> {
         RestoreFrom::At(instant) => {
             entries.push(("from", Value::Inline(vec![("at", Value::Quoted(instant.to_string()))])));
         }
+    }
+    if !step.tables.is_empty() {
+        entries.push(("tables", Value::globs(&step.tables)));
     }
     if !step.tenants.is_empty() {
         entries.push(("tenants", Value::globs(&step.tenants)));
