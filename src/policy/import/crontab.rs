@@ -171,6 +171,10 @@ fn split(line: &str) -> Option<(String, &str)> {
         if end > 100 || !field.bytes().all(known) {
             return None;
         }
+        // Minute and hour are never words: a sentence is no rule.
+        if fields.len() < 2 && !field.starts_with(|c: char| c.is_ascii_digit() || c == '*') {
+            return None;
+        }
         fields.push(field);
         rest = rest[end..].trim_start();
     }

@@ -5,7 +5,7 @@
 use crate::domain::{Instant, Name, Period, Timing, WalSpec, When, ZoneName};
 use crate::policy::globs;
 use crate::policy::text::{Node, Sources};
-use crate::policy::write::{Draft, Line, Part, Value, label, name_of, variable};
+use crate::policy::write::{Draft, Line, Part, Value, duration, label, name_of, variable};
 use crate::schedule::Calendar;
 
 use super::catalog::worst;
@@ -359,15 +359,18 @@ impl Reader {
             let (bound, by) = self.bound(class);
             match (class.rpo, bound) {
                 (Some(rpo), Some(bound)) if rpo < bound => {
-                    let line = Line::new("rpo", Value::word(bound));
+                    let line = Line::new("rpo", Value::period(bound));
                     lines.push(line.above(format!(
-                        "the document says {rpo}, which no schedule of it can keep: {bound} is what {by} gives; decide"
+                        "the document says {rpo}, which no schedule of it can keep: {} is what {by} gives; decide",
+                        duration(bound)
                     )));
                 }
                 (Some(rpo), None) => comments
                     .push(format!("the document says rpo: {rpo}, and no schedule of it covers these tenants: decide")),
-                (Some(rpo), Some(_)) => lines.push(Line::new("rpo", Value::word(rpo))),
-                (None, Some(bound)) => comments.push(format!("no rpo is given; {by} can keep rpo: {bound}")),
+                (Some(rpo), Some(_)) => lines.push(Line::new("rpo", Value::period(rpo))),
+                (None, Some(bound)) => {
+                    comments.push(format!("no rpo is given; {by} can keep rpo: {}", duration(bound)))
+                }
                 (None, None) => {
                     comments.push("no rpo is given, and no schedule covers these tenants: decide".to_owned())
                 }

@@ -30,8 +30,8 @@ pub(super) struct Job {
     pub reading: Reading,
 }
 
-/// After so many schedules the rest is left: nobody reads on, and a policy file has a limit.
-const MOST_SCHEDULES: usize = 5000;
+/// After so many schedules the rest is left: nobody reads on, and findings about one file have a limit.
+const MOST_SCHEDULES: usize = 500;
 /// How many stores are written.
 const MOST_STORES: usize = 20;
 
@@ -58,10 +58,16 @@ pub(super) fn written(jobs: Vec<Job>, mut left: Vec<String>, what: &str, told: &
         match rejection(&job) {
             Some(reason) => left.push(format!("{}: {reason}", job.origin)),
             None if backups.len() >= MOST_SCHEDULES => {
-                left.push(format!("{}: a policy file of more than {MOST_SCHEDULES} schedules is nobody's", job.origin));
+                left.push(format!(
+                    "{}: there are more than {MOST_SCHEDULES} backups; import the rest apart",
+                    job.origin
+                ));
             }
             None => backups.push(job),
         }
+    }
+    if backups.is_empty() {
+        return Imported { text: None, taken: Vec::new(), left };
     }
     let mut writer = Writer::new(what, &backups);
     let mut taken = Vec::new();
@@ -86,7 +92,7 @@ fn without_backup(job: &Job) -> String {
         some => format!("`{}`", some.iter().take(3).copied().collect::<Vec<_>>().join("`, `")),
     };
     let why = match (job.reading.keeps.is_empty(), job.reading.why_not) {
-        (false, _) => "it deletes old files; how old they get was taken as a hint for retention",
+        (false, _) => "it deletes what is old; what it keeps was taken as a hint for retention",
         (true, Some(why)) => why,
         (true, None) => "no program that bkup knows as a backup",
     };
@@ -183,6 +189,7 @@ impl Writer {
 
     fn add_stores(&mut self, jobs: &[Job]) {
         let mut urls: Vec<StoreUrl> = jobs.iter().filter_map(place_of).collect();
+        urls.extend(common_folders(&urls));
         // A store inside another would count its objects: the outer one comes first and takes both.
         urls.sort_by_key(|url| url.to_string().len());
         urls.dedup();
@@ -236,9 +243,16 @@ impl Writer {
     fn retention(&mut self, job: &Job, hints: &[Hint]) -> (Name, String) {
         let own = job.reading.keeps.iter().find(|(_, folder)| near(folder.as_deref(), &job.reading.folders));
         let own = own.or_else(|| job.reading.keeps.first().filter(|_| job.reading.keeps.len() == 1));
+        let cluster = job.reading.tasks.iter().any(|task| matches!(task.what, What::Cluster { .. }));
+        let nowhere = job.reading.folders.is_empty() && job.reading.stores.is_empty();
+        // A rule for another folder, or another program's, says nothing of this job.
+        let fits = |hint: &&Hint| match hint.keep {
+            Keep::Last(_) => cluster,
+            Keep::Within(_) => hints.len() == 1 && nowhere,
+        };
         let elsewhere = || {
             let near = hints.iter().find(|hint| near(hint.folder.as_deref(), &job.reading.folders));
-            near.or_else(|| hints.first().filter(|_| hints.len() == 1 && job.reading.folders.is_empty()))
+            near.or_else(|| hints.iter().find(fits))
         };
         match own {
             Some((keep, _)) => (self.rule(Some(*keep)), "the command's own rule".to_owned()),
@@ -397,6 +411,28 @@ fn tenant_glob(schema: &str) -> Option<(String, String)> {
 fn place_of(job: &Job) -> Option<StoreUrl> {
     let folder = || job.reading.folders.first().cloned().map(StoreUrl::Folder);
     job.reading.stores.first().cloned().or_else(folder)
+}
+
+/// Returns the folders that hold several of a machine's: `/backup` for `/backup/full` and `/backup/tenants`.
+fn common_folders(urls: &[StoreUrl]) -> Vec<StoreUrl> {
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for url in urls {
+        if let StoreUrl::Folder(path) = url {
+            let parts: Vec<&str> = path.split('/').skip(1).collect();
+            let first = parts.first().copied().unwrap_or_default();
+            let known = groups.entry(first).or_insert_with(|| parts.clone());
+            let same = known.iter().zip(&parts).take_while(|(a, b)| a == b).count();
+            known.truncate(same);
+        }
+    }
+    // What everything lies below is no place for backups.
+    let too_wide = ["var", "home", "mnt", "srv", "opt", "data", "usr"];
+    let wide = |parts: &[&str]| parts.len() == 1 && too_wide.contains(&parts[0]);
+    groups
+        .into_values()
+        .filter(|parts| !wide(parts))
+        .map(|parts| StoreUrl::Folder(format!("/{}", parts.join("/"))))
+        .collect()
 }
 
 fn inside(inner: &StoreUrl, outer: &StoreUrl) -> bool {

@@ -1,7 +1,7 @@
 //! Recovery plans that people put into the catalog by hand, as policies. Pure.
 
 use crate::domain::{BackupType, HandPlan, Name, Period};
-use crate::policy::write::{Line, Part, Value, label};
+use crate::policy::write::{Line, Part, Value, duration, label};
 
 use super::catalog::Writer;
 
@@ -106,10 +106,11 @@ fn promise(
                 .push(format!("it asks for an RPO of {asked}, and nothing makes its backups by a calendar: decide"));
             None
         }
-        Some(bound) if asked < bound => Some(Line::new("rpo", Value::word(bound)).above(format!(
-            "the row says {asked}, which its schedules cannot keep: {bound} is what they give; decide"
+        Some(bound) if asked < bound => Some(Line::new("rpo", Value::period(bound)).above(format!(
+            "the row says {asked}, which its schedules cannot keep: {} is what they give; decide",
+            duration(bound)
         ))),
-        Some(_) => Some(Line::new("rpo", Value::word(asked))),
+        Some(_) => Some(Line::new("rpo", Value::period(asked))),
     }
 }
 

@@ -53,11 +53,14 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
         let good = |slug: &&String| !slug.trim().is_empty() && !slug.contains('$') && globs::rejection(slug).is_none();
         let slugs: Vec<&String> = row.slugs.iter().filter(good).collect();
         if slugs.len() < row.tenant_ids.max(row.slugs.len()) || slugs.is_empty() {
-            comments.push(format!(
-                "it names {} tenants, and the catalog knows the slugs of {}: decide which others",
-                row.tenant_ids.max(row.slugs.len()),
-                slugs.len()
-            ));
+            let named = row.tenant_ids.max(row.slugs.len());
+            comments.push(match (named, slugs.len()) {
+                (0, _) => "it is for specific tenants and names none, so this takes all: decide".to_owned(),
+                (_, 0) => {
+                    format!("it names {named} tenants by ids that the catalog does not know, so this takes all: decide")
+                }
+                (_, known) => format!("it names {named} tenants, and the catalog knows the slugs of {known}: decide"),
+            });
         }
         if !slugs.is_empty() {
             lines.push(Line::new("tenants", Value::globs(slugs)));

@@ -23,6 +23,8 @@ struct Workflow<'a> {
     cancel: bool,
     minutes: u32,
     identity: bool,
+    /// What has to hold for it to run at all.
+    only_if: Option<&'a str>,
     commands: Vec<String>,
 }
 
@@ -35,26 +37,27 @@ pub(super) fn all(wishes: &Wishes, plans: &[Name]) -> Vec<(String, String)> {
     let all = [
         Workflow {
             file: "bkup-plan",
-            comment: "Shows in a pull request what merging it would do. Needs credentials that can read, and no more.",
+            comment: "Shows in a pull request what merging it would do. Needs credentials that can read, and no more. A pull\n\
+                      # request from a fork gets no secrets, so none is planned.",
             on: format!("  pull_request:\n{paths}"),
             group: "bkup-plan-${{ github.ref }}",
             cancel: true,
             minutes: 15,
             identity: false,
-            commands: vec![format!("bkup validate --strict -p {folder}"), format!("bkup plan -p {folder}")],
+            only_if: Some("${{ !github.event.pull_request.head.repo.fork }}"),
+            commands: vec![format!("bkup validate -p {folder}"), format!("bkup plan -p {folder}")],
         },
         Workflow {
             file: "bkup-apply",
-            comment: "Does what the policies ask for, after each merge and by the clock. GitHub starts scheduled runs late \
-                      or not at all when it is busy: a timer of your own is the better clock for a small RPO.",
+            comment: "Does what the policies ask for, after each merge and by the clock. GitHub starts scheduled runs late, \
+                      or\n# not at all, when it is busy: a timer of your own is the better clock for a small RPO.",
             on: format!("  push:\n    branches: [main]\n{paths}{}", by_clock("17 * * * *")),
             group: "bkup-apply",
             cancel: false,
             minutes: 330,
             identity: false,
-            commands: vec![format!(
-                "bkup apply --auto-approve --exclude 'recovery-plan.*' --report report.json -p {folder}"
-            )],
+            only_if: None,
+            commands: vec![format!("bkup apply --auto-approve -p {folder}")],
         },
         Workflow {
             file: "bkup-retention",
@@ -64,6 +67,7 @@ pub(super) fn all(wishes: &Wishes, plans: &[Name]) -> Vec<(String, String)> {
             cancel: false,
             minutes: 60,
             identity: false,
+            only_if: None,
             commands: vec![format!("bkup apply --auto-approve --only retention -p {folder}")],
         },
         Workflow {
@@ -74,6 +78,7 @@ pub(super) fn all(wishes: &Wishes, plans: &[Name]) -> Vec<(String, String)> {
             cancel: false,
             minutes: 330,
             identity: true,
+            only_if: None,
             commands: drills,
         },
     ];
@@ -93,12 +98,13 @@ impl Workflow<'_> {
         variables.dedup();
         let secrets: String =
             variables.iter().map(|name| format!("      {name}: ${{{{ secrets.{name} }}}}\n")).collect();
+        let only_if = self.only_if.map(|only| format!("    if: {only}\n")).unwrap_or_default();
         let commands: String = self.commands.iter().map(|command| format!("      - run: {command}\n")).collect();
         format!(
             "# {}\nname: {}\n\non:\n{}\npermissions: {{}}\n\nconcurrency:\n  group: {}\n  cancel-in-progress: {}\n\n\
-             jobs:\n  {}:\n    runs-on: ubuntu-24.04\n    timeout-minutes: {}\n    permissions:\n      contents: read\n    \
+             jobs:\n  {}:\n{}    runs-on: ubuntu-24.04\n    timeout-minutes: {}\n    permissions:\n      contents: read\n    \
              env:\n{secrets}    steps:\n{CHECKOUT}{commands}",
-            self.comment, self.file, self.on, self.group, self.cancel, self.file, self.minutes
+            self.comment, self.file, self.on, self.group, self.cancel, self.file, only_if, self.minutes
         )
     }
 }

@@ -17,7 +17,7 @@ pub(super) use names::{Names, name_of};
 pub(super) use spec::{
     class_lines, database_lines, guards_lines, plan_lines, retention_lines, schedule_lines, store_lines, when_value,
 };
-pub(super) use tree::{Line, Value, variable};
+pub(super) use tree::{Line, Value, duration, variable};
 
 #[cfg(test)]
 mod tests;

@@ -55,10 +55,10 @@ pub(in crate::policy) fn store_lines(spec: &StoreSpec) -> Vec<Line> {
 fn objectives(of: &Objectives) -> Vec<(&'static str, Value)> {
     let mut entries = Vec::new();
     if let Some(rpo) = of.rpo {
-        entries.push(("rpo", Value::word(rpo)));
+        entries.push(("rpo", Value::period(rpo)));
     }
     if let Some(rto) = of.rto {
-        entries.push(("rto", Value::word(rto)));
+        entries.push(("rto", Value::period(rto)));
     }
     if of.method != Method::default() {
         entries.push(("method", Value::word(word(&of.method))));
@@ -266,7 +266,7 @@ pub(in crate::policy) fn plan_lines(spec: &RecoveryPlanSpec) -> Vec<Line> {
     lines.push(Line::new("databases", Value::words(&spec.databases)));
     for (key, period) in [("rpo", spec.rpo), ("rto", spec.rto)] {
         if let Some(period) = period {
-            lines.push(Line::new(key, Value::word(period)));
+            lines.push(Line::new(key, Value::period(period)));
         }
     }
     if !spec.requires.is_empty() {

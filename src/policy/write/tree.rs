@@ -1,5 +1,7 @@
 //! What is written, as a tree: keys with values and the comments beside them. Pure.
 
+use crate::domain::Period;
+
 use super::{comment, scalar};
 
 /// A key, its value, and what is said about it.
@@ -35,6 +37,13 @@ pub(in crate::policy) fn variable(name: &str) -> Value {
     Value::Quoted(format!("${{{name}}}"))
 }
 
+/// Returns a duration in one unit where that reads better: `25h` rather than `1d1h`.
+pub(in crate::policy) fn duration(period: Period) -> String {
+    let seconds = period.as_seconds();
+    let hours = seconds % 86_400 != 0 && seconds % 3600 == 0 && seconds < 14 * 86_400;
+    if hours { format!("{}h", seconds / 3600) } else { period.to_string() }
+}
+
 impl Value {
     /// Returns a text of unknown origin.
     pub fn text(text: &str) -> Self {
@@ -49,6 +58,11 @@ impl Value {
     /// Returns a word, number or duration.
     pub fn word(word: impl std::fmt::Display) -> Self {
         Self::Word(word.to_string())
+    }
+
+    /// Returns a duration, in hours where that reads better.
+    pub fn period(period: Period) -> Self {
+        Self::Word(duration(period))
     }
 
     /// Returns a list of texts that always get quotes.
