@@ -76,10 +76,11 @@ pub(super) fn promises(spec: &StoreSpec) -> Vec<Line> {
     lines
 }
 
-/// Returns a secret by its variable. One that stood in a policy itself is not written again.
+/// Returns a secret by its variable. One that stood in a policy itself is not written again; a path to one is none.
 fn secret(text: &EnvText, usual: &str) -> Value {
     match text {
         EnvText::Variable(_) => env_text(text),
+        EnvText::Literal(path) if path.starts_with('/') => Value::text(path),
         EnvText::Literal(_) => variable(usual),
     }
 }
