@@ -82,7 +82,7 @@ impl Session {
     /// Where there are none, or one of them is invalid: exit 3.
     pub fn open(context: &Context) -> Result<Self, CliError> {
         let files = policies::read_all(context)?;
-        let (set, findings) = policy::judge(&files, &policy::Facts { now: context.instant(), measured: None });
+        let (set, findings) = policy::judge(&files, &policy::Facts::at(context.instant()));
         let texts = policies::sources(&files);
         context.ui.findings(&findings, &texts);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {

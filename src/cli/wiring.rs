@@ -7,7 +7,7 @@ use crate::{crypto, plan};
 
 /// Reads a set of policies and proves what it promises; returns every finding.
 pub(super) fn judge(files: &[SourceFile], now: Instant) -> Vec<Diagnostic> {
-    policy::judge(files, &policy::Facts { now, measured: None }).1
+    policy::judge(files, &policy::Facts::at(now)).1
 }
 
 /// Returns the JSON Schema of a policy file.

@@ -152,6 +152,7 @@ impl Sections {
         let file = self.file;
         let known = Known::of(&file, complete);
         let mut whole = complete;
+        set.catalog_place = file.catalog.as_ref().map(|catalog| catalog.places.get("url"));
         set.catalog = file.catalog.and_then(|catalog| {
             check::url("catalog", catalog.raw.url.as_ref(), "url", &catalog.places, cx);
             catalog.raw.url

@@ -22,6 +22,8 @@ pub struct PolicySet {
     /// Whether everything that the files define could be made, and refers to what is there.
     pub(super) whole: bool,
     pub(super) catalog: Option<EnvText>,
+    /// Where the catalog's URL is written.
+    pub(super) catalog_place: Option<Place>,
     pub(super) stores: BTreeMap<Name, Thing<StoreSpec>>,
     pub(super) databases: BTreeMap<Name, Thing<DatabaseSpec>>,
     pub(super) classes: BTreeMap<Name, Thing<ClassSpec>>,

@@ -315,14 +315,18 @@ impl Decode for DateOrInstant {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let help = "write 2026-01-15 or 2026-01-15T09:30:00Z";
         parsed(node, cx, "a date or an instant", help, |text| {
-            let date = || {
-                let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2026-01-15".len())?;
-                date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|begin| begin.timestamp())
-            };
-            let instant = text.parse::<Instant>().ok().or_else(date)?;
-            Some(Self { written: text.to_owned(), instant })
+            instant_of(text).map(|instant| Self { written: text.to_owned(), instant })
         })
     }
+}
+
+/// Reads an instant, or a date as its begin in UTC.
+pub(super) fn instant_of(text: &str) -> Option<Instant> {
+    let date = || {
+        let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2026-01-15".len())?;
+        date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|begin| begin.timestamp())
+    };
+    text.parse::<Instant>().ok().or_else(date)
 }
 
 impl JsonSchema for DateOrInstant {

@@ -61,7 +61,7 @@ fn live_tenants(path: &Path) -> Option<BTreeMap<Name, LiveTenants>> {
 
 /// What proofs count on in every test of this suite: a Thursday in winter, and nothing measured.
 fn facts() -> Facts {
-    Facts { now: "2026-01-15T00:00:00Z".parse().unwrap(), measured: None }
+    Facts::at("2026-01-15T00:00:00Z".parse().unwrap())
 }
 
 /// Every finding of a fixture, of reading, of proving and of resolving.

@@ -72,6 +72,11 @@ impl<'a> View<'a> {
         self.of(database).iter().copied().filter(|line| covers(&self.lines[*line].thing.spec, part)).collect()
     }
 
+    /// Returns the smallest distance between two slots of a schedule without clock changes, in seconds.
+    pub fn regular_gap(&self, line: usize) -> i64 {
+        self.lines[line].calendar.regular_gap().map_or(0, Period::as_seconds)
+    }
+
     /// Returns how long after its slot a backup is complete at the latest: how late it may start, and how long it
     /// takes, where that was measured.
     pub fn lateness(&self, line: usize, database: &Name) -> (Period, Option<Period>) {
