@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::new_files::{read_text, write_new};
-use crate::cli::{policies, session};
+use crate::cli::{policies, session, wiring};
 use crate::diag::Severity;
 use crate::domain::{CatalogState, ZoneName};
 use crate::policy::import::{self, Circumstances, Defined, Imported};
@@ -80,7 +80,7 @@ pub fn run(context: &mut Context, args: &ImportArgs) -> Result<Exit, CliError> {
         print_json(context, &shown, &imported);
     }
     beside.push(SourceFile { name: shown.clone(), bytes: text.clone().into_bytes() });
-    let (_, findings) = policy::judge(&beside, &policy::Facts { now: context.instant(), measured: None });
+    let findings = wiring::judge(&beside, context.instant());
     context.ui.findings(&findings, &policies::sources(&beside));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });

@@ -10,12 +10,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::new_files::write_new;
-use crate::cli::policies;
+use crate::cli::{policies, wiring};
 use crate::diag::Severity;
 use crate::domain::{Inspection, StoreUrl};
 use crate::engine::Connection;
+use crate::policy::SourceFile;
 use crate::policy::starter::{self, Starter, Wishes};
-use crate::policy::{self, SourceFile};
 use crate::render::findings_summary;
 use crate::server;
 
@@ -66,7 +66,7 @@ pub fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliError> {
     let starter = starter::starter(&found, &wishes);
     // Before a file is written: a wrong recipient is the caller's mistake, not a file to mend.
     let files = policy_files(args, &starter);
-    let (_, findings) = policy::judge(&files, &policy::Facts { now: context.instant(), measured: None });
+    let findings = wiring::judge(&files, context.instant());
     context.ui.findings(&findings, &policies::sources(&files));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
