@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::{
     Address, AlertsSpec, Applied, BackupType, ByHand, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Instant,
     Name, Period, PlanStep, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section, StoreSpec, Suspension,
-    TenantFilter,
+    TenantFilter, When,
 };
 use crate::policy::PolicySet;
 use crate::policy::write::{
@@ -86,6 +86,15 @@ pub(super) fn worst(calendar: &Calendar, start_within: Period, now: Instant) -> 
     let exact = Losses::new(now).worst(&[(calendar, start_within)])?.length.as_seconds();
     let unit = if exact > 7200 { 3600 } else { 60 };
     Some(Period::seconds((exact + unit - 1) / unit * unit))
+}
+
+/// Returns a longer time to keep backups for, where the one asked for is shorter than the time between two of them: at
+/// times nothing but the floors would keep one.
+pub(super) fn longer(asked: Period, rule: &When, now: Instant) -> Option<Period> {
+    let calendar = Calendar::new(rule).ok()?;
+    let between = worst(&calendar, calendar.default_start_within(), now)?;
+    let days = (between.as_seconds() + 86_399) / 86_400;
+    (asked <= between).then(|| Period::days(days.saturating_mul(2)))
 }
 
 /// Writes what a catalog has and policies do not.

@@ -434,6 +434,11 @@ impl Reader {
 
     fn add_schedules(&mut self, draft: &mut Draft, database: &Name, store: &Name, full: &Name, told: &Circumstances) {
         let mut tenant_rules = Vec::new();
+        let scheduled_days = self
+            .tenant_days
+            .iter()
+            .find(|(key, ..)| key.to_ascii_lowercase().contains("sched"))
+            .map(|(_, days, _)| *days);
         for (key, days, line) in std::mem::take(&mut self.tenant_days) {
             let within = Line::new("within", Value::word(format!("{days}d")));
             let wanted = format!("tenant-{}", name_of(&key, "kept"));
@@ -479,8 +484,16 @@ impl Reader {
             }
             let line = Line::new("when", Value::Inline(when));
             lines.push(if told.timezone.is_none() { line.note("UTC: no zone is given, decide") } else { line });
-            lines
-                .push(Line::new("retention", Value::text(if of_tenants { scheduled.as_str() } else { full.as_str() })));
+            let short = |days: i64| found.worst.is_some_and(|worst| Period::days(days) <= worst);
+            let rule = if !of_tenants {
+                full
+            } else if scheduled_days.is_some_and(short) {
+                comments.push("its retention is shorter than the time between two of these backups: decide".to_owned());
+                full
+            } else {
+                &scheduled
+            };
+            lines.push(Line::new("retention", Value::text(rule.as_str())));
             lines.push(Line::new("store", Value::text(store.as_str())));
             let name = draft.add(Part::Schedules, &found.name, comments, lines);
             self.taken.push(format!("line {}: schedule.{name}", found.line));

@@ -6,6 +6,7 @@ use crate::domain::{Name, Period, StoreUrl, Timing, When, ZoneName};
 use crate::policy::write::{Draft, Line, Names, Part, Value, name_of, variable};
 use crate::schedule::Calendar;
 
+use super::catalog::longer;
 use super::command::{Keep, Reading, Task, What};
 use super::{Circumstances, Imported, counted};
 
@@ -240,7 +241,7 @@ impl Writer {
     }
 
     /// Returns the retention rule of a job, and what to say about it.
-    fn retention(&mut self, job: &Job, hints: &[Hint]) -> (Name, String) {
+    fn retention(&mut self, job: &Job, hints: &[Hint], told: &Circumstances) -> (Name, String) {
         let own = job.reading.keeps.iter().find(|(_, folder)| near(folder.as_deref(), &job.reading.folders));
         let own = own.or_else(|| job.reading.keeps.first().filter(|_| job.reading.keeps.len() == 1));
         let cluster = job.reading.tasks.iter().any(|task| matches!(task.what, What::Cluster { .. }));
@@ -254,13 +255,23 @@ impl Writer {
             let near = hints.iter().find(|hint| near(hint.folder.as_deref(), &job.reading.folders));
             near.or_else(|| hints.iter().find(fits))
         };
-        match own {
-            Some((keep, _)) => (self.rule(Some(*keep)), "the command's own rule".to_owned()),
+        let (keep, why) = match own {
+            Some((keep, _)) => (*keep, "the command's own rule".to_owned()),
             None => match elsewhere() {
-                Some(hint) => (self.rule(Some(hint.keep)), format!("as {} does it", hint.origin)),
-                None => (self.rule(None), "nothing says how long: decide".to_owned()),
+                Some(hint) => (hint.keep, format!("as {} does it", hint.origin)),
+                None => return (self.rule(None), "nothing says how long: decide".to_owned()),
             },
+        };
+        if let Keep::Within(asked) = keep {
+            let timing = Timing::Cron { expression: job.cron.clone() };
+            let zone = job.timezone.clone().or_else(|| told.timezone.clone()).unwrap_or_default();
+            if let Some(kept) = longer(asked, &When { timing, timezone: zone }, told.now) {
+                let why =
+                    format!("{why}, but for longer: {asked} is shorter than the time between two of these; decide");
+                return (self.rule(Some(Keep::Within(kept))), why);
+            }
         }
+        (self.rule(Some(keep)), why)
     }
 
     fn rule(&mut self, keep: Option<Keep>) -> Name {
@@ -270,7 +281,7 @@ impl Writer {
         let (wanted, comment, lines) = match keep {
             Some(Keep::Within(period)) => (
                 format!("within-{period}"),
-                "the old job deleted whatever was older; bkup also keeps the newest backups of each scope (guards: \
+                "what is older goes; bkup also keeps the newest backups of each scope (guards: \
                  min_keep), however old they are",
                 vec![Line::new("within", Value::word(period))],
             ),
@@ -307,7 +318,7 @@ impl Writer {
         if let Some(period) = job.start_within {
             lines.push(Line::new("start_within", Value::word(period)));
         }
-        let (retention, why) = self.retention(job, hints);
+        let (retention, why) = self.retention(job, hints, told);
         lines.push(Line::new("retention", Value::text(retention.as_str())).note(why));
         lines.push(Line::new("store", Value::text(store.as_str())));
         if job.suspended {

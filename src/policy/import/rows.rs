@@ -1,12 +1,12 @@
 //! Schedules that people put into the catalog by hand, as policies. Pure.
 
-use crate::domain::{BackupType, CivilTime, DayRule, Frequency, HandSchedule, Period, Timing, When, ZoneName};
+use crate::domain::{BackupType, CivilTime, DayRule, Frequency, HandSchedule, Instant, Period, Timing, When, ZoneName};
 use crate::policy::globs;
 use crate::policy::write::{Line, Part, Value, label, when_value};
 use crate::schedule::Calendar;
 
 use super::Circumstances;
-use super::catalog::{Writer, worst};
+use super::catalog::{Writer, longer, worst};
 use super::pause;
 
 /// Writes one.
@@ -67,7 +67,7 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
         }
     }
     lines.push(Line::new("when", when_value(&when)));
-    lines.push(retention(row));
+    lines.push(retention(row, &when, told.now));
     lines.push(Line::new("store", Value::text(writer.store_for(row.store.as_deref()).as_str())));
     if row.format == "UNCOMPRESSED" {
         lines.push(Line::new("compression", Value::word("none")));
@@ -95,8 +95,15 @@ pub(super) fn schedule(writer: &mut Writer, row: &HandSchedule, told: &Circumsta
     writer.taken.push(format!("{origin}: schedule.{name}"));
 }
 
-fn retention(row: &HandSchedule) -> Line {
-    match row.retention_days.filter(|days| (1..=36_500).contains(days)) {
+fn retention(row: &HandSchedule, when: &When, now: Instant) -> Line {
+    let asked = row.retention_days.filter(|days| (1..=36_500).contains(days));
+    if let Some(days) = asked
+        && let Some(kept) = longer(Period::days(i64::from(days)), when, now)
+    {
+        let line = Line::new("retention", Value::Inline(vec![("within", Value::word(kept))]));
+        return line.above(format!("the row says {days} days, shorter than the time between two of these: decide"));
+    }
+    match asked {
         Some(days) => Line::new("retention", Value::Inline(vec![("within", Value::word(format!("{days}d")))])),
         None => Line::new("retention", Value::Inline(vec![("daily", Value::word(7)), ("weekly", Value::word(4))]))
             .note("the row does not say how long: decide"),
