@@ -12,7 +12,7 @@ use crate::policy::{self, SourceFile};
 use crate::render::Sources;
 
 /// The largest policy file.
-const LARGEST_FILE: u64 = 4 << 20;
+pub(super) const LARGEST_FILE: u64 = 4 << 20;
 /// The largest set.
 const LARGEST_SET: u64 = 64 << 20;
 /// How many files a set has at most.
@@ -26,9 +26,24 @@ const DEEPEST: usize = 32;
 /// Where there are none, one cannot be read, or they are larger than anybody's: all exit 3.
 pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
     let (roots, origin) = roots(context)?;
+    read_places(context, &roots, origin)
+}
+
+/// Reads every YAML file of some places, also tests of policies; where no place is named, those of the policies.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    if places.is_empty() {
+        return read_all(context);
+    }
+    read_places(context, places, "the arguments:")
+}
+
+fn read_places(context: &Context, roots: &[PathBuf], origin: &str) -> Result<Vec<SourceFile>, CliError> {
     let mut found = Vec::new();
     let mut folders = BTreeSet::new();
-    for root in &roots {
+    for root in roots {
         let path = context.cwd.join(root);
         let kind = fs::metadata(&path).map_err(|error| unreadable(root, &error))?;
         if kind.is_dir() {

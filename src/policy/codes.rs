@@ -38,6 +38,10 @@ codes! {
     PARTIAL_VARIABLE = "BK121": "`${NAME}` is only a part of its field, or is not well formed";
     NO_TAGS = "BK122": "a YAML tag, or a key that is no text, stands where the language has none";
     CONFLICT = "BK123": "keys that exclude each other stand together, or one of several is needed and none is there";
+    IGNORE_WITHOUT_REASON = "BK124": "a comment ignores findings and does not say which, or why";
+    IGNORE_OF_UNKNOWN = "BK125": "a comment ignores a code that no finding has";
+    IGNORE_OF_NOTHING = "BK126": "a comment ignores a finding that is not there";
+    IGNORE_OF_ERROR = "BK127": "a comment ignores a finding that cannot be ignored";
     UNKNOWN_REFERENCE = "BK201": "something is referred to that no policy file defines";
     DEFINED_TWICE = "BK202": "a name, or a section that stands once, is defined twice";
     BAD_GLOB = "BK203": "a pattern is not a valid glob";
@@ -76,6 +80,7 @@ codes! {
     RTO_UNPROVEN = "BK407": "an rto is promised, and no drill proves it";
     PRIORITY_INVERTED = "BK408": "a class of higher priority is promised less than one of lower priority";
     STANDBY_OBSERVED = "BK409": "a standby is promised, which bkup observes and does not provide";
+    ALARM_WHEN_HEALTHY = "BK410": "an alarm would ring although every backup is made in time";
     KEEPS_NOTHING = "BK501": "a retention rule keeps nothing";
     MIN_KEEP_ZERO = "BK502": "`min_keep: 0` would let the last backup be deleted";
     TOO_SHALLOW = "BK503": "backups do not surely reach as far back as a plan or drill needs";

@@ -8,7 +8,10 @@
 mod check;
 mod codes;
 mod decode;
+mod fix;
+mod format;
 mod globs;
+mod ignore;
 pub mod import;
 mod prove;
 mod raw;
@@ -23,8 +26,10 @@ mod values;
 mod write;
 
 pub use check::masked;
+pub use fix::{Mended, apply_edits, mend};
+pub use format::format;
 pub use prove::{Facts, Measured};
-pub use read::{judge, read};
+pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
 pub use set::PolicySet;

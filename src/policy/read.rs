@@ -8,6 +8,7 @@ use crate::domain::{Moved, Name, Removed, RetentionRule};
 
 use super::check::{self, Known};
 use super::decode::{Context, Decode};
+use super::ignore::{Ignores, Sifted};
 use super::raw::{self, File, Item, Listed, Marked, Marks, Named, Once};
 use super::set::{PolicySet, Thing};
 use super::text::{self, Kind, Place, Sources};
@@ -49,14 +50,35 @@ pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
 
 /// Reads a set and proves what it promises. Where something could not be made of the files nothing is proven of the
 /// rest: a promise that only the missing part keeps would be said to be broken.
+///
+/// Findings that a comment ignores are taken out, where they may be; see `ignore`.
 #[must_use]
-pub fn judge(files: &[SourceFile], facts: &Facts) -> (PolicySet, Vec<Diagnostic>) {
-    let (set, mut found) = read(files);
+pub fn judge(files: &[SourceFile], facts: &Facts) -> Judged {
+    let (mut set, found) = read(files);
+    let mut sifted = Sifted::default();
+    let mut ignores = Ignores::of(&set.sources, &mut sifted.left);
+    ignores.sift(&set.sources, found, false, &mut sifted);
     if set.whole {
-        found.extend(set.prove(facts));
-        sort(files, &mut found);
+        ignores.sift(&set.sources, set.prove(facts), true, &mut sifted);
+        // Where nothing was proven, nobody can tell what an ignore would have been good for.
+        sifted.left.extend(ignores.unused(&set.sources));
     }
-    (set, found)
+    set.ignores = ignores;
+    let Sifted { left: mut findings, mut suppressed } = sifted;
+    sort(files, &mut findings);
+    sort(files, &mut suppressed);
+    Judged { set, findings, suppressed }
+}
+
+/// A set of policies, and what is to be said about it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What could be read.
+    pub set: PolicySet,
+    /// The findings, in the order of the files and of the places in them.
+    pub findings: Vec<Diagnostic>,
+    /// The findings that comments ignore, in the same order; their number is always printed.
+    pub suppressed: Vec<Diagnostic>,
 }
 
 /// Puts findings in the order of the files and of the places in them.
@@ -69,7 +91,7 @@ fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
 }
 
 /// Takes a file's text in; `None` where it is no text, and the finding says so.
-fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
+pub(super) fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
     match std::str::from_utf8(&file.bytes) {
         Ok(text) => Some(sources.add(&file.name, text.to_owned())),
         Err(error) => {
@@ -102,13 +124,17 @@ fn file_of(file: usize, tree: &text::Node, cx: &mut Context<'_>) -> Option<File>
     match entries.iter().find(|entry| entry.key == "version") {
         None => {
             let place = super::record::head(tree);
-            cx.error(
+            let told = cx.error(
                 codes::NO_VERSION,
                 place,
                 "the file does not say which version of the policy language it is in",
                 "before this",
                 "begin it with `version: 1`",
             );
+            // There is one version so far. A mapping in brackets has no line of its own for it.
+            if told.begins_line(place) {
+                told.fix("add `version: 1`", &[(Place { end: place.begin, ..place }, "version: 1\n")]);
+            }
         }
         Some(entry) => {
             // In another version every key may mean something else: nothing more is said about the file.

@@ -27,7 +27,7 @@ macro_rules! record {
                         $( key if key == $crate::policy::record::bare(stringify!($field)) => {
                             out.$field = cx.field(key, &entry.value);
                         } )*
-                        _ => cx.unknown(entry, $what, KNOWN),
+                        _ => cx.unknown(entry, entries, $what, KNOWN),
                     }
                 }
                 $( $(
@@ -44,9 +44,9 @@ macro_rules! record {
 }
 pub(super) use record;
 
-/// Declares which words stand for which values of an enumeration.
+/// Declares which words stand for which values of an enumeration, each with what an editor says of it.
 macro_rules! words {
-    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* }) => {
+    ($type:ty, $title:literal, $what:literal { $( $(#[doc = $doc:literal])+ $word:literal => $value:expr, )* }) => {
         impl $crate::policy::decode::Decode for $type {
             fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
                 let text = cx.written(node, $what)?;
@@ -65,7 +65,11 @@ macro_rules! words {
                 $title.into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": [$($word),*] })
+                schemars::json_schema!({
+                    "type": "string",
+                    "enum": [$($word),*],
+                    "enumDescriptions": [$(concat!($($doc),+).trim_start()),*]
+                })
             }
         }
     };
@@ -73,7 +77,7 @@ macro_rules! words {
 pub(super) use words;
 
 use super::decode::Context;
-use super::text::{Kind, Node, Place, shown, similar};
+use super::text::{Kind, Node, Place, shown, similar, surely};
 
 /// Returns a field's key: its name, without the `r#` of Rust's own words.
 pub(super) const fn bare(field: &str) -> &str {
@@ -98,5 +102,9 @@ pub(super) fn unknown_word(text: &str, node: &Node, what: &str, known: &[&str], 
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("write one of: {}", known.join(", ")),
     };
-    cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    let sure = surely(text, known.iter().copied());
+    let told = cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    if let Some(sure) = sure {
+        told.fix(format!("write `{sure}`"), &[(node.place, sure)]);
+    }
 }

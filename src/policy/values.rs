@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 use super::codes;
-use super::decode::{Context, Decode, has_variable};
+use super::decode::{Context, Decode, Told, has_variable};
 use super::text::{Kind, Node, Style, shown, similar};
 
 /// A text that says something: not empty, and no number, true or false without quotes.
@@ -81,10 +81,15 @@ fn parsed<T>(
     let text = cx.written(node, what)?.to_owned();
     let value = parse(&text);
     if value.is_none() {
-        let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), shown(&text));
-        cx.bad_value(node.place, message, help);
+        not(node, &text, cx, what, help);
     }
     value
+}
+
+/// Adds the finding that a scalar is not what is wanted.
+fn not<'c, 'a>(node: &Node, text: &str, cx: &'c mut Context<'a>, what: &str, help: &str) -> Told<'c, 'a> {
+    let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), shown(text));
+    cx.bad_value(node.place, message, help)
 }
 
 impl Decode for Period {
@@ -199,7 +204,17 @@ impl JsonSchema for ZoneName {
 impl Decode for CivilTime {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let help = "write it with quotes and two digits each, as in \"02:00\"";
-        parsed(node, cx, "a time of day", help, |text| Self::try_from(text.to_owned()).ok())
+        let what = "a time of day";
+        let text = cx.written(node, what)?.to_owned();
+        let time = Self::try_from(text.clone()).ok();
+        if time.is_none() {
+            let padded = format!("0{text}");
+            let told = not(node, &text, cx, what, help);
+            if Self::try_from(padded.clone()).is_ok() {
+                told.fix(format!("write \"{padded}\""), &[(node.place, &format!("\"{padded}\""))]);
+            }
+        }
+        time
     }
 }
 
@@ -281,7 +296,9 @@ impl Decode for EnvText {
         if style == Style::Plain {
             let message = format!("`${{{variable}}}` is not in quotes");
             let help = format!("write \"${{{variable}}}\": inside {{ }} YAML would read the braces as a mapping");
-            cx.error(codes::QUOTE_VARIABLE, node.place, message, "quotes are missing", help);
+            let quoted = format!("\"{text}\"");
+            cx.error(codes::QUOTE_VARIABLE, node.place, message, "quotes are missing", help)
+                .fix("quote the variable", &[(node.place, &quoted)]);
             return None;
         }
         Some(Self::Variable(variable.to_owned()))

@@ -5,10 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::escape::{ascii, blot, json_safe};
-use super::style::{Style, Tone};
-use crate::diag::{Diagnostic, Severity, Span};
+use super::escape::{ascii, blot};
+use super::json::pretty;
+use super::style::{Style, Symbol, Tone};
+use crate::diag::{Code, Diagnostic, Severity, Span};
 
 /// The version of the findings' JSON form, `major.minor`.
 pub const FINDINGS_FORMAT: &str = "1.0";
@@ -51,17 +54,90 @@ fn shown(source: &str, style: &Style) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect()
 }
 
+/// Findings as `--format json` writes them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Findings<'a> {
+    /// The version of this form, `major.minor`: a minor one only adds keys.
+    #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
+    format_version: &'a str,
+    /// How many errors there are.
+    errors: usize,
+    /// How many warnings there are.
+    warnings: usize,
+    /// Every finding, in the order of the files and of the places in them.
+    findings: &'a [Diagnostic],
+    /// Those that comments ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<&'a [Diagnostic]>,
+    /// The fixes that were made, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed: Option<&'a [FixMade]>,
+}
+
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
+    written(findings, None, None)
+}
+
+/// A fix that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FixMade {
+    /// The file.
+    pub file: String,
+    /// The line, as it was when the fix was made.
+    pub line: u32,
+    /// The code of the finding that it mended.
+    pub code: Code,
+    /// What it did, in the imperative.
+    pub words: String,
+}
+
+impl FixMade {
+    /// Returns the fix that a finding carries as one that was made; `None` where it carries none.
+    #[must_use]
+    pub fn of(finding: &Diagnostic) -> Option<Self> {
+        let fix = finding.fix.as_ref()?;
+        let span = &fix.edits.first()?.span;
+        Some(Self { file: span.file.clone(), line: span.line, code: finding.code, words: fix.words.clone() })
+    }
+}
+
+/// Writes the fixes that were made, one a line.
+#[must_use]
+pub fn fixes_text(made: &[FixMade], style: &Style) -> String {
+    let line = |made: &FixMade| {
+        let place = format!("{}:{}", style.name(&made.file), made.line);
+        format!("{} {place}: {} ({})\n", style.mark(Symbol::Update), style.name(&made.words), made.code)
+    };
+    made.iter().map(line).collect()
+}
+
+/// Writes findings as JSON, with those that comments ignore: as [`diagnostics_json`], and `"suppressed":[...]`; where
+/// fixes were asked for also `"fixed":[...]`.
+#[must_use]
+pub fn judged_json(findings: &[Diagnostic], suppressed: &[Diagnostic], made: Option<&[FixMade]>) -> String {
+    written(findings, Some(suppressed), made)
+}
+
+fn written(findings: &[Diagnostic], suppressed: Option<&[Diagnostic]>, fixed: Option<&[FixMade]>) -> String {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let value = serde_json::json!({
-        "format_version": FINDINGS_FORMAT,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "findings": findings,
-    });
-    json_safe(&format!("{value:#}\n"))
+    pretty(&Findings {
+        format_version: FINDINGS_FORMAT,
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings,
+        suppressed,
+        fixed,
+    })
+}
+
+/// Says how many findings comments ignore, with their codes: `2 findings ignored: BK402, BK604`.
+#[must_use]
+pub fn suppressed_summary(suppressed: &[Diagnostic]) -> String {
+    let codes: BTreeSet<&str> = suppressed.iter().map(|finding| finding.code.0).collect();
+    let plural = if suppressed.len() == 1 { "finding" } else { "findings" };
+    format!("{} {plural} ignored: {}", suppressed.len(), codes.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.

@@ -22,10 +22,11 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "validate",
     "init",
     "import",
+    "fmt",
     "schema",
     "plan",
     "apply",

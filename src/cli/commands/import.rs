@@ -80,10 +80,11 @@ pub fn run(context: &mut Context, args: &ImportArgs) -> Result<Exit, CliError> {
         print_json(context, &shown, &imported);
     }
     beside.push(SourceFile { name: shown.clone(), bytes: text.clone().into_bytes() });
-    let findings = wiring::judge(&beside, context.instant());
-    context.ui.findings(&findings, &policies::sources(&beside));
+    let judged = wiring::judge(&beside, context.instant());
+    let findings = &judged.findings;
+    context.ui.findings(findings, &judged.suppressed, &policies::sources(&beside));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
-        return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
+        return Err(CliError::InvalidPolicies { summary: findings_summary(findings) });
     }
     if name.is_some() && !context.ui.is_json() {
         context.ui.note(&format!("wrote {shown}; next: read it, then `bkup validate -p {shown}` and `bkup plan`"));
@@ -140,7 +141,7 @@ fn defined_files(context: &Context) -> Result<Vec<SourceFile>, CliError> {
 fn from_catalog(context: &mut Context, files: &[SourceFile], told: &Circumstances) -> Result<Imported, CliError> {
     let (set, findings) = policy::read(files);
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
-        context.ui.findings(&findings, &policies::sources(files));
+        context.ui.findings(&findings, &[], &policies::sources(files));
         return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
     }
     let connection = session::catalog_of(&context.env_lookup(), &set.catalog_url())?;

@@ -66,10 +66,11 @@ pub fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliError> {
     let starter = starter::starter(&found, &wishes);
     // Before a file is written: a wrong recipient is the caller's mistake, not a file to mend.
     let files = policy_files(args, &starter);
-    let findings = wiring::judge(&files, context.instant());
-    context.ui.findings(&findings, &policies::sources(&files));
+    let judged = wiring::judge(&files, context.instant());
+    let findings = &judged.findings;
+    context.ui.findings(findings, &judged.suppressed, &policies::sources(&files));
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
-        return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
+        return Err(CliError::InvalidPolicies { summary: findings_summary(findings) });
     }
     let written = starter.policies.iter().map(|(name, text)| (args.out.join(name), text.clone()));
     let workflows = starter.workflows.iter().map(|(name, text)| (PathBuf::from(name), text.clone()));

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod completions;
 pub mod demo;
 pub mod drill;
+pub mod fmt;
 pub mod import;
 pub mod init;
 pub mod key;

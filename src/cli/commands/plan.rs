@@ -46,7 +46,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
     let plan = session.plan(&survey, &args.narrow.wish())?;
     show(context, args, &plan)?;
-    context.ui.findings(&survey.findings, &session.texts);
+    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 

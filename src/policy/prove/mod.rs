@@ -2,6 +2,7 @@
 //! counter-example where it cannot. One file per proof. Pure: the instant from which calendars are walked and what was
 //! measured are parameters.
 
+mod alarm;
 mod classes;
 mod clocks;
 mod crowd;
@@ -16,6 +17,7 @@ mod standby;
 mod steps;
 mod view;
 mod windows;
+mod witness;
 mod words;
 
 use std::collections::BTreeMap;
@@ -85,4 +87,5 @@ fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
     steps::prove(&mut view, cx);
     secrecy::prove(set, cx);
     ended::prove(set, facts, cx);
+    alarm::prove(&mut view, cx);
 }

@@ -69,7 +69,10 @@ impl Decode for Version {
                     "write `version: 1`, or use a newer bkup"
                 };
                 let message = format!("`{}` is not a version of the policy language that this bkup reads", shown(text));
-                cx.error(codes::OTHER_VERSION, node.place, message, "this version", help);
+                let told = cx.error(codes::OTHER_VERSION, node.place, message, "this version", help);
+                if text.trim() == "1" || text == "1.0" {
+                    told.fix("write `version: 1`", &[(node.place, "1")]);
+                }
                 None
             }
             _ => {

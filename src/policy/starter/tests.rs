@@ -40,7 +40,7 @@ fn errors(starter: &Starter) -> Vec<String> {
         .map(|(name, text)| SourceFile { name: name.clone(), bytes: text.clone().into_bytes() })
         .collect();
     let now = "2026-11-25T12:00:00Z".parse().expect("an instant");
-    let (_, findings) = judge(&files, &Facts::at(now));
+    let findings = judge(&files, &Facts::at(now)).findings;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
     errors.map(|finding| format!("{}: {}", finding.code.0, finding.message)).collect()
 }

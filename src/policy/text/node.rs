@@ -122,6 +122,26 @@ pub(crate) fn similar<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
         .map(|(_, candidate)| candidate)
 }
 
+/// Returns the one candidate that a text was surely meant to be: nearer than every other one, and wrong in so few
+/// letters that nobody asks.
+pub(crate) fn surely<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if text.len() > 64 {
+        return None;
+    }
+    let given = text.to_lowercase();
+    let mut near: Vec<(usize, &str)> = candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&given, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().min(text.len()) / 4)
+        .collect();
+    near.sort_unstable();
+    match near[..] {
+        [(_, only)] => Some(only),
+        [(first, nearest), (second, _), ..] if first < second => Some(nearest),
+        _ => None,
+    }
+}
+
 /// Returns a text as it may stand in a message: cut, and without what a terminal could take for more than text.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 80;

@@ -40,6 +40,11 @@ impl Sources {
         self.files.len() - 1
     }
 
+    /// Returns how many files there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
     /// Returns the text of a file.
     pub fn text(&self, file: usize) -> &str {
         &self.files[file].text
