@@ -112,6 +112,10 @@ pub enum Command {
     Test(commands::test::TestArgs),
     /// Say what a code or a thing of the policies means, offline
     Explain(commands::explain::ExplainArgs),
+    /// Write the first policies for a live database, and workflows
+    Init(commands::init::InitArgs),
+    /// Write policies from a crontab, CronJobs, YAML fragments or a catalog
+    Import(commands::import::ImportArgs),
     /// Format policy files, comments kept
     Fmt(commands::fmt::FmtArgs),
     /// Print the JSON Schema of policy files, or of their tests

@@ -105,6 +105,29 @@ pub enum CliError {
         /// Which.
         path: String,
     },
+    /// Files would be overwritten.
+    #[error("{} would be overwritten: {}", if paths.len() == 1 { "a file" } else { "files" }, paths.join(", "))]
+    WouldOverwrite {
+        /// Which.
+        paths: Vec<String>,
+    },
+    /// Nothing of what was read can be imported.
+    #[error("nothing can be imported: {left} {} looked at", if *left == 1 { "thing was" } else { "things were" })]
+    NothingToImport {
+        /// How many things were left.
+        left: usize,
+    },
+    /// A file that was named is no text that can be read.
+    #[error("cannot read {path}: {why}")]
+    NotText {
+        /// Which.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// No database was named.
+    #[error("no database is named: there is neither --url, nor DATABASE_URL, nor PGHOST or PGDATABASE")]
+    NoDatabase,
     /// Something cannot be written.
     #[error("cannot write {path}: {why}")]
     Unwritable {
@@ -177,7 +200,7 @@ impl CliError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::NoTerminal | Self::Unexplained { .. } => Exit::Usage,
+            Self::Usage { .. } | Self::NoTerminal | Self::NoDatabase | Self::Unexplained { .. } => Exit::Usage,
             Self::InvalidPolicies { .. }
             | Self::NotWhole { .. }
             | Self::NoPolicies { .. }
@@ -225,6 +248,17 @@ impl Explain for CliError {
                 "review with `bkup plan --out plan.json`, then run `bkup apply plan.json`, or add --auto-approve",
             ),
             Self::Exists { .. } => finding("BK896", "choose another name, or move the file away yourself"),
+            Self::WouldOverwrite { .. } => {
+                finding("BK940", "nothing was written; move them away yourself, or choose another place with --out")
+            }
+            Self::NothingToImport { .. } => {
+                finding("BK941", "the reasons are above; `bkup init` writes policies for a live database")
+            }
+            Self::NotText { .. } => finding("BK942", "name a text file"),
+            Self::NoDatabase => finding(
+                "BK943",
+                "pass --url postgres://user@host/database, or --url '${NAME}' for a variable that holds it; only reading is done",
+            ),
             Self::Unwritable { .. } => finding("BK897", "check that the folder exists, is writable and not full"),
             Self::Declined => finding("BK898", "answer `yes` to approve"),
             Self::Story { .. } => Diagnostic::error(Code("BK889"), self.to_string()),

@@ -6,6 +6,7 @@ pub mod context;
 pub mod exit;
 pub mod failure;
 pub mod mend;
+pub mod new_files;
 pub mod output;
 pub mod plan_file;
 pub mod policies;
@@ -90,6 +91,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Validate(args) => commands::validate::run(context, &args),
         Command::Test(args) => commands::test::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
+        Command::Init(args) => commands::init::run(context, &args),
+        Command::Import(args) => commands::import::run(context, &args),
         Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),

@@ -4,6 +4,7 @@
 mod action;
 mod alert;
 mod backup;
+mod by_hand;
 mod canonical;
 mod coverage;
 mod desired;
@@ -11,6 +12,7 @@ mod event;
 mod evidence;
 mod explanation;
 mod id;
+mod inspection;
 mod lsn;
 mod manifest;
 mod name;
@@ -36,6 +38,7 @@ pub use action::{
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
+pub use by_hand::{ByHand, HandPlan, HandSchedule};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
 pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
@@ -46,6 +49,7 @@ pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};
 pub use id::{ActionId, BackupId, Digest, RunId};
+pub use inspection::{Inspection, TenantTable};
 pub use lsn::Lsn;
 pub use manifest::{
     DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,

@@ -13,6 +13,7 @@ mod fix;
 mod format;
 mod globs;
 mod ignore;
+pub mod import;
 mod prove;
 mod raw;
 mod read;
@@ -20,8 +21,10 @@ pub(crate) mod record;
 mod resolve;
 mod schema;
 mod set;
+pub mod starter;
 pub(crate) mod text;
 pub(crate) mod values;
+mod write;
 
 pub use check::masked;
 pub use fix::{Mended, apply_edits, mend};

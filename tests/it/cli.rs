@@ -22,9 +22,11 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "validate",
     "explain",
+    "init",
+    "import",
     "fmt",
     "test",
     "schema",

@@ -20,6 +20,7 @@ mod engine_faults;
 mod explain;
 mod faults;
 mod findings;
+mod import;
 mod plan;
 mod plan_marks;
 mod policy;

@@ -7,6 +7,8 @@ pub mod demo;
 pub mod drill;
 pub mod explain;
 pub mod fmt;
+pub mod import;
+pub mod init;
 pub mod key;
 pub mod list;
 pub mod man;
