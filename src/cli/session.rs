@@ -78,20 +78,42 @@ pub struct RunClock {
 }
 
 impl Session {
-    /// Reads and judges the policies; findings go to standard error.
+    /// Reads the policies for work; what reading them found goes to standard error. A promise that the policies cannot
+    /// keep is counted there and stops nothing: a backup that is due must not fail because an objective is too
+    /// ambitious, and a restore even less.
+    ///
+    /// # Errors
+    /// Where there are none, or one of them cannot be read as it is meant: exit 3.
+    pub fn open(context: &Context) -> Result<Self, CliError> {
+        let (session, judged) = Self::judged(context)?;
+        context.ui.findings(&judged.of_reading, &judged.suppressed, &session.texts);
+        refuse_errors(&judged.of_reading)?;
+        let broken = |finding: &&Diagnostic| finding.severity == Severity::Error;
+        match judged.findings.iter().filter(broken).count() {
+            0 => {}
+            1 => context.ui.note("1 promise of the policies cannot be kept: `bkup validate` says which"),
+            n => context.ui.note(&format!("{n} promises of the policies cannot be kept: `bkup validate` says which")),
+        }
+        Ok(session)
+    }
+
+    /// Reads the policies for a review: every finding goes to standard error, and every error stops it.
     ///
     /// # Errors
     /// Where there are none, or one of them is invalid: exit 3.
-    pub fn open(context: &Context) -> Result<Self, CliError> {
+    pub fn review(context: &Context) -> Result<Self, CliError> {
+        let (session, judged) = Self::judged(context)?;
+        context.ui.findings(&judged.findings, &judged.suppressed, &session.texts);
+        refuse_errors(&judged.findings)?;
+        Ok(session)
+    }
+
+    fn judged(context: &Context) -> Result<(Self, policy::Judged), CliError> {
         let files = policies::read_all(context)?;
-        let policy::Judged { set, findings, suppressed } = policy::judge(&files, &policy::Facts::at(context.instant()));
-        let texts = policies::sources(&files);
-        context.ui.findings(&findings, &suppressed, &texts);
-        if findings.iter().any(|finding| finding.severity == Severity::Error) {
-            return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
-        }
-        let (base, _) = set.desired(&BTreeMap::new());
-        Ok(Self { set, base, texts, env: context.env_lookup() })
+        let judged = policy::judge(&files, &policy::Facts::at(context.instant()));
+        let (base, _) = judged.set.desired(&BTreeMap::new());
+        let (set, texts) = (judged.set.clone(), policies::sources(&files));
+        Ok((Self { set, base, texts, env: context.env_lookup() }, judged))
     }
 
     /// Returns the value of a text that may come from the environment.
@@ -407,4 +429,12 @@ async fn open_store(env: &EnvLookup, writer: &Writer, name: &Name, spec: &StoreS
         }
     }
     Ok(StoreHandle { store, spec: spec.clone(), identities: identities_of(env, spec) })
+}
+
+/// Refuses to go on where a finding is an error.
+fn refuse_errors(findings: &[Diagnostic]) -> Result<(), CliError> {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(CliError::InvalidPolicies { summary: findings_summary(findings) });
+    }
+    Ok(())
 }

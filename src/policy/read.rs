@@ -50,6 +50,8 @@ pub fn judge(files: &[SourceFile], facts: &Facts) -> Judged {
     let mut sifted = Sifted::default();
     let mut ignores = Ignores::of(&set.sources, &mut sifted.left);
     ignores.sift(&set.sources, found, false, &mut sifted);
+    let mut of_reading = sifted.left.clone();
+    sort(files, &mut of_reading);
     if set.whole {
         ignores.sift(&set.sources, set.prove(facts), true, &mut sifted);
         // Where nothing was proven, nobody can tell what an ignore would have been good for.
@@ -59,7 +61,7 @@ pub fn judge(files: &[SourceFile], facts: &Facts) -> Judged {
     let Sifted { left: mut findings, mut suppressed } = sifted;
     sort(files, &mut findings);
     sort(files, &mut suppressed);
-    Judged { set, findings, suppressed }
+    Judged { set, findings, of_reading, suppressed }
 }
 
 /// A set of policies, and what is to be said about it.
@@ -69,6 +71,9 @@ pub struct Judged {
     pub set: PolicySet,
     /// The findings, in the order of the files and of the places in them.
     pub findings: Vec<Diagnostic>,
+    /// Those of them that reading found, in the same order: an error among these is something that nobody can act on,
+    /// while an error of a proof is a promise that cannot be kept.
+    pub of_reading: Vec<Diagnostic>,
     /// The findings that comments ignore, in the same order; their number is always printed.
     pub suppressed: Vec<Diagnostic>,
 }

@@ -53,7 +53,7 @@ pub enum Explain {
 /// # Errors
 /// Where the policies are invalid or nothing can be planned.
 pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
-    let session = Session::open(context)?;
+    let session = Session::review(context)?;
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
     if let Some(Explain::Tenants) = args.explain {

@@ -35,7 +35,7 @@ pub struct TestArgs {
 /// Where the policies or the test files are invalid, or there is no test: exit 3.
 pub fn run(context: &mut Context, args: &TestArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let policy::Judged { set, findings, suppressed } = policy::judge(&files, &policy::Facts::at(context.instant()));
+    let policy::Judged { set, findings, suppressed, .. } = policy::judge(&files, &policy::Facts::at(context.instant()));
     if has_errors(&findings) {
         context.ui.findings(&findings, &suppressed, &policies::sources(&files));
         return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
