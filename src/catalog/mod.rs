@@ -7,6 +7,7 @@
 
 mod audit;
 mod backups;
+mod by_hand;
 mod claims;
 mod columns;
 mod completion;

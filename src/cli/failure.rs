@@ -27,6 +27,20 @@ pub enum CliError {
         /// How many findings of which kind.
         summary: String,
     },
+    /// There are no tests.
+    #[error("no tests found: {looked}")]
+    NoTests {
+        /// Where they were looked for.
+        looked: String,
+        /// Where there would be some.
+        help: &'static str,
+    },
+    /// The test files have errors; the findings were shown.
+    #[error("the test files are invalid: {summary}")]
+    InvalidTests {
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// A setting is missing or of no use.
     #[error("{words}")]
     Setting {
@@ -91,6 +105,29 @@ pub enum CliError {
         /// Which.
         path: String,
     },
+    /// Files would be overwritten.
+    #[error("{} would be overwritten: {}", if paths.len() == 1 { "a file" } else { "files" }, paths.join(", "))]
+    WouldOverwrite {
+        /// Which.
+        paths: Vec<String>,
+    },
+    /// Nothing of what was read can be imported.
+    #[error("nothing can be imported: {left} {} looked at", if *left == 1 { "thing was" } else { "things were" })]
+    NothingToImport {
+        /// How many things were left.
+        left: usize,
+    },
+    /// A file that was named is no text that can be read.
+    #[error("cannot read {path}: {why}")]
+    NotText {
+        /// Which.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// No database was named.
+    #[error("no database is named: there is neither --url, nor DATABASE_URL, nor PGHOST or PGDATABASE")]
+    NoDatabase,
     /// Something cannot be written.
     #[error("cannot write {path}: {why}")]
     Unwritable {
@@ -110,6 +147,24 @@ pub enum CliError {
     Story {
         /// Where it ended.
         words: String,
+    },
+    /// What `explain` was given is nothing that it knows.
+    #[error("{words}")]
+    Unexplained {
+        /// Which kind of argument it was.
+        code: &'static str,
+        /// What was given, and why it is none.
+        words: String,
+        /// What there is instead.
+        help: String,
+    },
+    /// A thing is written and cannot be made of what is written.
+    #[error("{address} cannot be explained: the policies have {summary}")]
+    NotWhole {
+        /// Which.
+        address: String,
+        /// How many findings of which kind.
+        summary: String,
     },
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
@@ -145,9 +200,12 @@ impl CliError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
+            Self::Usage { .. } | Self::NoTerminal | Self::NoDatabase | Self::Unexplained { .. } => Exit::Usage,
             Self::InvalidPolicies { .. }
+            | Self::NotWhole { .. }
             | Self::NoPolicies { .. }
+            | Self::NoTests { .. }
+            | Self::InvalidTests { .. }
             | Self::PolicyUnreadable { .. }
             | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
             Self::TooOld { .. } => Exit::Stale,
@@ -162,11 +220,15 @@ impl Explain for CliError {
         let finding = |code, help: &str| Diagnostic::error(Code(code), self.to_string()).help(help);
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
+            Self::Unexplained { code, help, .. } => finding(code, help),
+            Self::NotWhole { .. } => finding("BK974", "correct what `bkup validate` shows"),
             Self::Setting { help, .. } => finding("BK888", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
             Self::InvalidPolicies { .. } => {
                 finding("BK891", "correct what `bkup validate` shows; nothing was planned or changed")
             }
+            Self::NoTests { help, .. } => finding("BK891", help),
+            Self::InvalidTests { .. } => finding("BK891", "correct what is shown above; no test was run"),
             Self::PolicyUnreadable { .. } => {
                 finding("BK892", "a file that is there must be readable: it could hold what keeps a backup")
             }
@@ -186,6 +248,17 @@ impl Explain for CliError {
                 "review with `bkup plan --out plan.json`, then run `bkup apply plan.json`, or add --auto-approve",
             ),
             Self::Exists { .. } => finding("BK896", "choose another name, or move the file away yourself"),
+            Self::WouldOverwrite { .. } => {
+                finding("BK940", "nothing was written; move them away yourself, or choose another place with --out")
+            }
+            Self::NothingToImport { .. } => {
+                finding("BK941", "the reasons are above; `bkup init` writes policies for a live database")
+            }
+            Self::NotText { .. } => finding("BK942", "name a text file"),
+            Self::NoDatabase => finding(
+                "BK943",
+                "pass --url postgres://user@host/database, or --url '${NAME}' for a variable that holds it; only reading is done",
+            ),
             Self::Unwritable { .. } => finding("BK897", "check that the folder exists, is writable and not full"),
             Self::Declined => finding("BK898", "answer `yes` to approve"),
             Self::Story { .. } => Diagnostic::error(Code("BK889"), self.to_string()),

@@ -4,11 +4,15 @@
 mod action;
 mod alert;
 mod backup;
+mod by_hand;
 mod canonical;
+mod coverage;
 mod desired;
 mod event;
 mod evidence;
+mod explanation;
 mod id;
+mod inspection;
 mod lsn;
 mod manifest;
 mod name;
@@ -25,6 +29,7 @@ mod tenant;
 mod text;
 mod time;
 mod transition;
+mod trial;
 mod when;
 
 pub use action::{
@@ -33,14 +38,18 @@ pub use action::{
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
+pub use by_hand::{ByHand, HandPlan, HandSchedule};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use explanation::{Explanation, Setting, Slot, Topic, Use};
 pub use id::{ActionId, BackupId, Digest, RunId};
+pub use inspection::{Inspection, TenantTable};
 pub use lsn::Lsn;
 pub use manifest::{
     DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,
@@ -70,4 +79,5 @@ pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};
+pub use trial::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing};
 pub use when::{DayRule, Frequency, Timing, When};

@@ -7,9 +7,9 @@ use crate::diag::Code;
 
 macro_rules! codes {
     ($($($name:ident =)? $code:literal: $meaning:literal;)*) => {
-        $($(#[doc = $meaning] pub(super) const $name: Code = Code($code);)?)*
+        $($(#[doc = $meaning] pub(crate) const $name: Code = Code($code);)?)*
         /// Every code with its meaning, sorted by code.
-        pub(super) const ALL: &[(Code, &str)] = &[$((Code($code), $meaning)),*];
+        pub(crate) const ALL: &[(Code, &str)] = &[$((Code($code), $meaning)),*];
     };
 }
 
@@ -38,6 +38,10 @@ codes! {
     PARTIAL_VARIABLE = "BK121": "`${NAME}` is only a part of its field, or is not well formed";
     NO_TAGS = "BK122": "a YAML tag, or a key that is no text, stands where the language has none";
     CONFLICT = "BK123": "keys that exclude each other stand together, or one of several is needed and none is there";
+    IGNORE_WITHOUT_REASON = "BK124": "a comment ignores findings and does not say which, or why";
+    IGNORE_OF_UNKNOWN = "BK125": "a comment ignores a code that no finding has";
+    IGNORE_OF_NOTHING = "BK126": "a comment ignores a finding that is not there";
+    IGNORE_OF_ERROR = "BK127": "a comment ignores a finding that cannot be ignored";
     UNKNOWN_REFERENCE = "BK201": "something is referred to that no policy file defines";
     DEFINED_TWICE = "BK202": "a name, or a section that stands once, is defined twice";
     BAD_GLOB = "BK203": "a pattern is not a valid glob";

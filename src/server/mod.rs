@@ -1,5 +1,7 @@
 //! Facts about the protected servers: version, tenants, sizes, clock. Reads only.
 
+mod inspect;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -7,6 +9,8 @@ use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::diag::{Code, Diagnostic, Explain};
 use crate::domain::{Bytes, Instant, ServerFacts, Tenant, TenantSelector};
+
+pub use inspect::inspect;
 
 /// What a server said, and when by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,15 +98,8 @@ const FACTS: &str = "
             WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS tables,
            (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind = 'S') AS sequences";
 
-/// Reads the facts, in a read-only transaction. `limit` bounds connecting and each statement.
-///
-/// # Errors
-/// [`ServerError`].
-pub async fn read(
-    options: &PgConnectOptions,
-    tenants: Option<&TenantSelector>,
-    limit: Duration,
-) -> Result<Reading, ServerError> {
+/// Begins a session with a read-only transaction. `limit` bounds connecting and each statement.
+async fn open(options: &PgConnectOptions, limit: Duration) -> Result<PgConnection, ServerError> {
     let connecting = tokio::time::timeout(limit, PgConnection::connect_with(options)).await;
     let mut session = match connecting {
         Err(_) => return Err(ServerError::Unreachable(format!("no answer within {} s", limit.as_secs()))),
@@ -114,6 +111,19 @@ pub async fn read(
         limit.as_millis()
     );
     session.execute(sqlx::AssertSqlSafe(begin)).await.map_err(|e| classify(&e))?;
+    Ok(session)
+}
+
+/// Reads the facts, in a read-only transaction. `limit` bounds connecting and each statement.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn read(
+    options: &PgConnectOptions,
+    tenants: Option<&TenantSelector>,
+    limit: Duration,
+) -> Result<Reading, ServerError> {
+    let mut session = open(options, limit).await?;
     let row = sqlx::query(FACTS).fetch_one(&mut session).await.map_err(|e| classify(&e))?;
     let mut reading = facts(&row).map_err(|e| classify(&e))?;
     let major = reading.facts.version_num / 10_000;

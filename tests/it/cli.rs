@@ -22,8 +22,13 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 19] = [
     "validate",
+    "explain",
+    "init",
+    "import",
+    "fmt",
+    "test",
     "schema",
     "plan",
     "apply",
@@ -39,8 +44,9 @@ const COMMANDS: [&str; 14] = [
     "man",
 ];
 
-const NEED_POLICIES: [&[&str]; 8] = [
+const NEED_POLICIES: [&[&str]; 9] = [
     &["validate"],
+    &["test"],
     &["plan"],
     &["apply", "--auto-approve"],
     &["status"],
@@ -341,7 +347,7 @@ fn no_command_says_a_secret_of_its_environment() {
 
 fn plan_args(detailed_exitcode: bool, include_due: bool) -> PlanArgs {
     let narrow = NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None };
-    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, init_simulated: false, narrow }
+    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, explain: None, init_simulated: false, narrow }
 }
 
 #[test]

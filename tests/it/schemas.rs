@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bkup::domain::{Evidence, Manifest, Restoration};
+use bkup::render::Findings;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
@@ -30,6 +31,7 @@ fn published_schemas_are_those_of_the_types() {
     published("manifest", &schema_of::<Manifest>());
     published("evidence", &schema_of::<Evidence>());
     published("restoration", &schema_of::<Restoration>());
+    published("findings", &schema_of::<Findings<'_>>());
 }
 
 /// Asserts that a value has what a schema asks for: every required key, no unknown one, values of the right kinds.

@@ -76,6 +76,11 @@ impl<'a> View<'a> {
         self.of(database).iter().copied().filter(|line| covers(&self.lines[*line].thing.spec, part)).collect()
     }
 
+    /// Returns the smallest distance between two slots of a schedule without clock changes, in seconds.
+    pub fn regular_gap(&self, line: usize) -> i64 {
+        self.lines[line].calendar.regular_gap().map_or(0, Period::as_seconds)
+    }
+
     /// Returns the first of the schedules that is suspended, and where it, its store or its database says so.
     pub fn suspension(&self, database: &Name, lines: &[usize]) -> Option<Place> {
         let of_database = self.set.databases.get(database).and_then(|thing| suspended(thing, self.facts));
@@ -105,11 +110,6 @@ impl<'a> View<'a> {
         }
         let seconds = wal.archive_timeout.as_seconds().saturating_add(wal.max_lag.as_seconds());
         (!bases.is_empty()).then(|| Period::seconds(seconds))
-    }
-
-    /// Returns the smallest distance between two slots of a schedule without clock changes, in seconds.
-    pub fn regular_gap(&self, line: usize) -> i64 {
-        self.lines[line].calendar.regular_gap().map_or(0, Period::as_seconds)
     }
 
     /// Returns how long after its slot a backup is complete at the latest: how late it may start, and how long it
