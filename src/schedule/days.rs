@@ -130,22 +130,34 @@ impl Days {
         (taken & end as u32) | last
     }
 
+    /// Returns the days of the month of a date that are taken, bit 1 being the first.
+    fn around(&self, date: Date) -> u32 {
+        let weekday = i32::from(date.weekday().to_monday_zero_offset());
+        let first = (weekday + 1 - i32::from(date.day())).rem_euclid(7) as usize;
+        self.of_month(date.month().unsigned_abs(), first, u32::from(date.days_in_month().unsigned_abs()))
+    }
+
     /// Returns the first such day from `date` on.
     pub(super) fn first_from(&self, mut date: Date) -> Option<Date> {
-        while !self.has(date) {
-            // Whole months are stepped over: a rule for 29 February is looked for in microseconds.
-            date = if self.has_month(date) { date.tomorrow().ok()? } else { date.last_of_month().tomorrow().ok()? };
+        loop {
+            // Whole months are looked at at once: a rule for 29 February is looked for in microseconds.
+            let left = self.around(date) & (u32::MAX << date.day());
+            if left != 0 {
+                return Date::new(date.year(), date.month(), left.trailing_zeros() as i8).ok();
+            }
+            date = date.last_of_month().tomorrow().ok()?;
         }
-        Some(date)
     }
 
     /// Returns the last such day up to `date`.
     pub(super) fn last_up_to(&self, mut date: Date) -> Option<Date> {
-        while !self.has(date) {
-            date =
-                if self.has_month(date) { date.yesterday().ok()? } else { date.first_of_month().yesterday().ok()? };
+        loop {
+            let left = self.around(date) & (u32::MAX >> (31 - date.day()));
+            if left != 0 {
+                return Date::new(date.year(), date.month(), left.ilog2() as i8).ok();
+            }
+            date = date.first_of_month().yesterday().ok()?;
         }
-        Some(date)
     }
 
     /// Returns whether any year has such a day.

@@ -7,9 +7,11 @@ use crate::policy::set::{PolicySet, Thing};
 
 use super::words;
 
+type Objective = fn(&ClassSpec) -> Option<Period>;
+
 /// Compares every class with those of lower priority, objective by objective.
 pub(super) fn prove(set: &PolicySet, cx: &mut Context<'_>) {
-    let objectives: [(&str, fn(&ClassSpec) -> Option<Period>); 2] =
+    let objectives: [(&str, Objective); 2] =
         [("rpo", |class| class.objectives.rpo), ("rto", |class| class.objectives.rto)];
     for (key, of) in objectives {
         let mut classes: Vec<(&Name, &Thing<ClassSpec>)> = set.classes.iter().collect();
