@@ -7,6 +7,7 @@ mod canonical;
 mod desired;
 mod event;
 mod evidence;
+mod forecast;
 mod id;
 mod lsn;
 mod manifest;
@@ -36,6 +37,10 @@ pub use desired::{
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use forecast::{
+    ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
+    LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,
+};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use lsn::Lsn;
 pub use manifest::{

@@ -78,7 +78,8 @@ impl World {
 
     /// Puts a catalog into the world, and its stores' markers where it says they are.
     pub fn put_catalog(&mut self, facts: CatalogFacts) {
-        for (name, id) in &facts.stores {
+        // Only what the policies name is ever looked at.
+        for (name, id) in facts.stores.iter().filter(|(name, _)| self.desired.stores.contains_key(*name)) {
             let manifests = facts.backups.iter().filter(|backup| &backup.store == name).count() as u64;
             let marker = Some(StoreMarker { format_version: "1.0".to_owned(), store_id: id.clone() });
             let seen = StoreFacts { marker, manifests, ..StoreFacts::default() };
