@@ -55,7 +55,7 @@ pub use plan::{
     Connections, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
     PLAN_FORMAT, Plan,
 };
-pub use quantity::{Bytes, ParsePercentError, Percent};
+pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
 pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,

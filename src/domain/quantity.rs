@@ -18,6 +18,42 @@ impl Bytes {
     }
 }
 
+/// A text that is no number of bytes; carries the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a size: write 512MiB, 20GiB or 2TiB")]
+pub struct ParseBytesError(pub String);
+
+impl FromStr for Bytes {
+    type Err = ParseBytesError;
+
+    /// Reads `512MiB`, `1.5GiB`, `2TB`, `1048576`: binary units and decimal ones, each as it says.
+    fn from_str(text: &str) -> Result<Self, ParseBytesError> {
+        let invalid = || ParseBytesError(text.to_owned());
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(digits);
+        let unit: u128 = match unit.trim_start() {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            _ => return Err(invalid()),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if whole.is_empty() || whole.len() > 18 || fraction.is_empty() || fraction.len() > 6 {
+            return Err(invalid());
+        }
+        let parse = |part: &str| part.parse::<u128>().map_err(|_| invalid());
+        let bytes = parse(whole)? * unit + parse(&format!("{fraction:0<6}"))? * unit / 1_000_000;
+        u64::try_from(bytes).map(Self).map_err(|_| invalid())
+    }
+}
+
 impl std::iter::Sum for Bytes {
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
         iter.fold(Self(0), Self::plus)

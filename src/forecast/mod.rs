@@ -12,6 +12,7 @@ mod failure;
 mod faults;
 mod objectives;
 mod parts;
+mod placeholders;
 mod population;
 mod record;
 mod run;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 
 pub use failure::{ForecastError, LONGEST};
 pub use faults::{Faults, InvalidFaults};
+pub use placeholders::placeholders;
 pub use population::Counts;
 pub use record::Life;
 pub use simulation::{Lives, forecast, lives};

@@ -13,5 +13,6 @@ pub mod plan;
 pub mod restore;
 pub mod schema;
 pub mod show;
+pub mod simulate;
 pub mod status;
 pub mod validate;
