@@ -1,13 +1,13 @@
 //! What the policies ask for, after every reference is resolved and every default filled in. It holds no secrets: a
 //! value from the environment stays the name of its variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, BackupType, Digest, Engine, EnvText, Instant, Name, Percent, Period, RecoveryPlanSpec, RetentionRule,
-    Tenant, When,
+    Address, AlertsSpec, BackupType, ChannelSpec, Digest, Engine, EnvText, Instant, Moved, Name, Percent, Period,
+    RecoveryPlanSpec, Removed, RetentionRule, StoreSpec, Suspension, Tenant, When,
 };
 
 /// Everything the policies ask for.
@@ -25,8 +25,20 @@ pub struct Desired {
     pub schedules: BTreeMap<Name, ScheduleSpec>,
     /// How to come back, and how that is proven.
     pub recovery_plans: BTreeMap<Name, RecoveryPlanSpec>,
+    /// Where messages go.
+    pub channels: BTreeMap<Name, ChannelSpec>,
+    /// What is worth a message, and who gets it.
+    pub alerts: Option<AlertsSpec>,
     /// The limits of a single apply.
     pub guards: Guards,
+    /// What was renamed.
+    pub moved: Vec<Moved>,
+    /// What left the policies, and what becomes of its backups.
+    pub removed: Vec<Removed>,
+    /// What is paused, and until when.
+    pub suspended: BTreeMap<Address, Suspension>,
+    /// What nothing of is deleted.
+    pub protected: BTreeSet<Address>,
     /// Each thing as it is recorded in the catalog, by address.
     pub documents: BTreeMap<Address, Document>,
     /// The tenants of each database that has any, with their classes; from the live server.
@@ -62,87 +74,6 @@ pub enum ResolvedTenants {
     Unknown(String),
 }
 
-/// Where backups go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreSpec {
-    /// Bucket and prefix, or folder.
-    pub url: StoreUrl,
-    /// The S3 region.
-    pub region: Option<String>,
-    /// The S3 endpoint, for servers other than AWS.
-    pub endpoint: Option<EnvText>,
-    /// Whether the bucket stands in the path rather than in the host name.
-    pub path_style: bool,
-    /// The storage class objects are written with, as in the policy: `standard`.
-    pub storage_class: Option<String>,
-    /// How data is encrypted; absent: it is not.
-    pub encryption: Option<EncryptionSpec>,
-}
-
-/// A store's place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum StoreUrl {
-    /// `s3://bucket/prefix`.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// The prefix, without slashes at its ends; may be empty.
-        prefix: String,
-    },
-    /// `file:///absolute/dir`.
-    Folder(String),
-}
-
-impl TryFrom<String> for StoreUrl {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let invalid = || format!("{text:?} is not a store: write s3://bucket/prefix or file:///absolute/dir");
-        if let Some(rest) = text.strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let bucket_ok = bucket.len() >= 3
-                && bucket.len() <= 63
-                && bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-            let prefix = prefix.trim_matches('/');
-            if !bucket_ok || prefix.contains("//") {
-                return Err(invalid());
-            }
-            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
-        }
-        match text.strip_prefix("file://") {
-            Some(path) if path.starts_with('/') && !path.split('/').any(|p| p == "..") && path.len() > 1 => {
-                Ok(Self::Folder(path.trim_end_matches('/').to_owned()))
-            }
-            _ => Err(invalid()),
-        }
-    }
-}
-
-impl From<StoreUrl> for String {
-    fn from(url: StoreUrl) -> Self {
-        url.to_string()
-    }
-}
-
-impl std::fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
-            Self::Folder(path) => write!(f, "file://{path}"),
-        }
-    }
-}
-
-/// How a store's data is encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncryptionSpec {
-    /// age public keys, `age1...`.
-    pub recipients: Vec<String>,
-    /// The private key, needed to restore and to drill only: the key itself or a path to a file that holds it.
-    pub identity: Option<EnvText>,
-}
-
 /// What is protected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseSpec {
@@ -152,6 +83,37 @@ pub struct DatabaseSpec {
     pub objectives: Option<Objectives>,
     /// How its tenants are found; absent: it has none.
     pub tenants: Option<TenantSelector>,
+    /// How its WAL is archived; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<WalSpec>,
+    /// Tables, as globs over `schema.table`, that are in no backup on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmanaged: Vec<String>,
+    /// Whether bkup may change the server's settings to what the policies need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manage_settings: bool,
+}
+
+/// How a cluster's WAL is archived, so that any instant of a window can be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalSpec {
+    /// Where to.
+    pub store: Name,
+    /// How long a segment may stay unfinished before the server switches.
+    pub archive_timeout: Period,
+    /// How long archiving a finished segment may take.
+    pub max_lag: Period,
+    /// How far back every instant can be restored.
+    pub window: Period,
+}
+
+impl WalSpec {
+    /// The default of `archive_timeout`.
+    pub const ARCHIVE_TIMEOUT: Period = Period::seconds(60);
+    /// The default of `max_lag`.
+    pub const MAX_LAG: Period = Period::minutes(2);
+    /// The default of `window`.
+    pub const WINDOW: Period = Period::days(7);
 }
 
 /// How tenants are found.
@@ -224,6 +186,55 @@ pub struct ScheduleSpec {
     pub compression: Compression,
     /// How many programs run at once.
     pub max_parallel_jobs: u32,
+    /// For an incremental backup: the schedule whose backups it builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Name>,
+    /// For an incremental backup: after how many a new base is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_chain: Option<u32>,
+    /// For a backup of files: globs over absolute paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// For a backup of files: globs over what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Who hears of its runs; absent: failures go where critical alerts go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<NotifySpec>,
+}
+
+impl ScheduleSpec {
+    /// How many incremental backups stand on one base where the policy does not say.
+    pub const MAX_CHAIN: u32 = 24;
+
+    /// Returns what of this schedule this version of bkup does not do, in words; absent where it does all of it.
+    #[must_use]
+    pub fn not_served(&self) -> Option<&'static str> {
+        match (self.backup, self.engine) {
+            (BackupType::FullSystem, _) => Some("backups of a whole cluster are not made by this version of bkup yet"),
+            (BackupType::Files, _) => Some("backups of files are not made by this version of bkup yet"),
+            (BackupType::Configuration, _) => {
+                Some("backups of the configuration are not made by this version of bkup yet")
+            }
+            (_, Engine::Physical | Engine::Incremental) => {
+                Some("physical backups are not made by this version of bkup yet")
+            }
+            (BackupType::Database | BackupType::TenantData, Engine::Logical) => {
+                (!self.tables.is_empty()).then_some("backups of single tables are not made by this version of bkup yet")
+            }
+        }
+    }
+}
+
+/// Who hears of a schedule's runs: names of channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NotifySpec {
+    /// When a run succeeded; nobody by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub success: Vec<Name>,
+    /// When one failed; absent: where critical alerts go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Vec<Name>>,
 }
 
 /// Which tenants a schedule is for.

@@ -126,6 +126,7 @@ pub struct ForecastSide {
     #[schemars(with = "Vec<String>")]
     pub days: Vec<Instant>,
     /// Bytes stored on each day, by storage class; tombstoned backups in their grace period are in it.
+    #[schemars(with = "BTreeMap<String, Vec<u64>>")]
     pub bytes_by_class: BTreeMap<String, Vec<Bytes>>,
     /// Backups stored on each day, by storage class.
     pub backups_by_class: BTreeMap<String, Vec<u64>>,
@@ -167,6 +168,7 @@ pub struct ForecastLine {
     /// How far back every scope of it can be restored, day by day; absent where one has no backup.
     pub depth: Vec<Option<Period>>,
     /// Bytes of both, day by day.
+    #[schemars(with = "Vec<u64>")]
     pub bytes: Vec<Bytes>,
     /// Which rules keep how many on the last day; a backup that several keep counts under each.
     pub kept_by: BTreeMap<String, u64>,
@@ -199,6 +201,7 @@ pub struct Milestone {
     /// Tombstoned ones that can still be brought back.
     pub in_grace: u64,
     /// Bytes stored, by storage class.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub bytes: BTreeMap<String, Bytes>,
     /// Requests from the begin to this day.
     pub requests: Requests,
@@ -254,14 +257,17 @@ pub struct Prices {
 pub struct ChangeForecast {
     /// Backups there are at the begin.
     pub there: u64,
-    /// Those that the change deletes while the old policies would still hold them.
+    /// Those that the first apply takes out of use because of the change, and the old policies would still hold.
+    pub lost_at_once: u64,
+    /// Those that end earlier than under the old policies, at once or later.
     pub lost_by_change: u64,
-    /// Their bytes.
+    /// The bytes of those that are lost at once.
+    #[schemars(with = "u64")]
     pub lost_bytes: Bytes,
-    /// The oldest of them.
+    /// The oldest of those that are lost at once.
     #[schemars(with = "Option<String>")]
     pub lost_oldest: Option<Instant>,
-    /// The newest of them.
+    /// The newest of those.
     #[schemars(with = "Option<String>")]
     pub lost_newest: Option<Instant>,
     /// Those that end within the forecast under both.
@@ -274,7 +280,7 @@ pub struct ChangeForecast {
     /// When it first deletes one for good: until then a change back, and `undelete`, keep all of them.
     #[schemars(with = "Option<String>")]
     pub irreversible_after: Option<Instant>,
-    /// Day by day what is gone, at the milestones.
+    /// What is gone with the first apply, and at the milestones.
     pub over_time: Vec<LossAt>,
     /// Where it is lost.
     pub lines: Vec<LossLine>,
@@ -308,9 +314,12 @@ pub struct LossLine {
     pub rule_before: Option<String>,
     /// The rule after; absent where the schedule is gone.
     pub rule_after: Option<String>,
-    /// Backups lost by the change.
+    /// Backups lost with the first apply.
+    pub lost_at_once: u64,
+    /// Backups that end earlier, at once or later.
     pub lost: u64,
     /// Their bytes.
+    #[schemars(with = "u64")]
     pub bytes: Bytes,
     /// The oldest of them.
     #[schemars(with = "String")]

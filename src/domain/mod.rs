@@ -2,6 +2,7 @@
 //! only; nothing here reads a clock, the environment, a file or the network.
 
 mod action;
+mod alert;
 mod backup;
 mod canonical;
 mod desired;
@@ -20,20 +21,23 @@ mod report;
 mod restoration;
 mod retention;
 mod scope;
+mod storage;
 mod tenant;
 mod text;
 mod time;
+mod transition;
 mod when;
 
 pub use action::{
     Action, ActionClass, ActionKind, BackupWork, DocumentOp, DrillBackup, DrillWork, Phase as PlanPhase, Precondition,
     PruneWork, Reason, ReasonCode,
 };
+pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
 pub use desired::{
-    ClassSpec, Compression, DatabaseSpec, Desired, Document, EncryptionSpec, Guards, Method, Objectives,
-    ResolvedTenants, ScheduleSpec, SourceLocation, StoreSpec, StoreUrl, TenantFilter, TenantSelector,
+    ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
+    ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
@@ -64,7 +68,11 @@ pub use report::{ActionOutcome, ApplyReport, Outcome};
 pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
 pub use scope::{InvalidScope, Scope};
+pub use storage::{
+    EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
+};
 pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
+pub use transition::{Moved, Removed, RemovedBackups, Suspension};
 pub use when::{DayRule, Frequency, Timing, When};

@@ -145,6 +145,8 @@ pub enum HeldReason {
     Grace,
     /// This version of bkup does not do it yet.
     NotServed,
+    /// The policies pause it.
+    Suspended,
     /// The plan was narrowed.
     Narrowed,
 }

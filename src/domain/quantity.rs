@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Bytes(pub u64);
 
 impl Bytes {
@@ -15,42 +14,6 @@ impl Bytes {
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
-    }
-}
-
-/// A text that is no number of bytes; carries the text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a size: write 512MiB, 20GiB or 2TiB")]
-pub struct ParseBytesError(pub String);
-
-impl FromStr for Bytes {
-    type Err = ParseBytesError;
-
-    /// Reads `512MiB`, `1.5GiB`, `2TB`, `1048576`: binary units and decimal ones, each as it says.
-    fn from_str(text: &str) -> Result<Self, ParseBytesError> {
-        let invalid = || ParseBytesError(text.to_owned());
-        let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(digits);
-        let unit: u128 = match unit.trim_start() {
-            "" | "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "TiB" => 1 << 40,
-            "kB" => 1_000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            "TB" => 1_000_000_000_000,
-            _ => return Err(invalid()),
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        if whole.is_empty() || whole.len() > 18 || fraction.is_empty() || fraction.len() > 6 {
-            return Err(invalid());
-        }
-        let parse = |part: &str| part.parse::<u128>().map_err(|_| invalid());
-        let bytes = parse(whole)? * unit + parse(&format!("{fraction:0<6}"))? * unit / 1_000_000;
-        u64::try_from(bytes).map(Self).map_err(|_| invalid())
     }
 }
 
@@ -77,6 +40,46 @@ impl fmt::Display for Bytes {
             (_, 10..) => write!(f, "{whole}.{} {}", cents / 10, UNITS[unit]),
             _ => write!(f, "{whole}.{cents:02} {}", UNITS[unit]),
         }
+    }
+}
+
+/// A text that is no number of bytes; carries the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a size: write it as 512MiB, 2TiB or 500GB")]
+pub struct ParseBytesError(pub String);
+
+impl FromStr for Bytes {
+    type Err = ParseBytesError;
+
+    /// Reads a whole or decimal number with a unit: KiB to PiB count by 1024, kB to PB by 1000, B alone.
+    fn from_str(text: &str) -> Result<Self, ParseBytesError> {
+        let invalid = || ParseBytesError(text.to_owned());
+        let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(invalid)?;
+        let (number, unit) = (text[..unit_at].trim(), text[unit_at..].trim_end());
+        let factor: u128 = match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            "PiB" => 1 << 50,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "PB" => 1_000_000_000_000_000,
+            _ => return Err(invalid()),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || whole.len() > 18 || fraction.len() > 6 {
+            return Err(invalid());
+        }
+        let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| invalid())?);
+        let whole: u128 = whole.parse().map_err(|_| invalid())?;
+        let part: u128 = fraction.parse().map_err(|_| invalid())?;
+        let bytes = (whole * scale + part) * factor / scale;
+        u64::try_from(bytes).map(Self).map_err(|_| invalid())
     }
 }
 

@@ -100,6 +100,9 @@ pub struct RestoreStep {
     pub from: RestoreFrom,
     /// Which tenants: globs over slugs; empty: a drill takes its sample.
     pub tenants: Vec<String>,
+    /// Which tables, as globs over `schema.table`; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
     /// Where to.
     pub into: RestoreInto,
 }

@@ -67,6 +67,9 @@ pub(super) fn compare(
         })
         .collect();
     let lost: Vec<&Fate<'_>> = fates.iter().filter(|fate| fate.is_lost()).collect();
+    let begin = after.world.now();
+    let at_once: Vec<&Fate<'_>> =
+        lost.iter().copied().filter(|fate| fate.new.tombstoned_at.is_some_and(|at| at <= begin)).collect();
     let count = |fates: &[&Fate<'_>]| fates.iter().map(|fate| fate.weight).sum::<u64>();
     let bytes = |fates: &[&Fate<'_>]| Bytes(fates.iter().map(|fate| fate.bytes).sum());
     let over_time = days.iter().map(|(day, at)| {
@@ -77,10 +80,11 @@ pub(super) fn compare(
     let ends_anyway = |fate: &&&Fate<'_>| fate.old.tombstoned_at.is_some() && fate.new.tombstoned_at.is_some();
     ChangeForecast {
         there: fates.iter().map(|fate| fate.weight).sum(),
+        lost_at_once: count(&at_once),
         lost_by_change: count(&lost),
-        lost_bytes: bytes(&lost),
-        lost_oldest: lost.iter().map(|fate| fate.backup.consistent_at).min(),
-        lost_newest: lost.iter().map(|fate| fate.backup.consistent_at).max(),
+        lost_bytes: bytes(&at_once),
+        lost_oldest: at_once.iter().map(|fate| fate.backup.consistent_at).min(),
+        lost_newest: at_once.iter().map(|fate| fate.backup.consistent_at).max(),
         lost_anyway: {
             let all: Vec<&Fate<'_>> = fates.iter().collect();
             all.iter().filter(ends_anyway).filter(|fate| !fate.is_lost()).map(|fate| fate.weight).sum()
@@ -127,6 +131,11 @@ fn lines(before: &Side<'_>, after: &Side<'_>, population: &Population, lost: &[&
                 .contains_key(&key.0)
                 .then(|| rule_of(&key.0, after.world))
                 .flatten(),
+            lost_at_once: fates
+                .iter()
+                .filter(|f| f.new.tombstoned_at.is_some_and(|at| at <= after.world.now()))
+                .map(|f| f.weight)
+                .sum(),
             lost: fates.iter().map(|fate| fate.weight).sum(),
             bytes: Bytes(fates.iter().map(|fate| fate.bytes).sum()),
             oldest: fates.iter().map(|fate| fate.backup.consistent_at).min()?,

@@ -16,6 +16,7 @@ mod placeholders;
 mod population;
 mod record;
 mod run;
+mod served;
 mod simulation;
 mod sizes;
 mod storage;

@@ -20,6 +20,8 @@ pub(super) struct Judge<'a> {
     pub record: &'a Record,
     pub population: &'a Population,
     pub sizes: &'a Sizes,
+    /// Databases whose WAL is archived, and what can be lost of it.
+    pub wal: &'a BTreeMap<Name, Period>,
     pub begin: Instant,
     pub end: Instant,
 }
@@ -108,6 +110,11 @@ impl Judge<'_> {
 
     /// The worst of all its scopes, and the fewest misses for any of them.
     fn rpo(&self, subject: &Subject<'_>) -> (Worst, Vec<MissForecast>) {
+        // WAL loses the same at every instant, whatever slots are missed; where that keeps the objective, nothing else
+        // has to. It holds while there is a base to start from.
+        if let Some(most) = self.wal.get(subject.database).copied().filter(|most| *most <= subject.limit) {
+            return (Worst { loss: Some(most), ..Worst::default() }, Vec::new());
+        }
         let mut all: Option<Worst> = None;
         let mut rows: BTreeMap<Option<Name>, MissForecast> = BTreeMap::new();
         let mut looked: BTreeSet<Vec<Name>> = BTreeSet::new();

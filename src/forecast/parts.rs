@@ -106,6 +106,8 @@ fn is_of(address: &Address, part: &Part, desired: &Desired) -> bool {
         (Section::Schedule, Some(name)) => part.contains(name),
         (Section::RecoveryPlan, Some(name)) => desired.recovery_plans.contains_key(name),
         (Section::Store, Some(name)) => desired.stores.contains_key(name),
+        // What is protected may be said of a retention rule.
+        (Section::Retention, Some(name)) => desired.retentions.contains_key(name),
         (Section::Database, Some(name)) => desired.databases.contains_key(name),
         (Section::Guards, _) => true,
         _ => false,

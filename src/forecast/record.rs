@@ -205,7 +205,7 @@ fn rule_word(reason: &str) -> &str {
 /// What waits for its grace, a floor or a need is no news: it is how things are.
 fn is_news(held: &Held) -> bool {
     !matches!(held.reason, HeldReason::Grace | HeldReason::Floor | HeldReason::Needed | HeldReason::Leased)
-        && held.address.section() != Section::Catalog
+        && ["back_up", "drill", "prune"].contains(&held.work.as_str())
 }
 
 fn add(values: &mut Vec<u64>, day: usize, amount: u64) {

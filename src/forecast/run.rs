@@ -139,6 +139,7 @@ impl Calendars {
             at(records.and_then(|records| records.get(name)).zip(every).map(|(record, every)| every.after(record.at)));
         }
         at(world.desired.guards.until);
+        world.desired.suspended.values().for_each(|pause| at(Some(pause.until)));
         next
     }
 }

@@ -9,6 +9,7 @@ use super::parts::{restrict, split};
 use super::population::{Population, group};
 use super::record::{Life, Record};
 use super::run::{self, Span};
+use super::served::{AsServed, as_served};
 use super::sizes::Sizes;
 use super::storage::{Reading, days, milestones};
 use super::world::World;
@@ -32,6 +33,8 @@ struct Prepared<'a> {
     /// The world of each side at the begin: before the change where there is one, then after it.
     worlds: Vec<World>,
     left_out: BTreeSet<crate::domain::Name>,
+    /// What of each side is taken as if it were done.
+    notes: Vec<AsServed>,
 }
 
 /// Answers a question.
@@ -61,8 +64,9 @@ impl<'a> Prepared<'a> {
             return Err(ForecastError::TooLong(length));
         }
         let end = length.after(begin);
-        let mut sides: Vec<&Desired> = question.before.iter().map(|(desired, _)| *desired).collect();
-        sides.push(question.after.0);
+        let asked = question.before.iter().map(|(desired, _)| *desired).chain([question.after.0]);
+        let (served, notes): (Vec<Desired>, Vec<AsServed>) = asked.map(as_served).unzip();
+        let sides: Vec<&Desired> = served.iter().collect();
         let (facts, first) = match question.start {
             Start::Catalog(facts) => (Some(facts), begin),
             Start::AsIf(past) => (None, past.before(begin)),
@@ -79,7 +83,8 @@ impl<'a> Prepared<'a> {
             }
         }
         let sizes = Sizes::of(&population, &question.databases, begin, question.growth);
-        let mut prepared = Self { question, end, population, sizes, worlds: Vec::new(), left_out: drilled.left_out };
+        let mut prepared =
+            Self { question, end, population, sizes, worlds: Vec::new(), left_out: drilled.left_out, notes };
         prepared.worlds = prepared.worlds_at_begin(first)?;
         Ok(prepared)
     }
@@ -171,6 +176,7 @@ impl<'a> Prepared<'a> {
             record: &records[index],
             population: &self.population,
             sizes: &self.sizes,
+            wal: &self.notes[index].wal,
             begin: question.begin,
             end: self.end,
         };
@@ -198,7 +204,7 @@ impl<'a> Prepared<'a> {
             }
             before = Some(reading(0, policies).side());
             let days = &records[last].days;
-            let told = milestones(days).into_iter().map(|index| {
+            let told = [0].into_iter().chain(milestones(days)).map(|index| {
                 let days_after = Period::between(question.begin, days[index]).as_seconds() / 86_400;
                 (days_after.unsigned_abs(), days[index])
             });
@@ -266,6 +272,20 @@ impl<'a> Prepared<'a> {
                 words.push_str(&format!(", {count} of {class}"));
             }
             say(words);
+        }
+        if let Some(notes) = self.notes.last() {
+            if !notes.schedules.is_empty() {
+                let names: Vec<String> = notes.schedules.iter().map(ToString::to_string).collect();
+                say(format!(
+                    "as if this version made physical backups, which it does not yet: {}; each is a whole copy here",
+                    names.join(", ")
+                ));
+            }
+            for (database, most) in &notes.wal {
+                say(format!(
+                    "as if WAL of {database} were archived, which it is not yet: at most {most} of it is lost"
+                ));
+            }
         }
         for plan in &self.left_out {
             say(format!("the drills of recovery-plan.{plan} are left out: which tenants they sample is not followed"));

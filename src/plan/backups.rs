@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Held,
-    HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Tenant, TenantFilter,
+    HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
+    TenantFilter,
 };
 use crate::schedule::Calendar;
 
@@ -42,6 +43,17 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
         }
         // A rule that the calendar refuses never gets past validation; such a schedule has no slots here.
         let Ok(calendar) = Calendar::new(&spec.when) else { continue };
+        if let Some(words) = not_served(view, spec) {
+            draft.held.push(Held {
+                address,
+                database: None,
+                scope: None,
+                work: "back_up".to_owned(),
+                reason: HeldReason::NotServed,
+                words: words.to_owned(),
+            });
+            continue;
+        }
         for database in &spec.databases {
             Run { view, name, spec, address: &address, calendar: &calendar, database }.plan(draft, &mut planned);
         }
@@ -52,6 +64,13 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
         key(a).cmp(&key(b)).then_with(|| rank(a).cmp(&rank(b)))
     });
     planned
+}
+
+/// Says what of a schedule this version does not do. A slot of it is held, not missed: nobody could have run it.
+fn not_served(view: &View<'_>, spec: &ScheduleSpec) -> Option<&'static str> {
+    let thawed = view.desired.stores.get(&spec.store).is_none_or(crate::domain::StoreSpec::reads_at_once);
+    let frozen = "its store's class must be thawed before it can be read, and backups are read back when they are made";
+    spec.not_served().or((!thawed).then_some(frozen))
 }
 
 /// One schedule with one of its databases.
@@ -71,8 +90,20 @@ impl Run<'_> {
         let slot = if requested { Some(whole_second(now)) } else { self.calendar.last_at_or_before(now) };
         let Some(slot) = slot else { return };
         if self.view.request.requested.is_empty() || requested {
+            if let Some(words) = self.view.pause(&self.things()) {
+                return self.hold(draft, None, HeldReason::Suspended, words);
+            }
             self.plan_slot(slot, requested, draft, planned);
         }
+    }
+
+    /// Everything whose pause pauses this run.
+    fn things(&self) -> [Address; 3] {
+        [
+            self.address.clone(),
+            Address::of(Section::Database, self.database.clone()),
+            Address::of(Section::Store, self.spec.store.clone()),
+        ]
     }
 
     fn hold(&self, draft: &mut Plan, scope: Option<Scope>, reason: HeldReason, words: impl Into<String>) {
@@ -90,7 +121,7 @@ impl Run<'_> {
         if let Err((reason, words)) = self.view.server(self.database) {
             return self.hold(draft, None, reason, words);
         }
-        let targets = self.targets();
+        let targets = self.awake(self.targets(), draft);
         let settled = self.settled();
         let deadline = self.spec.start_within.after(slot);
         let mut due = Vec::new();
@@ -166,6 +197,30 @@ impl Run<'_> {
         }
     }
 
+    /// Leaves out the tenants whose class is paused, each class held once.
+    fn awake<'t>(&self, targets: Vec<Target<'t>>, draft: &mut Plan) -> Vec<Target<'t>> {
+        let mut paused: BTreeSet<&Name> = BTreeSet::new();
+        let class_of = |tenant: &Tenant| {
+            let tenants = self.view.tenants(self.database);
+            let at = tenants.binary_search_by(|(other, _)| other.slug.cmp(&tenant.slug)).ok()?;
+            tenants[at].1.as_ref()
+        };
+        let mut awake = Vec::with_capacity(targets.len());
+        for target in targets {
+            let class = target.tenant.and_then(class_of).filter(|_| !self.view.desired.suspended.is_empty());
+            let words = class.and_then(|class| self.view.pause(&[Address::of(Section::Class, class.clone())]));
+            match (class, words) {
+                (Some(class), Some(words)) => {
+                    if paused.insert(class) {
+                        self.hold(draft, None, HeldReason::Suspended, words);
+                    }
+                }
+                _ => awake.push(target),
+            }
+        }
+        awake
+    }
+
     fn settled(&self) -> Option<Instant> {
         let progress = &self.view.catalog?.progress;
         progress
@@ -187,6 +242,7 @@ impl Run<'_> {
             return;
         };
         let since = self.settled().map_or(applied.since, |settled| settled.max(applied.since));
+        let since = self.view.paused_until(&self.things()).map_or(since, |paused| since.max(paused));
         let mut slots = Vec::new();
         let mut scopes = 0;
         let mut at = Some(newest).filter(|slot| *slot > since);

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::backups::PlannedBackup;
 use super::world::{Eligible, View};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, ApprovalStatus, BackupId, BackupType, Digest, DrillBackup,
-    DrillRecord, DrillSpec, DrillTarget, DrillWork, Held, HeldReason, Instant, Name, Plan, PlanStep, PlanType,
-    Precondition, Reason, ReasonCode, RecoveryPlanSpec, Scope, Section, digest_of,
+    Action, ActionClass, ActionId, ActionKind, Address, ApprovalStatus, BackupId, BackupType, Check, Digest,
+    DrillBackup, DrillInto, DrillRecord, DrillSpec, DrillTarget, DrillWork, Held, HeldReason, Instant, Name, Plan,
+    PlanStep, PlanType, Precondition, Reason, ReasonCode, RecoveryPlanSpec, RestoreInto, Scope, Section, digest_of,
 };
 use crate::schedule::Calendar;
 
@@ -49,6 +49,11 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], draft: &mut Plan) -> Vec
         if !asked && !is_due(drill, record, view.now()) {
             continue;
         }
+        if let Some(words) = view.pause([&address]) {
+            let (work, reason) = ("drill".to_owned(), HeldReason::Suspended);
+            draft.held.push(Held { address, database: None, scope: None, work, reason, words });
+            continue;
+        }
         if let Some(planned) = plan_one(view, name, spec, drill, &address, record, planned, draft) {
             drills.push(planned);
         }
@@ -87,6 +92,10 @@ fn plan_one(
             words,
         });
     };
+    if let Some(words) = not_served(spec, drill) {
+        hold(HeldReason::NotServed, words.to_owned());
+        return None;
+    }
     let attempt = record.map_or(0, |record| record.attempts);
     let chosen = match choose(view, name, spec, drill, attempt, planned) {
         Ok(chosen) => chosen,
@@ -147,6 +156,28 @@ fn plan_one(
         bytes: None,
     });
     Some(PlannedDrill { action, backups: ids })
+}
+
+/// Says what of a drill this version does not do.
+fn not_served(spec: &RecoveryPlanSpec, drill: &DrillSpec) -> Option<&'static str> {
+    let restores = || {
+        spec.steps.iter().filter_map(|step| match step {
+            PlanStep::Restore(restore) if restore.into != RestoreInto::Live => Some(restore),
+            _ => None,
+        })
+    };
+    let served = |kind: BackupType| matches!(kind, BackupType::Database | BackupType::TenantData);
+    if drill.into != DrillInto::Scratch {
+        Some("drills on a server of your own are not run by this version of bkup yet")
+    } else if drill.checks.contains(&Check::Amcheck) {
+        Some("`amcheck` is not run by this version of bkup yet")
+    } else if restores().any(|restore| restore.backup.is_some_and(|kind| !served(kind))) {
+        Some("restores of clusters, files and configurations are not drilled by this version of bkup yet")
+    } else if restores().any(|restore| !restore.tables.is_empty()) {
+        Some("restores of single tables are not drilled by this version of bkup yet")
+    } else {
+        None
+    }
 }
 
 /// Returns what a plan's drill restores in each of its databases: kinds of backups, and of which schedule where it says so.

@@ -10,6 +10,7 @@ mod guards;
 mod narrow;
 mod objectives;
 mod pruning;
+mod unserved;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -97,6 +98,7 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     let view = world::View::new(desired, observed, catalog, request);
     draft.rules = rules(&view);
     ensure::plan(&view, &mut draft);
+    unserved::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);
     let caused = pruning::plan(&view, &planned, &drilled, &mut draft);

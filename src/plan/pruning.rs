@@ -166,7 +166,7 @@ impl<'a> Prune<'a, '_> {
                 }
                 continue;
             }
-            let pinned = backup.protected
+            let pinned = view.protects(backup)
                 || backup.quarantine.is_some()
                 || view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
             if named.contains(&backup.id) || pinned {
@@ -197,7 +197,7 @@ impl<'a> Prune<'a, '_> {
         caused_by_change: bool,
         after: BTreeSet<ActionId>,
     ) {
-        if !self.reachable(backup) {
+        if !self.reachable(backup) || self.is_paused(backup) {
             return;
         }
         let purge_after = self.guards.grace.after(self.view.now());
@@ -267,7 +267,7 @@ impl<'a> Prune<'a, '_> {
                 self.hold(backup, reason, &words.join(", "));
             }
             PurgeState::Due => {
-                if !self.reachable(backup) {
+                if !self.reachable(backup) || self.is_paused(backup) {
                     return;
                 }
                 let words =
@@ -327,6 +327,17 @@ impl<'a> Prune<'a, '_> {
                 false
             }
         }
+    }
+
+    /// Returns whether the policies pause what the backup belongs to; then nothing of it is deleted either.
+    fn is_paused(&mut self, backup: &Backup) -> bool {
+        let mut things = vec![schedule_address(&backup.schedule), Address::of(Section::Store, backup.store.clone())];
+        things.extend(backup.database.clone().map(|name| Address::of(Section::Database, name)));
+        let retention = self.view.desired.schedules.get(&backup.schedule).and_then(|s| s.retention_name.clone());
+        things.extend(retention.map(|name| Address::of(Section::Retention, name)));
+        let Some(words) = self.view.pause(&things) else { return false };
+        self.hold(backup, HeldReason::Suspended, &words);
+        true
     }
 
     fn hold(&mut self, backup: &Backup, reason: HeldReason, words: &str) {
@@ -394,6 +405,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
 fn point<'a>(view: &View<'_>, backup: &'a Backup, drilled: &HashMap<&BackupId, ActionId>) -> Point<'a> {
     let leased = view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
     let mut point = Point::of(backup, leased);
+    point.protected = view.protects(backup);
     point.quarantined |= matches!(view.eligible(backup), Eligible::Quarantined | Eligible::Missing);
     if drilled.contains_key(&backup.id) {
         point.drilled_at = Some(view.now());

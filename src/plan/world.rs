@@ -170,6 +170,42 @@ impl<'a> View<'a> {
         narrow::in_target(&self.request.narrowing, address)
     }
 
+    /// Returns why work on these things waits, where the policies pause one of them now.
+    pub fn pause<'s>(&'s self, addresses: impl IntoIterator<Item = &'s Address>) -> Option<String> {
+        let suspended = &self.desired.suspended;
+        let on = |address: &'s Address| suspended.get(address).filter(|s| s.is_on(self.now())).map(|s| (address, s));
+        let (address, suspension) = addresses.into_iter().find_map(on)?;
+        let until = suspension.until.strftime("%Y-%m-%d %H:%M UTC");
+        let why = suspension.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        Some(format!("{address} is suspended until {until}{why}"))
+    }
+
+    /// Returns the end of the newest pause of these things that is over: what lay in it was not missed.
+    pub fn paused_until<'s>(&'s self, addresses: impl IntoIterator<Item = &'s Address>) -> Option<Instant> {
+        let ends = addresses.into_iter().filter_map(|address| self.desired.suspended.get(address)).map(|s| s.until);
+        ends.filter(|until| *until <= self.now()).max()
+    }
+
+    /// Returns whether a backup is protected: by its own pin, or by a thing it belongs to that carries `protect`, in
+    /// the policies or as last applied. Taking the key away frees nothing before that change was applied.
+    pub fn protects(&self, backup: &Backup) -> bool {
+        let schedule = schedule_address(&backup.schedule);
+        let retention = self.desired.schedules.get(&backup.schedule).and_then(|spec| spec.retention_name.clone());
+        let things = [
+            Some(schedule),
+            Some(Address::of(Section::Store, backup.store.clone())),
+            backup.database.clone().map(|name| Address::of(Section::Database, name)),
+            retention.map(|name| Address::of(Section::Retention, name)),
+        ];
+        let applied = |address: &Address| {
+            let applied = self.catalog.and_then(|catalog| catalog.applied.get(address));
+            applied.is_some_and(|applied| {
+                applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
+            })
+        };
+        backup.protected || things.iter().flatten().any(|a| self.desired.protected.contains(a) || applied(a))
+    }
+
     /// Returns whether a thing of the policies is, or will be by this very plan, in the catalog as the policies have
     /// it. Work of a thing that is not must wait: it would run under rules that nobody applied.
     pub fn is_applied(&self, address: &Address) -> bool {

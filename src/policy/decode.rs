@@ -181,32 +181,16 @@ impl<'a> Context<'a> {
         self.error(codes::BAD_VALUE, place, message, "this value", help);
     }
 
-    /// Adds the finding that a key is not known, or not yet.
-    pub fn unknown(&mut self, entry: &Entry, what: &str, known: &[&str], not_yet: &[&str]) {
+    /// Adds the finding that a key is not known.
+    pub fn unknown(&mut self, entry: &Entry, what: &str, known: &[&str]) {
         let key = shown(&entry.key);
-        if not_yet.contains(&entry.key.as_str()) {
-            self.not_yet(entry.place, &format!("`{key}` in {what}"));
-            return;
-        }
-        let guess = similar(&entry.key, known.iter().chain(not_yet).copied());
+        let guess = similar(&entry.key, known.iter().copied());
         let help = match guess {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if known.is_empty() => "remove it".to_owned(),
             None => format!("keys here: {}", known.join(", ")),
         };
         self.error(codes::UNKNOWN_KEY, entry.place, format!("`{key}` is not a key of {what}"), "unknown key", help);
-    }
-
-    /// Adds the finding that a part of the language is not supported yet.
-    pub fn not_yet(&mut self, place: Place, what: &str) {
-        let message = format!("{what} is not supported yet by this version of bkup");
-        self.error(
-            codes::NOT_YET,
-            place,
-            message,
-            "not supported yet",
-            "remove it: nothing would act on it, and a policy must not promise what nobody keeps",
-        );
     }
 
     /// Adds the finding that a needed key is missing.

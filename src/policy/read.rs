@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::diag::Diagnostic;
-use crate::domain::{Name, RetentionRule, ScheduleSpec, TenantFilter};
+use crate::domain::{Moved, Name, Removed, RetentionRule};
 
 use super::check::{self, Known};
 use super::decode::{Context, Decode};
-use super::raw::{File, Item, Named, Once, RetentionRef, Schedule};
+use super::raw::{self, File, Item, Listed, Marked, Marks, Named, Once};
 use super::set::{PolicySet, Thing};
-use super::text::{self, Kind, Place, Places, Sources};
+use super::text::{self, Kind, Place, Sources};
 use super::{Facts, SourceFile, codes};
 
 /// Reads a set of policy files. Findings come in the order of the files and of the places in them. The set holds what
@@ -135,12 +135,16 @@ impl Sections {
         let all = &mut self.file;
         once("catalog", &mut all.catalog, file.catalog, cx);
         once("guards", &mut all.guards, file.guards, cx);
+        once("alerts", &mut all.alerts, file.alerts, cx);
         named("store", &mut all.stores, file.stores, cx);
         named("database", &mut all.databases, file.databases, cx);
         named("class", &mut all.classes, file.classes, cx);
         named("retention rule", &mut all.retention, file.retention, cx);
         named("schedule", &mut all.schedules, file.schedules, cx);
         named("recovery plan", &mut all.recovery_plans, file.recovery_plans, cx);
+        named("channel", &mut all.channels, file.channels, cx);
+        listed(&mut all.moved, file.moved);
+        listed(&mut all.removed, file.removed);
     }
 
     /// Makes the things, with defaults filled in, and looks at how they fit together.
@@ -156,11 +160,12 @@ impl Sections {
             spec: once.raw.spec(&once.places, cx),
             place: once.place,
             places: once.places,
+            marks: Marks::default(),
         });
         set.stores = things(
             file.stores,
             |item, raw, cx| {
-                check::store(raw, &item.places, item.place, cx);
+                check::store(raw, &item.places, cx);
                 raw.spec(&item.places, cx)
             },
             &mut whole,
@@ -192,14 +197,30 @@ impl Sections {
             file.schedules,
             |item, raw, cx| {
                 check::schedule(raw, &item.places, &known, cx);
-                schedule(raw, &item.places, &retentions, cx)
+                raw.spec(&item.places, &retentions, cx)
             },
             &mut whole,
             cx,
         );
         set.recovery_plans = things(file.recovery_plans, |item, raw, cx| raw.spec(&item.places, cx), &mut whole, cx);
+        set.channels = things(file.channels, |item, raw, cx| raw.spec(&item.places, cx), &mut whole, cx);
+        set.alerts = file.alerts.map(|once| Thing {
+            spec: once.raw.spec(),
+            place: once.place,
+            places: once.places,
+            marks: Marks::default(),
+        });
+        let moved = |raw: &raw::Move| Some(Moved { from: raw.from.clone()?, to: raw.to.clone()? });
+        set.moved = entries(file.moved, moved, &mut whole);
+        let removed = |raw: &raw::Removal| Some(Removed { from: raw.from.clone()?, backups: raw.backups? });
+        set.removed = entries(file.removed, removed, &mut whole);
+        check::encryption(set, cx);
+        check::databases(set, &known, cx);
+        check::alerts(set, &known, cx);
+        check::transitions(set, &known, cx);
+        check::bases(&set.schedules, cx);
         check::classes(&set.classes, cx);
-        check::stores(&set.stores, cx);
+        check::stores(&set.stores, &known, cx);
         check::tenants(set, cx);
         check::recovery_plans(set, &known, cx);
         set.whole = whole && !cx.found.iter().any(|finding| finding.code == codes::UNKNOWN_REFERENCE);
@@ -239,8 +260,28 @@ fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: 
     }
 }
 
+/// Takes in the entries of a list.
+fn listed<T>(all: &mut Option<Listed<T>>, next: Option<Listed<T>>) {
+    let Some(next) = next else { return };
+    all.get_or_insert_with(|| Listed(Vec::new())).0.extend(next.0);
+}
+
+/// Makes the entries of a list; one that cannot be made has its findings and is left out, and the set is not whole.
+fn entries<R, T>(list: Option<Listed<R>>, make: impl Fn(&R) -> Option<T>, whole: &mut bool) -> Vec<Thing<T>> {
+    let mut made = Vec::new();
+    for entry in list.into_iter().flat_map(|list| list.0) {
+        match make(&entry.raw) {
+            Some(spec) => {
+                made.push(Thing { spec, place: entry.place, places: entry.places, marks: Marks::default() });
+            }
+            None => *whole = false,
+        }
+    }
+    made
+}
+
 /// Makes the things of a section; one that cannot be made has its findings and is left out, and the set is not whole.
-fn things<R, T>(
+fn things<R: Marked, T>(
     section: Option<Named<R>>,
     mut make: impl FnMut(&Item<R>, &R, &mut Context<'_>) -> Option<T>,
     whole: &mut bool,
@@ -251,43 +292,11 @@ fn things<R, T>(
     for item in items {
         match item.raw.as_ref().and_then(|raw| make(&item, raw, cx)) {
             Some(spec) => {
-                things.insert(item.name, Thing { spec, place: item.place, places: item.places });
+                let marks = item.raw.as_ref().map(Marked::marks).unwrap_or_default();
+                things.insert(item.name, Thing { spec, place: item.place, places: item.places, marks });
             }
             None => *whole = false,
         }
     }
     things
-}
-
-/// Fills in a schedule's defaults and its rule; `None` where something needed is missing.
-fn schedule(
-    raw: &Schedule,
-    places: &Places,
-    retentions: &BTreeMap<Name, RetentionRule>,
-    cx: &mut Context<'_>,
-) -> Option<ScheduleSpec> {
-    let when = raw.when.as_ref().and_then(|when| when.spec("when", places, cx));
-    let tenants = match &raw.tenants {
-        None => Some(TenantFilter::All),
-        Some(tenants) => tenants.spec("tenants", places, cx),
-    };
-    let (retention, retention_name) = match raw.retention.as_ref()? {
-        RetentionRef::Name(name) => (retentions.get(name).cloned(), Some(name.clone())),
-        RetentionRef::Rule(rule) => (Some(rule.spec("retention.", places, cx)), None),
-    };
-    let (when, start_within) = when?;
-    Some(ScheduleSpec {
-        databases: raw.databases.clone()?,
-        backup: raw.backup?,
-        engine: raw.engine.unwrap_or(crate::domain::Engine::Logical),
-        tenants: tenants?,
-        tables: Vec::new(),
-        when,
-        start_within: raw.start_within.unwrap_or(start_within),
-        retention: retention?,
-        retention_name,
-        store: raw.store.clone()?,
-        compression: raw.compression.unwrap_or_default(),
-        max_parallel_jobs: raw.max_parallel_jobs.unwrap_or(1),
-    })
 }

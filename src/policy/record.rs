@@ -9,7 +9,6 @@ macro_rules! record {
         $name:ident, $what:literal {
             $( $(#[$field_meta:meta])* $field:ident: $type:ty $(, $mark:ident)?; )*
         }
-        not_yet: $not_yet:expr
     ) => {
         #[derive(Debug, Clone, Default, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
@@ -21,7 +20,6 @@ macro_rules! record {
         impl $crate::policy::decode::Decode for $name {
             fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
                 const KNOWN: &[&str] = &[$( $crate::policy::record::bare(stringify!($field)) ),*];
-                const NOT_YET: &[&str] = $not_yet;
                 let entries = cx.entries(node, $what)?;
                 let mut out = Self::default();
                 for entry in entries {
@@ -29,7 +27,7 @@ macro_rules! record {
                         $( key if key == $crate::policy::record::bare(stringify!($field)) => {
                             out.$field = cx.field(key, &entry.value);
                         } )*
-                        _ => cx.unknown(entry, $what, KNOWN, NOT_YET),
+                        _ => cx.unknown(entry, $what, KNOWN),
                     }
                 }
                 $( $(
@@ -46,16 +44,16 @@ macro_rules! record {
 }
 pub(super) use record;
 
-/// Declares which words stand for which values of an enumeration, and those that are not served yet.
+/// Declares which words stand for which values of an enumeration.
 macro_rules! words {
-    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* } not_yet: $not_yet:expr) => {
+    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* }) => {
         impl $crate::policy::decode::Decode for $type {
             fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
                 let text = cx.written(node, $what)?;
                 match text {
                     $( $word => Some($value), )*
                     _ => {
-                        $crate::policy::record::unknown_word(text, node, $what, &[$($word),*], $not_yet, cx);
+                        $crate::policy::record::unknown_word(text, node, $what, &[$($word),*], cx);
                         None
                     }
                 }
@@ -93,21 +91,10 @@ pub(super) fn head(node: &Node) -> Place {
     }
 }
 
-/// Adds the finding that a word is none of those known, or not served yet.
-pub(super) fn unknown_word(
-    text: &str,
-    node: &Node,
-    what: &str,
-    known: &[&str],
-    not_yet: &[&str],
-    cx: &mut Context<'_>,
-) {
-    if not_yet.contains(&text) {
-        cx.not_yet(node.place, &format!("`{text}` for `{}`", cx.key().to_owned()));
-        return;
-    }
+/// Adds the finding that a word is none of those known.
+pub(super) fn unknown_word(text: &str, node: &Node, what: &str, known: &[&str], cx: &mut Context<'_>) {
     let key = cx.key().to_owned();
-    let help = match similar(text, known.iter().chain(not_yet).copied()) {
+    let help = match similar(text, known.iter().copied()) {
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("write one of: {}", known.join(", ")),
     };

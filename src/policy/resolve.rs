@@ -12,6 +12,7 @@ use crate::domain::{
 
 use super::codes;
 use super::globs::Globs;
+use super::raw::Marks;
 use super::set::{PolicySet, Thing};
 use super::text::{Place, shown};
 
@@ -242,6 +243,10 @@ impl PolicySet {
         self.document(Section::Retention, &self.retentions, &mut documents);
         self.document(Section::Schedule, &self.schedules, &mut documents);
         self.document(Section::RecoveryPlan, &self.recovery_plans, &mut documents);
+        self.document(Section::Channel, &self.channels, &mut documents);
+        if let Some(alerts) = &self.alerts {
+            documents.insert(Address::once(Section::Alerts), self.written(alerts));
+        }
         if let Some(guards) = &self.guards {
             documents.insert(Address::once(Section::Guards), self.written(guards));
         }
@@ -252,10 +257,37 @@ impl PolicySet {
             retentions: specs(&self.retentions),
             schedules: specs(&self.schedules),
             recovery_plans: specs(&self.recovery_plans),
+            channels: specs(&self.channels),
+            alerts: self.alerts.as_ref().map(|thing| thing.spec.clone()),
             guards: self.guards.as_ref().map(|thing| thing.spec.clone()).unwrap_or_default(),
+            moved: self.moved.iter().map(|thing| thing.spec.clone()).collect(),
+            removed: self.removed.iter().map(|thing| thing.spec.clone()).collect(),
+            suspended: self.marked(|marks| marks.suspended.clone()).collect(),
+            protected: self.marked(|marks| marks.protected.then_some(())).map(|(address, ())| address).collect(),
             documents,
             tenants,
         }
+    }
+
+    /// Returns the addresses of the things whose marks give something, with what they give.
+    fn marked<'a, V: 'a>(
+        &'a self,
+        of: impl Fn(&Marks) -> Option<V> + Copy + 'a,
+    ) -> impl Iterator<Item = (Address, V)> + 'a {
+        fn all<'a, T, V>(
+            section: Section,
+            things: &'a BTreeMap<Name, Thing<T>>,
+            of: impl Fn(&Marks) -> Option<V> + 'a,
+        ) -> impl Iterator<Item = (Address, V)> + 'a {
+            things.iter().filter_map(move |(name, thing)| Some((Address::of(section, name.clone()), of(&thing.marks)?)))
+        }
+        all(Section::Store, &self.stores, of)
+            .chain(all(Section::Database, &self.databases, of))
+            .chain(all(Section::Class, &self.classes, of))
+            .chain(all(Section::Retention, &self.retentions, of))
+            .chain(all(Section::Schedule, &self.schedules, of))
+            .chain(all(Section::RecoveryPlan, &self.recovery_plans, of))
+            .chain(all(Section::Channel, &self.channels, of))
     }
 
     fn document<T: Serialize>(
@@ -271,7 +303,13 @@ impl PolicySet {
 
     fn written<T: Serialize>(&self, thing: &Thing<T>) -> Document {
         // The specs are plain data with text keys: writing them as JSON cannot fail.
-        let body = serde_json::to_value(&thing.spec).unwrap_or_default();
+        let mut body = serde_json::to_value(&thing.spec).unwrap_or_default();
+        if let Some(suspension) = &thing.marks.suspended {
+            body["suspend"] = serde_json::to_value(suspension).unwrap_or_default();
+        }
+        if thing.marks.protected {
+            body["protect"] = serde_json::Value::Bool(true);
+        }
         let digest = sha256(canonical_value(&body).as_bytes());
         Document { body, digest, location: self.location(thing.place) }
     }

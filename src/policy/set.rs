@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::diag::Span;
 use crate::domain::{
-    Address, ClassSpec, DatabaseSpec, EnvText, Guards, Name, RecoveryPlanSpec, RetentionRule, ScheduleSpec, Section,
-    SourceLocation, StoreSpec,
+    Address, AlertsSpec, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Moved, Name, RecoveryPlanSpec, Removed,
+    RetentionRule, ScheduleSpec, Section, SourceLocation, StoreSpec,
 };
+
+use super::raw::Marks;
 
 use super::text::{Place, Places, Sources};
 
@@ -26,7 +28,11 @@ pub struct PolicySet {
     pub(super) retentions: BTreeMap<Name, Thing<RetentionRule>>,
     pub(super) schedules: BTreeMap<Name, Thing<ScheduleSpec>>,
     pub(super) recovery_plans: BTreeMap<Name, Thing<RecoveryPlanSpec>>,
+    pub(super) channels: BTreeMap<Name, Thing<ChannelSpec>>,
+    pub(super) alerts: Option<Thing<AlertsSpec>>,
     pub(super) guards: Option<Thing<Guards>>,
+    pub(super) moved: Vec<Thing<Moved>>,
+    pub(super) removed: Vec<Thing<Removed>>,
 }
 
 /// One thing and where it is written.
@@ -38,6 +44,8 @@ pub(super) struct Thing<T> {
     pub place: Place,
     /// The places inside it.
     pub places: Places,
+    /// Whether it is paused or protected.
+    pub marks: Marks,
 }
 
 impl PolicySet {
@@ -82,6 +90,8 @@ impl PolicySet {
             (Section::Retention, Some(name)) => of(&self.retentions, name),
             (Section::Schedule, Some(name)) => of(&self.schedules, name),
             (Section::RecoveryPlan, Some(name)) => of(&self.recovery_plans, name),
+            (Section::Channel, Some(name)) => of(&self.channels, name),
+            (Section::Alerts, None) => self.alerts.as_ref().map(|thing| &thing.places),
             (Section::Guards, None) => self.guards.as_ref().map(|thing| &thing.places),
             _ => None,
         }

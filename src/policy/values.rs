@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::domain::{CivilTime, Compression, EnvText, Instant, Name, Percent, Period, StoreUrl, ZoneName};
+use crate::domain::{
+    Address, Bytes, CivilTime, Compression, EnvText, Instant, Name, Percent, Period, StoreUrl, ZoneName,
+};
 
 use super::codes;
 use super::decode::{Context, Decode, has_variable};
@@ -35,6 +37,11 @@ impl JsonSchema for Text {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "minLength": 1 })
     }
+}
+
+/// Returns a list of texts; an absent one is empty.
+pub(super) fn texts(list: Option<&Vec<Text>>) -> Vec<String> {
+    list.into_iter().flatten().map(|text| text.0.clone()).collect()
 }
 
 impl Decode for Name {
@@ -116,6 +123,48 @@ impl JsonSchema for Percent {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^(100(\\.0{1,2})?|[0-9]{1,2}(\\.[0-9]{1,2})?)\\s*%$", "examples": ["10%", "2.5%"] })
+    }
+}
+
+impl Decode for Bytes {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let help = "write 512MiB, 2TiB or 500GB: a number with its unit";
+        parsed(node, cx, "a size", help, |text| text.parse().ok())
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A number of bytes with its unit: KiB to PiB count by 1024, kB to PB by 1000.",
+            "pattern": "^[0-9]{1,18}(\\.[0-9]{1,6})?\\s*(B|[KMGTP]iB|[kKMGTP]B)$",
+            "examples": ["512MiB", "2TiB"]
+        })
+    }
+}
+
+impl Decode for Address {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let help = "write a section's singular word and a name, as in schedule.nightly or recovery-plan.full-system";
+        parsed(node, cx, "an address", help, |text| text.parse().ok())
+    }
+}
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "The address of a thing: the singular word of its section, a dot, and its name.",
+            "pattern": "^(store|database|class|retention|schedule|recovery-plan|channel)\\.[a-z][a-z0-9-]{0,62}$",
+            "examples": ["schedule.nightly", "store.primary"]
+        })
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Calendar {
     rule: Rule,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Rule {
     Never,
     /// Minutes of some days; the minutes are sorted and there is at least one.
@@ -151,6 +151,10 @@ impl Calendar {
         &self.rule
     }
 
+    pub(super) const fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     /// Returns how many of the day's slots are at or before `instant`; slots of a day ascend with its minutes.
     fn count_up_to(&self, day: &Day, minutes: &[u16], instant: Instant) -> usize {
         if day.begin > instant {
@@ -181,12 +185,12 @@ impl Rule {
             }
             Timing::Cron { expression } => {
                 let pattern = cron::parse(expression)?;
-                let matches = |minute: &u16| {
-                    pattern.hour_match(u32::from(minute / 60)).unwrap_or(false)
-                        && pattern.minute_match(u32::from(minute % 60)).unwrap_or(false)
-                };
-                let minutes: Vec<u16> = (0..1440).filter(matches).collect();
-                let days = Days::of_cron(pattern);
+                let hours = (0..24u16).filter(|hour| pattern.hour_match(u32::from(*hour)).unwrap_or(false));
+                let in_hour: Vec<u16> =
+                    (0..60).filter(|minute| pattern.minute_match(u32::from(*minute)).unwrap_or(false)).collect();
+                let minutes: Vec<u16> =
+                    hours.flat_map(|hour| in_hour.iter().map(move |minute| hour * 60 + minute)).collect();
+                let days = Days::of_cron(&pattern);
                 if minutes.is_empty() || !days.exist() {
                     return Err(ScheduleError::NeverFires { rule: format!("cron expression {expression:?}") });
                 }

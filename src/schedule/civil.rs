@@ -14,6 +14,11 @@ impl Clocks {
         Self(zone)
     }
 
+    /// Returns the zone.
+    pub(super) const fn zone(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// Returns the date and time that clocks show at `instant`.
     pub(super) fn show(&self, instant: Instant) -> DateTime {
         self.0.to_datetime(instant)

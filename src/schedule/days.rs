@@ -6,38 +6,29 @@ use jiff::civil::Date;
 use super::ScheduleError;
 use crate::domain::{DayRule, Frequency};
 
-/// A set of civil days: months, and days within them.
-#[derive(Debug, Clone)]
+/// Bits 1 to 31: any day of a month.
+const ANY_DAY: u32 = !1;
+/// Bits 1, 8, 15, 22 and 29: the days that fall on the weekday of the first.
+const SEVENTHS: u32 = 1 << 1 | 1 << 8 | 1 << 15 | 1 << 22 | 1 << 29;
+
+/// A set of civil days: months, and days within them. Every rule of the language and of cron comes down to this one
+/// form, because whether a day of a month is taken depends on nothing but its number, its weekday, and whether it is
+/// the month's last: so two rules that mean the same are equal, and whole months are masks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Days {
     /// Bit 1 is January.
     months: u16,
-    rule: InMonth,
-}
-
-#[derive(Debug, Clone)]
-enum InMonth {
-    Every,
-    Listed(Listed),
-    Cron(Box<CronPattern>),
-}
-
-/// Days of `days:`; any of them matches.
-#[derive(Debug, Clone, Default)]
-struct Listed {
-    /// Bit 1 is Monday.
-    weekdays: u8,
-    /// For each n, bit 1 is Monday.
-    nth: [u8; 5],
-    /// Bit 1 is the first.
-    month_days: u32,
-    last: bool,
+    /// For each weekday, Monday first, the days of the month that are taken when they fall on it; bit 1 is the first.
+    taken: [u32; 7],
+    /// The weekdays on which the last day of a month is taken; bit 0 is Monday.
+    last: u8,
 }
 
 impl Days {
     /// Reads `days:` under a frequency.
     pub(super) fn of(frequency: Frequency, days: &[DayRule]) -> Result<Self, ScheduleError> {
         let monthly = matches!(frequency, Frequency::Monthly | Frequency::Quarterly | Frequency::Yearly);
-        let mut listed = Listed::default();
+        let (mut taken, mut last) = ([0u32; 7], 0);
         for day in days {
             let real = match *day {
                 DayRule::Weekday(weekday) => (1..=7).contains(&weekday),
@@ -52,10 +43,13 @@ impl Days {
                 return Err(ScheduleError::WrongDayKind { frequency, day: *day });
             }
             match *day {
-                DayRule::Weekday(weekday) => listed.weekdays |= 1 << weekday,
-                DayRule::NthWeekday { weekday, nth } => listed.nth[nth.unsigned_abs() as usize - 1] |= 1 << weekday,
-                DayRule::MonthDay(day) => listed.month_days |= 1 << day,
-                DayRule::LastDay => listed.last = true,
+                DayRule::Weekday(weekday) => taken[weekday.unsigned_abs() as usize - 1] = ANY_DAY,
+                DayRule::NthWeekday { weekday, nth } => {
+                    let first = 7 * (nth.unsigned_abs() as usize - 1) + 1;
+                    taken[weekday.unsigned_abs() as usize - 1] |= (first..first + 7).fold(0, |set, day| set | bit(day));
+                }
+                DayRule::MonthDay(day) => taken.iter_mut().for_each(|set| *set |= 1 << day),
+                DayRule::LastDay => last = 0b111_1111,
             }
         }
         let months = match frequency {
@@ -63,21 +57,42 @@ impl Days {
             Frequency::Yearly => 1 << 1,
             _ => 0b1_1111_1111_1110,
         };
-        let rule = match (frequency, days.is_empty()) {
-            (_, false) => InMonth::Listed(listed),
-            (Frequency::Hourly | Frequency::Daily, true) => InMonth::Every,
-            (Frequency::Weekly, true) => InMonth::Listed(Listed { weekdays: 1 << 1, ..listed }),
-            (_, true) => InMonth::Listed(Listed { month_days: 1 << 1, ..listed }),
-        };
-        Ok(Self { months, rule })
+        match (frequency, days.is_empty()) {
+            (_, false) => {}
+            (Frequency::Hourly | Frequency::Daily, true) => taken = [ANY_DAY; 7],
+            (Frequency::Weekly, true) => taken[0] = ANY_DAY,
+            (_, true) => taken = [1 << 1; 7],
+        }
+        Ok(Self { months, taken, last })
     }
 
     /// Takes the day fields of a cron expression.
-    pub(super) fn of_cron(pattern: CronPattern) -> Self {
+    pub(super) fn of_cron(pattern: &CronPattern) -> Self {
+        const WEEKDAYS: [Weekday; 7] = [
+            Weekday::Monday,
+            Weekday::Tuesday,
+            Weekday::Wednesday,
+            Weekday::Thursday,
+            Weekday::Friday,
+            Weekday::Saturday,
+            Weekday::Sunday,
+        ];
         let months = (1..=12)
             .filter(|month| pattern.month_match(*month).unwrap_or(false))
             .fold(0, |set, month| set | 1 << month);
-        Self { months, rule: InMonth::Cron(Box::new(pattern)) }
+        // A day's number and weekday are asked for apart from any year; only which day is the last needs a month.
+        let has = |(year, month, day), weekday| pattern.day_match(year, month, day, weekday).unwrap_or(false);
+        let ends = [(2001, 2, 28), (2000, 2, 29), (2001, 4, 30)];
+        let ends_month = ends
+            .iter()
+            .any(|end| WEEKDAYS.iter().any(|weekday| has(*end, *weekday) && !has((2001, 1, end.2), *weekday)));
+        let mut taken = [0u32; 7];
+        for (days, weekday) in taken.iter_mut().zip(WEEKDAYS) {
+            // With `l`, the 31st is taken as the last of its month, which it always is.
+            *days = (1..=31).filter(|day| has((2001, 1, *day), weekday)).fold(0, |set, day| set | 1 << day);
+        }
+        let last = if ends_month { 0b111_1111 } else { 0 };
+        Self { months, taken, last }
     }
 
     fn has_month(&self, date: Date) -> bool {
@@ -86,34 +101,33 @@ impl Days {
 
     /// Returns whether the rule takes `date`.
     pub(super) fn has(&self, date: Date) -> bool {
-        if !self.has_month(date) {
-            return false;
+        let weekday = date.weekday().to_monday_zero_offset();
+        self.has_month(date)
+            && (self.taken[weekday.unsigned_abs() as usize] & (1 << date.day()) != 0
+                || self.last & (1 << weekday) != 0 && date.day() == date.days_in_month())
+    }
+
+    /// Returns the weekdays of a rule to which months and days of the month mean nothing; bit 0 is Monday.
+    pub(super) fn weekdays(&self) -> Option<u8> {
+        if self.months != 0b1_1111_1111_1110 || self.taken.iter().any(|set| ![0, ANY_DAY].contains(set)) {
+            return None;
         }
-        let weekday = date.weekday();
-        match &self.rule {
-            InMonth::Every => true,
-            InMonth::Listed(listed) => {
-                let bit = 1u8 << weekday.to_monday_one_offset();
-                let nth = (date.day().unsigned_abs() as usize - 1) / 7;
-                listed.weekdays & bit != 0
-                    || listed.nth[nth] & bit != 0
-                    || listed.month_days & (1 << date.day()) != 0
-                    || (listed.last && date.day() == date.days_in_month())
-            }
-            InMonth::Cron(pattern) => {
-                let (month, day) = (date.month().unsigned_abs().into(), date.day().unsigned_abs().into());
-                let weekday = match weekday {
-                    jiff::civil::Weekday::Sunday => Weekday::Sunday,
-                    jiff::civil::Weekday::Monday => Weekday::Monday,
-                    jiff::civil::Weekday::Tuesday => Weekday::Tuesday,
-                    jiff::civil::Weekday::Wednesday => Weekday::Wednesday,
-                    jiff::civil::Weekday::Thursday => Weekday::Thursday,
-                    jiff::civil::Weekday::Friday => Weekday::Friday,
-                    jiff::civil::Weekday::Saturday => Weekday::Saturday,
-                };
-                pattern.day_match(date.year().into(), month, day, weekday).unwrap_or(false)
-            }
+        let whole = (0..7).filter(|weekday| self.taken[*weekday] != 0).fold(0, |set, weekday| set | 1u8 << weekday);
+        (self.last & !whole == 0).then_some(whole)
+    }
+
+    /// Returns the days of a month that are taken, bit 1 being the first. `first` is the weekday of its first day, 0
+    /// being Monday, `month` 1 to 12, `length` its number of days.
+    pub(super) fn of_month(&self, month: u8, first: usize, length: u32) -> u32 {
+        if self.months & (1 << month) == 0 {
+            return 0;
         }
+        let end = u64::from(ANY_DAY) & ((2u64 << length) - 1);
+        let of = |weekday: usize| self.taken[weekday] & (SEVENTHS << ((weekday + 7 - first) % 7));
+        let taken = (0..7).map(of).fold(0, |set, days| set | days);
+        let last_weekday = (first + length as usize - 1) % 7;
+        let last = if self.last & (1 << last_weekday) == 0 { 0 } else { 1u32 << length };
+        (taken & end as u32) | last
     }
 
     /// Returns the first such day from `date` on.
@@ -134,37 +148,12 @@ impl Days {
         Some(date)
     }
 
-    /// Returns whether any year has such a day: the calendar repeats every 400 years.
+    /// Returns whether any year has such a day.
     pub(super) fn exist(&self) -> bool {
-        let (begin, end) = (Date::constant(2000, 1, 1), Date::constant(2400, 1, 1));
-        self.months != 0 && self.until(begin, end).is_some()
+        self.distances().is_some()
     }
+}
 
-    fn until(&self, mut date: Date, end: Date) -> Option<Date> {
-        while !self.has(date) {
-            date = if self.has_month(date) { date.tomorrow().ok()? } else { date.last_of_month().tomorrow().ok()? };
-            if date >= end {
-                return None;
-            }
-        }
-        Some(date)
-    }
-
-    /// Returns how many days lie between the closest two such days of any time.
-    pub(super) fn smallest_distance(&self) -> Option<i64> {
-        // 28 years hold every pairing of a weekday with a date, but for the centuries that skip a leap year; 40 hold
-        // those too that need a leap day twice.
-        let (begin, end) = (Date::constant(2000, 1, 1), Date::constant(2041, 1, 1));
-        let mut smallest: Option<i64> = None;
-        let mut earlier = self.until(begin, end)?;
-        while let Some(later) = earlier.tomorrow().ok().and_then(|next| self.until(next, end)) {
-            let distance = later.duration_since(earlier).as_hours() / 24;
-            smallest = Some(smallest.map_or(distance, |smallest| smallest.min(distance)));
-            if distance == 1 {
-                break;
-            }
-            earlier = later;
-        }
-        smallest
-    }
+const fn bit(day: usize) -> u32 {
+    if day > 31 { 0 } else { 1 << day }
 }

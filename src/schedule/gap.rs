@@ -69,7 +69,7 @@ impl Calendar {
                 let across = if within.is_some_and(|within| within <= across) {
                     None
                 } else {
-                    days.smallest_distance().map(|distance| across + 1440 * (distance - 1))
+                    days.distances().map(|distances| across + 1440 * (distances.smallest - 1))
                 };
                 within.into_iter().chain(across).min().map(Period::minutes)
             }

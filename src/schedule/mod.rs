@@ -17,15 +17,25 @@
 //!   begin in January, April, July and October, and so do their slots; yearly ones are in January.
 //! - Cron has five fields; with both day fields given either matches.
 
+mod anomaly;
 mod calendar;
 mod civil;
 mod cron;
 mod days;
 mod gap;
+mod merge;
 mod rejection;
+mod shifts;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod words;
+mod worst;
+mod years;
 
+pub use anomaly::{Anomaly, AnomalyKind, anomalies};
 pub use calendar::{Calendar, Slots};
 pub use gap::Gap;
 pub use rejection::ScheduleError;
 pub use words::describe;
+pub use worst::{Losses, Mark, Worst, worst_loss};

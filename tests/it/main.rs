@@ -17,6 +17,7 @@ mod engine_archive;
 mod engine_faults;
 mod faults;
 mod plan;
+mod plan_marks;
 mod policy;
 mod render;
 mod restore;

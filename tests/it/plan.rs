@@ -324,8 +324,11 @@ fn a_drill_without_the_private_key_is_held_and_not_due() {
     let mut model = Model::new("2026-11-20T03:10:00Z", &["acme"])
         .schedule("nightly", tenants_daily(keep_last(3)))
         .recovery_plan("tenant", recovery_plan(PlanType::TenantRecovery, Period::days(30)));
-    model.desired.stores.get_mut(&name("primary")).expect("there").encryption =
-        Some(bkup::domain::EncryptionSpec { recipients: vec!["age1x".to_owned()], identity: None });
+    model.desired.stores.get_mut(&name("primary")).expect("there").encryption = Some(bkup::domain::EncryptionSpec {
+        recipients: vec!["age1x".to_owned()],
+        identity: None,
+        per_tenant_keys: false,
+    });
     model.document();
     let plan = model.step();
     assert!(!words(&plan).contains(&"drill"));

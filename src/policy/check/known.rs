@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Name, Section};
+use crate::domain::{Address, Name, Section};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::raw::{File, Named};
@@ -27,8 +27,22 @@ impl Known {
             (Section::Class.singular(), names(file.classes.as_ref())),
             (Section::Retention.singular(), names(file.retention.as_ref())),
             (Section::Schedule.singular(), names(file.schedules.as_ref())),
+            (Section::RecoveryPlan.singular(), names(file.recovery_plans.as_ref())),
+            (Section::Channel.singular(), names(file.channels.as_ref())),
         ]);
         Self { names, complete }
+    }
+
+    /// Returns where a thing is defined, also one that is wrong inside.
+    pub fn place(&self, address: &Address) -> Option<Place> {
+        self.names.get(address.section().singular())?.get(address.name()?).copied()
+    }
+
+    /// Looks up a list of channels, each once.
+    pub fn channels(&self, names: &[Name], path: &str, places: &crate::policy::text::Places, cx: &mut Context<'_>) {
+        for (index, name) in names.iter().enumerate() {
+            self.refer(Section::Channel, name, places.get(&format!("{path}[{index}]")), cx);
+        }
     }
 
     /// Looks a name up; a missing one is a finding.
@@ -42,6 +56,8 @@ impl Known {
             Section::Database => ("database", "databases"),
             Section::Class => ("class", "classes"),
             Section::Retention => ("retention rule", "retention"),
+            Section::RecoveryPlan => ("recovery plan", "recovery_plans"),
+            Section::Channel => ("channel", "channels"),
             _ => ("schedule", "schedules"),
         };
         let message = format!("there is no {what} `{name}`");

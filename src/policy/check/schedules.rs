@@ -1,17 +1,23 @@
 //! Schedules: what they name, and keys that do not fit together. Pure.
 
-use crate::domain::{BackupType, Section};
+use std::collections::BTreeMap;
+
+use crate::domain::{BackupType, Engine, Name, ScheduleSpec, Section};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::raw::{RetentionRef, Schedule, TenantsRef};
+use crate::policy::set::Thing;
 use crate::policy::text::Places;
+use crate::policy::values::texts;
 
 use super::Known;
 use super::tenancy::refuse_bad_globs;
 
 /// Looks at one schedule.
 pub(in crate::policy) fn schedule(raw: &Schedule, places: &Places, known: &Known, cx: &mut Context<'_>) {
-    known.databases(raw.databases.as_ref(), places, "a schedule", cx);
+    if raw.backup != Some(BackupType::Files) {
+        known.databases(raw.databases.as_ref(), places, "a schedule", cx);
+    }
     if let Some(store) = &raw.store {
         known.refer(Section::Store, store, places.get("store"), cx);
     }
@@ -32,16 +38,56 @@ pub(in crate::policy) fn schedule(raw: &Schedule, places: &Places, known: &Known
         }
         Some(TenantsRef::All(_)) | None => {}
     }
-    if places.has("tenants") && raw.backup == Some(BackupType::Database) {
-        let message = "`tenants` is for `backup: tenant_data`, and this schedule backs up the whole database";
-        let help = "remove `tenants`, or write `backup: tenant_data`";
-        cx.error(codes::CONFLICT, places.get("tenants"), message, "says nothing here", help)
-            .and(places.get("backup"), "the whole database");
+    if let Some(base) = &raw.base {
+        known.refer(Section::Schedule, base, places.get("base"), cx);
+    }
+    for (key, names) in
+        raw.notify.iter().flat_map(|notify| [("success", &notify.success), ("failure", &notify.failure)])
+    {
+        known.channels(names.as_deref().unwrap_or_default(), &format!("notify.{key}"), places, cx);
+    }
+    for (key, list) in [("tables", &raw.tables), ("paths", &raw.paths), ("exclude", &raw.exclude)] {
+        refuse_bad_globs(&texts(list.as_ref()), key, places, cx);
+    }
+    if raw.max_chain == Some(0) {
+        let help = format!("write 1 or more; the default is {}", ScheduleSpec::MAX_CHAIN);
+        cx.bad_value(places.get("max_chain"), "a chain of no incremental backups is none", help);
     }
     if let Some(jobs) = raw.max_parallel_jobs
         && !(1..=64).contains(&jobs)
     {
         let message = format!("`max_parallel_jobs` is {jobs}, and a schedule runs 1 to 64 programs at once");
         cx.bad_value(places.get("max_parallel_jobs"), message, "write a number from 1 to 64; the default is 1");
+    }
+}
+
+/// Refuses incremental schedules whose base is no base of theirs.
+pub(in crate::policy) fn bases(schedules: &BTreeMap<Name, Thing<ScheduleSpec>>, cx: &mut Context<'_>) {
+    for thing in schedules.values() {
+        let Some((name, base)) = thing.spec.base.as_ref().and_then(|name| Some((name, schedules.get(name)?))) else {
+            continue;
+        };
+        let missing = thing.spec.databases.iter().find(|database| !base.spec.databases.contains(database));
+        let (message, help) = if base.spec.engine != Engine::Physical {
+            (
+                format!("`{name}` makes no base backups, which an incremental one builds on"),
+                "name a schedule with `backup: full_system` and `engine: physical`".to_owned(),
+            )
+        } else if let Some(missing) = missing {
+            (
+                format!("`{name}` makes no base backups of `{missing}`"),
+                format!("add `{missing}` to the databases of `{name}`, or name another schedule"),
+            )
+        } else if base.spec.store != thing.spec.store {
+            (
+                format!("`{name}` puts its base backups into another store, `{}`", base.spec.store),
+                "give both schedules the same `store`: a chain lies in one place".to_owned(),
+            )
+        } else {
+            continue;
+        };
+        let _ = cx
+            .error(codes::BAD_BASE, thing.places.get("base"), message, "no base for this", help)
+            .and(base.place, "this schedule");
     }
 }

@@ -44,7 +44,7 @@ pub(in crate::policy) fn url(what: &str, url: Option<&EnvText>, path: &str, plac
 }
 
 /// Warns of a password in a literal text.
-pub(super) fn refuse_password(what: &str, text: &str, place: Place, cx: &mut Context<'_>) {
+pub(in crate::policy) fn refuse_password(what: &str, text: &str, place: Place, cx: &mut Context<'_>) {
     if EnvText::Literal(text.to_owned()).shown() != text {
         let help = "put the whole URL into an environment variable and write \"${NAME}\"; change the password if the file was ever committed";
         cx.warning(
@@ -84,6 +84,16 @@ pub fn masked(text: &str) -> String {
         let quoted = text[begin..].starts_with('\'');
         let from = begin + usize::from(quoted);
         mask(from, end_of(text, from, |c| if quoted { matches!(c, '\'' | '\n') } else { c == '&' || ends_value(c) }));
+    }
+    // Fields that hold nothing but a secret, unless they name a variable or a file.
+    for key in ["SLACK:", "SECRET:", "SIGNING_KEY:"] {
+        for (at, _) in upper.match_indices(key) {
+            let rest = &text[at + key.len()..];
+            let begin = at + key.len() + (rest.len() - rest.trim_start_matches([' ', '\t', '"', '\'']).len());
+            if !text[begin..].starts_with(['$', '/', '.', '\n']) {
+                mask(begin, end_of(text, begin, |c| ends_value(c) || matches!(c, ',' | '}')));
+            }
+        }
     }
     // Only whole runs of characters were overwritten, and by ASCII.
     String::from_utf8(bytes).unwrap_or_default()

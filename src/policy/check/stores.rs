@@ -1,25 +1,25 @@
 //! Stores: encryption, and two of them at one place. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{EnvText, Name, StoreSpec, StoreUrl};
+use crate::domain::{EnvText, Name, Section, StoreSpec, StoreUrl};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::raw::Store;
-use crate::policy::set::Thing;
-use crate::policy::text::{Place, Places};
+use crate::policy::set::{PolicySet, Thing};
+use crate::policy::text::Places;
+
+use super::Known;
 
 /// Looks at one store.
-pub(in crate::policy) fn store(raw: &Store, places: &Places, name: Place, cx: &mut Context<'_>) {
-    if !places.has("encryption") {
-        let help = "add `encryption: { recipients: [\"age1...\"] }`; `bkup key generate` prints a pair of keys";
-        cx.warning(
-            codes::NOT_ENCRYPTED,
-            name,
-            "this store has no encryption: whoever can read it can read every backup",
-            "no `encryption`",
-            help,
-        );
+pub(in crate::policy) fn store(raw: &Store, places: &Places, cx: &mut Context<'_>) {
+    let signing_key = raw.encryption.as_ref().and_then(|encryption| encryption.signing_key.as_ref());
+    if let Some(EnvText::Literal(key)) = signing_key
+        && !key.starts_with(['/', '.'])
+    {
+        let message = "`signing_key` stands in the file for everyone who can read it";
+        let help = "make a new one, and write \"${BKUP_SIGNING_KEY}\" or the path of a file that holds it";
+        cx.warning(codes::SECRET_IN_FILE, places.get("encryption.signing_key"), message, "in plain sight", help);
     }
     if let Some(EnvText::Literal(endpoint)) = &raw.endpoint {
         let place = places.get("endpoint");
@@ -31,7 +31,10 @@ pub(in crate::policy) fn store(raw: &Store, places: &Places, name: Place, cx: &m
 }
 
 /// Refuses two stores of which one holds the other's objects: each would count the other's as foreign or prune them.
-pub(in crate::policy) fn stores(stores: &BTreeMap<Name, Thing<StoreSpec>>, cx: &mut Context<'_>) {
+pub(in crate::policy) fn stores(stores: &BTreeMap<Name, Thing<StoreSpec>>, known: &Known, cx: &mut Context<'_>) {
+    for (name, thing) in stores {
+        replicas(name, thing, stores, known, cx);
+    }
     let all: Vec<(&Name, &Thing<StoreSpec>)> = stores.iter().collect();
     for (index, (name, thing)) in all.iter().enumerate() {
         for (other, earlier) in &all[..index] {
@@ -63,4 +66,67 @@ fn overlap(a: &StoreUrl, b: &StoreUrl) -> bool {
         (StoreUrl::Folder(p), StoreUrl::Folder(q)) => inside(p, q) || inside(q, p),
         _ => false,
     }
+}
+
+/// Warns of a store whose objects anybody can read who can read the store. One that only holds copies needs no
+/// encryption of its own: copies are what was written elsewhere, encrypted or not.
+pub(in crate::policy) fn encryption(set: &PolicySet, cx: &mut Context<'_>) {
+    let written: BTreeSet<&Name> = set.schedules.values().map(|thing| &thing.spec.store).collect();
+    let archived: BTreeSet<&Name> =
+        set.databases.values().filter_map(|t| t.spec.wal.as_ref()).map(|wal| &wal.store).collect();
+    let copies: BTreeSet<&Name> =
+        set.stores.values().flat_map(|t| t.spec.replicate_to.iter().map(|replica| &replica.store)).collect();
+    for (name, thing) in &set.stores {
+        let only_copies = copies.contains(name) && !written.contains(name) && !archived.contains(name);
+        if thing.places.has("encryption.recipients") || only_copies {
+            continue;
+        }
+        let help = "add `encryption: { recipients: [\"age1...\"] }`; `bkup key generate` prints a pair of keys";
+        let (message, label, place) = if thing.places.has("encryption") {
+            let message = "this store has no encryption of its own: whoever can read the bucket can read every backup";
+            (message, "no `recipients`", thing.places.get("encryption"))
+        } else {
+            let message = "this store has no encryption: whoever can read it can read every backup";
+            (message, "no `encryption`", thing.place)
+        };
+        cx.warning(codes::NOT_ENCRYPTED, place, message, label, help);
+    }
+}
+
+/// Looks at where a store is copied to: stores that are there, each once, and never the store itself.
+fn replicas(
+    name: &Name,
+    thing: &Thing<StoreSpec>,
+    stores: &BTreeMap<Name, Thing<StoreSpec>>,
+    known: &Known,
+    cx: &mut Context<'_>,
+) {
+    for (index, replica) in thing.spec.replicate_to.iter().enumerate() {
+        let place = thing.places.get(&format!("replicate_to[{index}]"));
+        known.refer(Section::Store, &replica.store, place, cx);
+        if thing.spec.replicate_to[..index].iter().any(|earlier| earlier.store == replica.store) {
+            let message = format!("`{name}` is copied to `{}` twice", replica.store);
+            cx.error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them");
+        }
+        if leads_to(&replica.store, name, stores) {
+            let message = format!("`{name}` is copied to `{}`, which leads back to `{name}`", replica.store);
+            let help = "copy from one store to others, and from those to none";
+            cx.error(codes::REPLICA_CIRCLE, place, message, "part of a circle", help);
+        }
+    }
+}
+
+/// Returns whether a store is another one, or is copied to it through any others.
+fn leads_to(from: &Name, to: &Name, stores: &BTreeMap<Name, Thing<StoreSpec>>) -> bool {
+    let mut open = vec![from];
+    let mut seen = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        if at == to {
+            return true;
+        }
+        if seen.insert(at) {
+            open.extend(stores.get(at).into_iter().flat_map(|t| t.spec.replicate_to.iter().map(|r| &r.store)));
+        }
+    }
+    false
 }

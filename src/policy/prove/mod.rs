@@ -2,6 +2,15 @@
 //! counter-example where it cannot. One file per proof. Pure: the instant from which calendars are walked and what was
 //! measured are parameters.
 
+mod classes;
+mod clocks;
+mod crowd;
+mod rpo;
+mod rto;
+mod standby;
+mod view;
+mod words;
+
 use std::collections::BTreeMap;
 
 use crate::diag::Diagnostic;
@@ -45,4 +54,12 @@ impl PolicySet {
 }
 
 /// Runs every proof.
-fn prove(_set: &PolicySet, _facts: &Facts, _cx: &mut Context<'_>) {}
+fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
+    let mut view = view::View::new(set, facts);
+    rpo::prove(&mut view, cx);
+    rto::prove(&view, cx);
+    classes::prove(set, cx);
+    standby::prove(set, cx);
+    clocks::prove(&mut view, cx);
+    crowd::prove(&mut view, cx);
+}

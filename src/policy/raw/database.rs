@@ -1,13 +1,13 @@
 //! `databases` and `classes`: what is protected, and what its tenants are promised. Pure.
 
-use crate::domain::{ClassSpec, DatabaseSpec, EnvText, Method, Objectives, Period, TenantSelector};
+use crate::domain::{ClassSpec, DatabaseSpec, EnvText, Method, Name, Objectives, Period, TenantSelector, WalSpec};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::record::{record, words};
 use crate::policy::text::{Places, shown};
-use crate::policy::values::Text;
+use crate::policy::values::{Text, texts};
 
-use super::not_yet;
+use super::Suspend;
 
 record! {
     /// A database that is protected.
@@ -18,8 +18,36 @@ record! {
         objectives: Objective;
         /// How its tenants are found. Without it, the database has none.
         tenants: Tenants;
+        /// How the WAL of its cluster is archived, so that any instant of a window can be restored.
+        wal: Wal;
+        /// Globs over `schema.table`: what is in no backup, on purpose.
+        unmanaged: Vec<Text>;
+        /// Whether bkup may change the server's settings to what the policies need; each change is shown in the plan.
+        #[schemars(extend("default" = false))]
+        manage_settings: bool;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet!["wal", "unmanaged", "manage_settings"]
+}
+
+record! {
+    /// How the WAL of a cluster is archived.
+    Wal, "wal" {
+        /// Where to.
+        store: Name, required;
+        /// How long a segment may stay unfinished before the server switches to the next one.
+        #[schemars(extend("default" = "60s"))]
+        archive_timeout: Period;
+        /// How long archiving a finished segment may take.
+        #[schemars(extend("default" = "2m"))]
+        max_lag: Period;
+        /// How far back every instant can be restored.
+        #[schemars(extend("default" = "7d"))]
+        window: Period;
+    }
 }
 
 record! {
@@ -33,7 +61,6 @@ record! {
         #[schemars(extend("default" = "cold_backup"))]
         method: Method;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -46,7 +73,6 @@ record! {
         /// A query with the columns `slug`, `schema_name` and, if there is one, `id`.
         query: Text;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -64,15 +90,19 @@ record! {
         /// How it is meant to be met. A standby is observed, not provided.
         #[schemars(extend("default" = "cold_backup"))]
         method: Method;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet![]
 }
 
 words!(Method, "Method", "a method" {
     "hot_standby" => Method::HotStandby,
     "warm_standby" => Method::WarmStandby,
     "cold_backup" => Method::ColdBackup,
-} not_yet: &[]);
+});
 
 /// Refuses an objective of no length.
 pub(in crate::policy) fn refuse_zero(
@@ -139,7 +169,24 @@ impl Database {
                 return None;
             }
         };
-        Some(DatabaseSpec { url: self.url.clone()?, objectives, tenants })
+        let wal = match &self.wal {
+            None if places.has("wal") => return None,
+            None => None,
+            Some(wal) => Some(WalSpec {
+                store: wal.store.clone()?,
+                archive_timeout: wal.archive_timeout.unwrap_or(WalSpec::ARCHIVE_TIMEOUT),
+                max_lag: wal.max_lag.unwrap_or(WalSpec::MAX_LAG),
+                window: wal.window.unwrap_or(WalSpec::WINDOW),
+            }),
+        };
+        Some(DatabaseSpec {
+            url: self.url.clone()?,
+            objectives,
+            tenants,
+            wal,
+            unmanaged: texts(self.unmanaged.as_ref()),
+            manage_settings: self.manage_settings.unwrap_or_default(),
+        })
     }
 }
 

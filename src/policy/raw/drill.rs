@@ -1,6 +1,6 @@
 //! `drill` and its checks: how a recovery plan is proven. Pure.
 
-use crate::domain::{Check, DrillInto, DrillSpec, DrillTarget, Expectation, Period};
+use crate::domain::{Check, DrillInto, DrillSpec, DrillTarget, EnvText, Expectation, Period};
 use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{record, words};
@@ -19,16 +19,15 @@ record! {
         /// Which backups: `latest`, `random_instant`, or `{ ago: 1h }`.
         #[schemars(extend("default" = "latest"))]
         target: Target;
-        /// Where to: `scratch`, a throw-away server that bkup starts itself.
+        /// Where to: `scratch`, a throw-away server that bkup starts itself, or `{ server: "${DRILL_URL}" }`.
         #[schemars(extend("default" = "scratch"))]
-        into: Scratch;
+        into: Place;
         /// How many tenants are restored.
         #[schemars(range(min = 1), extend("default" = 3))]
         sample_tenants: u32;
         /// What must hold afterwards. Default: `tables: equal`.
         checks: Checks;
     }
-    not_yet: &[]
 }
 
 /// Which backups a drill restores.
@@ -41,7 +40,7 @@ struct WordOfTarget(DrillTarget);
 words!(WordOfTarget, "TargetWord", "a target" {
     "latest" => WordOfTarget(DrillTarget::Latest),
     "random_instant" => WordOfTarget(DrillTarget::RandomInstant),
-} not_yet: &[]);
+});
 
 record! {
     /// The newest backups that are at least this old.
@@ -50,7 +49,6 @@ record! {
         /// How old.
         ago: Period, required;
     }
-    not_yet: &[]
 }
 
 impl Decode for Target {
@@ -72,36 +70,40 @@ impl schemars::JsonSchema for Target {
     }
 }
 
-/// The only place a drill restores to so far.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Scratch;
+/// Where a drill restores to.
+#[derive(Debug, Clone)]
+pub(in crate::policy) struct Place(DrillInto);
 
-/// The words of `into`.
-struct WordOfScratch;
+/// The word of `into`.
+struct WordOfPlace;
 
-words!(WordOfScratch, "Scratch", "a place for drills" { "scratch" => WordOfScratch, } not_yet: &[]);
+words!(WordOfPlace, "DrillPlaceWord", "a place for drills" { "scratch" => WordOfPlace, });
 
-impl Decode for Scratch {
+record! {
+    /// A server that exists, for drills only.
+    #[schemars(rename = "DrillServer")]
+    Server, "into" {
+        /// Its connection string. It must not be a protected database.
+        server: EnvText, required;
+    }
+}
+
+impl Decode for Place {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
-            Kind::Map(entries) if entries.iter().any(|entry| entry.key == "server") => {
-                cx.not_yet(entries[0].place, "drilling on a server of your own (`into.server`)");
-                None
-            }
-            _ => WordOfScratch::decode(node, cx).map(|_| Self),
+            Kind::Map(_) => Server::decode(node, cx)?.server.map(|url| Self(DrillInto::Server(url))),
+            _ => WordOfPlace::decode(node, cx).map(|_| Self(DrillInto::Scratch)),
         }
     }
 }
 
-impl schemars::JsonSchema for Scratch {
-    fn inline_schema() -> bool {
-        true
-    }
+impl schemars::JsonSchema for Place {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Scratch".into()
+        "DrillPlace".into()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        generator.subschema_for::<WordOfScratch>()
+        let (word, server) = (generator.subschema_for::<WordOfPlace>(), generator.subschema_for::<Server>());
+        schemars::json_schema!({ "anyOf": [word, server] })
     }
 }
 
@@ -110,7 +112,7 @@ impl schemars::JsonSchema for Scratch {
 pub(in crate::policy) struct Checks(pub Vec<Check>);
 
 record! {
-    /// One check: `tables: equal`, or `sql` with what it must give.
+    /// One check: `tables: equal`, `amcheck: true`, or `sql` with what it must give.
     #[schemars(rename = "Check")]
     OneCheck, "a check" {
         /// Content digests equal those recorded inside the backup.
@@ -119,15 +121,42 @@ record! {
         sql: Text;
         /// What the query must give: a comparison such as `> 0`. Default: true.
         expect: Text;
+        /// `pg_amcheck` finds no damage in tables and indexes.
+        amcheck: Yes;
     }
-    not_yet: &["amcheck"]
+}
+
+/// The value `true`: a check that is not wanted is not written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Yes;
+
+impl Decode for Yes {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        if bool::decode(node, cx)? {
+            return Some(Self);
+        }
+        cx.bad_value(node.place, format!("`{}: false` checks nothing", cx.key()), "remove this check");
+        None
+    }
+}
+
+impl schemars::JsonSchema for Yes {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Yes".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "boolean", "const": true })
+    }
 }
 
 /// The word `equal`.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct Equal;
 
-words!(Equal, "Equal", "a comparison of tables" { "equal" => Equal, } not_yet: &[]);
+words!(Equal, "Equal", "a comparison of tables" { "equal" => Equal, });
 
 impl Decode for Checks {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
@@ -167,10 +196,7 @@ fn check(node: &Node, cx: &mut Context<'_>) -> Option<Check> {
         let text = Text::decode(node, cx)?.0;
         return match text.as_str() {
             "tables" => Some(Check::TablesEqual),
-            "amcheck" => {
-                cx.not_yet(node.place, "`amcheck` as a check");
-                None
-            }
+            "amcheck" => Some(Check::Amcheck),
             word if word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
                 cx.bad_value(
                     node.place,
@@ -184,45 +210,33 @@ fn check(node: &Node, cx: &mut Context<'_>) -> Option<Check> {
     };
     let read = OneCheck::decode(node, cx)?;
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
-    match (has("tables"), has("sql")) {
-        (true, false) => {
-            if let Some(expect) = entries.iter().find(|entry| entry.key == "expect") {
-                cx.error(
-                    codes::CONFLICT,
-                    expect.place,
-                    "`expect` belongs to `sql`, and this check is `tables`",
-                    "says nothing here",
-                    "remove it",
-                );
-            }
-            read.tables.map(|_| Check::TablesEqual)
-        }
-        (false, true) => {
-            let expect = match entries.iter().find(|entry| entry.key == "expect") {
+    let written: Vec<&str> = ["tables", "sql", "amcheck"].into_iter().filter(|key| has(key)).collect();
+    let expect = entries.iter().find(|entry| entry.key == "expect");
+    match written.as_slice() {
+        ["sql"] => {
+            let expect = match expect {
                 None => Expectation::True,
                 Some(entry) => expectation(&read.expect?.0, &entry.value, cx)?,
             };
             Some(Check::Sql { query: read.sql?.0, expect })
         }
-        (true, true) => {
-            cx.error(
-                codes::CONFLICT,
-                node.place,
-                "one check has both `tables` and `sql`",
-                "this check",
-                "write two checks, each on a line that begins with `- `",
-            );
+        [word] => {
+            if let Some(expect) = expect {
+                let message = format!("`expect` belongs to `sql`, and this check is `{word}`");
+                cx.error(codes::CONFLICT, expect.place, message, "says nothing here", "remove it");
+            }
+            read.tables.map(|_| Check::TablesEqual).or(read.amcheck.map(|_| Check::Amcheck))
+        }
+        [first, second, ..] => {
+            let message = format!("one check has both `{first}` and `{second}`");
+            let help = "write two checks, each on a line that begins with `- `";
+            cx.error(codes::CONFLICT, node.place, message, "this check", help);
             None
         }
-        (false, false) => {
+        [] => {
             if entries.iter().all(|entry| entry.key == "expect") {
-                cx.error(
-                    codes::CONFLICT,
-                    node.place,
-                    "a check looks at nothing",
-                    "this check",
-                    "write `tables: equal`, or `sql:` with a query",
-                );
+                let help = "write `tables: equal`, `amcheck: true`, or `sql:` with a query";
+                cx.error(codes::CONFLICT, node.place, "a check looks at nothing", "this check", help);
             }
             None
         }
@@ -299,7 +313,7 @@ impl Drill {
             every: self.every,
             when,
             target: self.target.map_or(DrillTarget::Latest, |target| target.0),
-            into: DrillInto::Scratch,
+            into: self.into.as_ref().map_or(DrillInto::Scratch, |into| into.0.clone()),
             sample_tenants: self.sample_tenants.unwrap_or(3),
             checks: self.checks.as_ref().map_or_else(|| vec![Check::TablesEqual], |checks| checks.0.clone()),
         })

@@ -9,7 +9,7 @@ use crate::policy::record::{head, record};
 use crate::policy::text::{Kind, Node, Place, Places, shown};
 use crate::policy::values;
 
-use super::{Class, Database, Guards, RecoveryPlan, Retention, Schedule, Store, not_yet};
+use super::{Alerts, Channel, Class, Database, Guards, Move, RecoveryPlan, Removal, Retention, Schedule, Store};
 
 record! {
     /// A policy file of bkup, version 1. Any section may stand in any file; all files together are one set.
@@ -31,10 +31,18 @@ record! {
         schedules: Named<Schedule>;
         /// How to come back, and how that is proven.
         recovery_plans: Named<RecoveryPlan>;
+        /// Where messages go.
+        channels: Named<Channel>;
+        /// What is worth a message, and who gets it. Stands once in the whole set.
+        alerts: Once<Alerts>;
         /// The limits of a single apply. Stands once in the whole set.
         guards: Once<Guards>;
+        /// Things that were renamed: they keep their history and their backups.
+        moved: Listed<Move>;
+        /// Things that left the policies, and what becomes of their backups. Without it they stay, to their recorded
+        /// retention.
+        removed: Listed<Removal>;
     }
-    not_yet: &["channels", "alerts", "moved", "removed", "suspend"]
 }
 
 record! {
@@ -44,7 +52,6 @@ record! {
         #[schemars(extend("default" = "${BKUP_CATALOG_URL}"))]
         url: EnvText;
     }
-    not_yet: not_yet![]
 }
 
 /// The version of the policy language.
@@ -161,5 +168,29 @@ impl<T: JsonSchema> JsonSchema for Once<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<T>()
+    }
+}
+
+/// A section that is a list, each entry with its places.
+#[derive(Debug, Clone)]
+pub(in crate::policy) struct Listed<T>(pub Vec<Once<T>>);
+
+impl<T: Decode> Decode for Listed<T> {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let items = cx.items(node)?;
+        Some(Self(items.iter().filter_map(|item| Once::decode(item, cx)).collect()))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Listed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Listed{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": item })
     }
 }

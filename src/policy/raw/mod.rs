@@ -1,23 +1,24 @@
 //! The policy language as it is written: every section with its keys, before references are followed and defaults
 //! filled in. The JSON Schema is made of these types. Pure.
 
+mod alert;
 mod database;
 mod drill;
 mod file;
+mod mark;
 mod recovery;
 mod retention;
 mod schedule;
+mod scheduled;
 mod store;
+mod transition;
 
+pub(super) use alert::{Alerts, Channel};
 pub(super) use database::{Class, Database};
-pub(super) use file::{File, Item, Named, Once, Version};
+pub(super) use file::{File, Item, Listed, Named, Once, Version};
+pub(super) use mark::{Marked, Marks, Suspend};
 pub(super) use recovery::RecoveryPlan;
 pub(super) use retention::{Guards, Retention};
 pub(super) use schedule::{RetentionRef, Schedule, TenantsRef, When};
-pub(super) use store::Store;
-
-/// Keys that are not served yet, with those that every thing may carry.
-macro_rules! not_yet {
-    ($($key:literal),* $(,)?) => { &["suspend", "protect" $(, $key)*] };
-}
-use not_yet;
+pub(super) use store::{StorageClass, Store};
+pub(super) use transition::{Move, Removal};

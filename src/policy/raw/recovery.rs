@@ -8,12 +8,11 @@ use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{record, words};
 use crate::policy::text::{Kind, Node, Places};
-use crate::policy::values::{DateOrInstant, Text};
+use crate::policy::values::{DateOrInstant, Text, texts};
 
+use super::Suspend;
 use super::database::refuse_zero;
 use super::drill::{Checks, Drill};
-use super::not_yet;
-
 record! {
     /// How to come back from a loss, and how that is proven.
     RecoveryPlan, "a recovery plan" {
@@ -45,35 +44,39 @@ record! {
         contacts: Contacts;
         /// How the plan is proven. Without it, it is not.
         drill: Drill;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet![]
 }
 
 words!(PlanType, "PlanType", "a type of plan" {
     "full_recovery" => PlanType::FullRecovery,
     "partial_recovery" => PlanType::PartialRecovery,
     "tenant_recovery" => PlanType::TenantRecovery,
-} not_yet: &[]);
+});
 
 words!(PlanScope, "PlanScope", "a scope of plans" {
     "all_systems" => PlanScope::AllSystems,
     "specific_services" => PlanScope::SpecificServices,
     "tenant_data" => PlanScope::TenantData,
-} not_yet: &[]);
+});
 
 words!(IncidentSeverity, "Severity", "a severity" {
     "sev1" => IncidentSeverity::Sev1,
     "sev2" => IncidentSeverity::Sev2,
     "sev3" => IncidentSeverity::Sev3,
     "sev4" => IncidentSeverity::Sev4,
-} not_yet: &[]);
+});
 
 words!(ApprovalStatus, "ApprovalStatus", "a state of approval" {
     "draft" => ApprovalStatus::Draft,
     "pending_approval" => ApprovalStatus::PendingApproval,
     "approved" => ApprovalStatus::Approved,
     "archived" => ApprovalStatus::Archived,
-} not_yet: &[]);
+});
 
 record! {
     /// Who said yes.
@@ -87,7 +90,6 @@ record! {
         /// When.
         at: DateOrInstant;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -98,7 +100,6 @@ record! {
         /// Next, in order.
         escalation: Vec<Text>;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -116,7 +117,6 @@ record! {
         /// bkup checks what was restored before.
         check: Checks;
     }
-    not_yet: &[]
 }
 
 record! {
@@ -131,12 +131,15 @@ record! {
         /// Which one: `latest`, `ask`, or `{ at: 2026-01-15T09:30:00Z }`.
         #[schemars(extend("default" = "latest"))]
         from: From;
-        /// Which tenants: `ask`, or globs over slugs. A drill takes its sample.
+        /// Which tenants: `ask`, `all`, or globs over slugs. A drill takes its sample.
         tenants: AskOrGlobs;
-        /// Where to: `scratch` (a throw-away server), `{ new: NAME }` (a new database), or `live`.
+        /// Which tables: globs over `schema.table`. Without it: all.
+        #[schemars(length(min = 1))]
+        tables: Vec<Text>;
+        /// Where to: `scratch` (a throw-away server), `{ new: NAME }` (a new database), `{ folder: DIR }` (an empty
+        /// data folder, for a whole cluster), or `live`.
         into: Into, required;
     }
-    not_yet: &["tables"]
 }
 
 /// Which backup a step restores.
@@ -146,7 +149,7 @@ pub(in crate::policy) struct From(RestoreFrom);
 words!(WordOfFrom, "FromWord", "a choice of backup" {
     "latest" => WordOfFrom(RestoreFrom::Latest),
     "ask" => WordOfFrom(RestoreFrom::Ask),
-} not_yet: &[]);
+});
 
 /// The words of `from`.
 struct WordOfFrom(RestoreFrom);
@@ -158,7 +161,6 @@ record! {
         /// The instant.
         at: DateOrInstant, required;
     }
-    not_yet: &[]
 }
 
 impl Decode for From {
@@ -180,28 +182,50 @@ impl schemars::JsonSchema for From {
     }
 }
 
-/// `ask`, or globs over slugs.
-#[derive(Debug, Clone, schemars::JsonSchema)]
-#[schemars(untagged, inline)]
+/// `ask`, `all`, or globs over slugs.
+#[derive(Debug, Clone)]
 pub(in crate::policy) enum AskOrGlobs {
     /// Asked when the plan runs.
-    Ask(Ask),
+    Ask,
+    /// Every tenant.
+    All,
     /// These.
     Globs(Vec<Text>),
 }
 
-/// The word `ask`.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Ask;
+/// The words of `tenants`.
+enum WordOfTenants {
+    Ask,
+    All,
+}
 
-words!(Ask, "Ask", "the word for asking" { "ask" => Ask, } not_yet: &["all"]);
+words!(WordOfTenants, "TenantsWord", "a choice of tenants" {
+    "ask" => WordOfTenants::Ask,
+    "all" => WordOfTenants::All,
+});
 
 impl Decode for AskOrGlobs {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
             Kind::List(_) => Vec::decode(node, cx).map(Self::Globs),
-            _ => Ask::decode(node, cx).map(Self::Ask),
+            _ => WordOfTenants::decode(node, cx).map(|word| match word {
+                WordOfTenants::Ask => Self::Ask,
+                WordOfTenants::All => Self::All,
+            }),
         }
+    }
+}
+
+impl schemars::JsonSchema for AskOrGlobs {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AskOrGlobs".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (word, globs) = (generator.subschema_for::<WordOfTenants>(), generator.subschema_for::<Vec<Text>>());
+        schemars::json_schema!({ "anyOf": [word, globs] })
     }
 }
 
@@ -212,29 +236,45 @@ pub(in crate::policy) struct Into(RestoreInto);
 words!(WordOfInto, "IntoWord", "a place to restore to" {
     "scratch" => WordOfInto(RestoreInto::Scratch),
     "live" => WordOfInto(RestoreInto::Live),
-} not_yet: &[]);
+});
 
 /// The words of `into`.
 struct WordOfInto(RestoreInto);
 
 record! {
-    /// A new database on the same server.
-    #[schemars(rename = "IntoNew")]
-    New, "into" {
+    /// A new database on the same server, or an empty data folder: one of the two.
+    #[schemars(rename = "IntoPlace", extend("minProperties" = 1, "maxProperties" = 1))]
+    NewOrFolder, "into" {
         /// The name of the new database.
-        new: Text, required;
+        new: Text;
+        /// An absolute path to an empty folder, for a whole cluster.
+        folder: Text;
     }
-    not_yet: &["folder"]
 }
 
 impl Decode for Into {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
-            Kind::Map(entries) if entries.iter().any(|entry| entry.key == "folder") => {
-                cx.not_yet(node.place, "restoring a whole cluster into a folder");
-                None
+            Kind::Map(entries) => {
+                let read = NewOrFolder::decode(node, cx)?;
+                let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+                if has("new") == has("folder") {
+                    let message = "`into` takes one of `new` and `folder`";
+                    let help = "write `{ new: app_restored }` or `{ folder: \"/empty/data/dir\" }`";
+                    cx.error(codes::CONFLICT, node.place, message, "exactly one of the two", help);
+                    return None;
+                }
+                match (read.new, read.folder) {
+                    (Some(name), _) => Some(Self(RestoreInto::New(name.0))),
+                    (None, Some(folder)) if folder.0.starts_with('/') => Some(Self(RestoreInto::Folder(folder.0))),
+                    (None, Some(_)) => {
+                        let help = "write an absolute path, as in \"/empty/data/dir\"";
+                        cx.bad_value(node.place, "`folder` is a path that begins with `/`", help);
+                        None
+                    }
+                    (None, None) => None,
+                }
             }
-            Kind::Map(_) => New::decode(node, cx)?.new.map(|name| Self(RestoreInto::New(name.0))),
             _ => WordOfInto::decode(node, cx).map(|word| Self(word.0)),
         }
     }
@@ -245,7 +285,7 @@ impl schemars::JsonSchema for Into {
         "Into".into()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let (word, new) = (generator.subschema_for::<WordOfInto>(), generator.subschema_for::<New>());
+        let (word, new) = (generator.subschema_for::<WordOfInto>(), generator.subschema_for::<NewOrFolder>());
         schemars::json_schema!({ "anyOf": [word, new] })
     }
 }
@@ -301,7 +341,8 @@ impl Restore {
     fn spec(&self) -> Option<RestoreStep> {
         let tenants = match &self.tenants {
             Some(AskOrGlobs::Globs(globs)) => globs.iter().map(|glob| glob.0.clone()).collect(),
-            Some(AskOrGlobs::Ask(_)) | None => Vec::new(),
+            Some(AskOrGlobs::All) => vec!["*".to_owned()],
+            Some(AskOrGlobs::Ask) | None => Vec::new(),
         };
         Some(RestoreStep {
             backup: self.backup,
@@ -309,6 +350,7 @@ impl Restore {
             store: self.store.clone(),
             from: self.from.map_or(RestoreFrom::Latest, |from| from.0),
             tenants,
+            tables: texts(self.tables.as_ref()),
             into: self.into.clone()?.0,
         })
     }

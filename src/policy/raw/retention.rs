@@ -1,13 +1,13 @@
 //! `retention` and `guards`: how long backups are kept, and the limits of a single apply. Pure.
 
-use crate::domain::{self, Percent, Period, Pick, RetentionRule, ZoneName};
+use crate::domain::{self, Move, Percent, Period, Pick, RetentionRule, ZoneName};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::record::{record, words};
 use crate::policy::text::Places;
 use crate::policy::values::{DateOrInstant, Text};
 
-use super::not_yet;
+use super::{StorageClass, Suspend};
 
 record! {
     /// How long backups are kept. Each part keeps what it keeps, and a backup that any part keeps stays.
@@ -39,14 +39,32 @@ record! {
         /// The zone on whose calendar hours, days and weeks lie.
         #[schemars(extend("default" = "UTC"))]
         timezone: ZoneName;
+        /// Moves to colder storage classes, by age.
+        r#move: Vec<Moving>;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet!["move"]
+}
+
+record! {
+    /// One move to a colder storage class.
+    #[schemars(rename = "Move")]
+    Moving, "a move" {
+        /// At which age.
+        #[schemars(example = "30d")]
+        after: Period, required;
+        /// To which storage class.
+        to: StorageClass, required;
+    }
 }
 
 words!(Pick, "Pick", "a choice" {
     "first" => Pick::First,
     "last" => Pick::Last,
-} not_yet: &[]);
+});
 
 record! {
     /// The limits of a single apply.
@@ -65,7 +83,6 @@ record! {
         /// Until when they do.
         until: DateOrInstant;
     }
-    not_yet: not_yet![]
 }
 
 impl Retention {
@@ -84,7 +101,7 @@ impl Retention {
             forever: self.forever.unwrap_or_default(),
             pick: self.pick.unwrap_or_default(),
             timezone: self.timezone.clone().unwrap_or_default(),
-            moves: Vec::new(),
+            moves: self.moves(),
         };
         let place = |key: &str| places.get(&format!("{path}{key}"));
         if rule.max_age.is_some_and(|age| age.as_seconds() == 0) {
@@ -107,6 +124,11 @@ impl Retention {
             );
         }
         rule
+    }
+
+    fn moves(&self) -> Vec<Move> {
+        let moving = self.r#move.iter().flatten();
+        moving.filter_map(|m| Some(Move { after: m.after?, to: m.to?.0.to_owned() })).collect()
     }
 
     /// Returns whether a part is written and could not be read: what it keeps is not known then.

@@ -12,21 +12,35 @@ use crate::schedule::Calendar;
 
 use crate::diag::Explain;
 
-use super::{Retention, not_yet};
+use super::{Retention, Suspend};
 
 record! {
     /// What is backed up when, where to, and how long it is kept.
     Schedule, "a schedule" {
-        /// Which databases.
+        /// Which databases. Needed but for `backup: files`.
         #[schemars(length(min = 1))]
-        databases: Vec<Name>, required;
-        /// What of them.
+        databases: Vec<Name>;
+        /// What of them: the whole cluster, one database, each tenant by itself, files, or roles, settings and policies.
         backup: BackupType, required;
-        /// How: `logical` is `pg_dump`, one custom-format archive each.
-        #[schemars(extend("default" = "logical"))]
+        /// How: `logical` is `pg_dump`, one custom-format archive each; `physical` a base backup of the cluster;
+        /// `incremental` what changed since the backup before. Default: physical for `full_system`, else logical.
         engine: Engine;
+        /// The schedule whose base backups an incremental one builds on.
+        base: Name;
+        /// After how many incremental backups a new base is needed.
+        #[schemars(range(min = 1, max = 10000), extend("default" = 24))]
+        max_chain: u32;
         /// Which tenants, for `backup: tenant_data`. Default: all.
         tenants: TenantsRef;
+        /// Which tables, for `backup: database`: globs over `schema.table`. Default: all.
+        #[schemars(length(min = 1), example = ["public.tickets", "public.ticket_*"])]
+        tables: Vec<Text>;
+        /// Which files, for `backup: files`: globs over absolute paths.
+        #[schemars(length(min = 1), example = ["/srv/uploads/**"])]
+        paths: Vec<Text>;
+        /// Which of these files are left out: globs.
+        #[schemars(example = ["**/*.tmp"])]
+        exclude: Vec<Text>;
         /// When.
         when: When, required;
         /// How late a missed slot is still run, before it is reported missed. Default: the smaller of 1h and half the
@@ -42,18 +56,39 @@ record! {
         /// How many programs run at once.
         #[schemars(range(min = 1, max = 64), extend("default" = 1))]
         max_parallel_jobs: u32;
+        /// Who hears of its runs.
+        notify: Notify;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet!["base", "max_chain", "tables", "paths", "exclude", "notify"]
+}
+
+record! {
+    /// Who hears of a schedule's runs: names of channels.
+    Notify, "notify" {
+        /// When a run succeeded. Default: nobody.
+        success: Vec<Name>;
+        /// When one failed. Default: where critical alerts go.
+        failure: Vec<Name>;
+    }
 }
 
 words!(BackupType, "BackupType", "a kind of backup" {
+    "full_system" => BackupType::FullSystem,
     "database" => BackupType::Database,
     "tenant_data" => BackupType::TenantData,
-} not_yet: &["full_system", "files", "configuration"]);
+    "files" => BackupType::Files,
+    "configuration" => BackupType::Configuration,
+});
 
 words!(Engine, "Engine", "an engine" {
     "logical" => Engine::Logical,
-} not_yet: &["physical", "incremental"]);
+    "physical" => Engine::Physical,
+    "incremental" => Engine::Incremental,
+});
 
 record! {
     /// When something runs: `frequency` with `time` and `days`, or `cron`, or `every`, or `on`.
@@ -72,13 +107,13 @@ record! {
         cron: Text;
         /// At this distance, counted from midnight; a day and longer from 1 January 1970.
         every: Period;
-        /// `request`: only when somebody asks for it with `bkup backup`.
+        /// `request`: only when somebody asks for it with `bkup backup`. `change`: just before a change of the
+        /// configuration is applied, for `backup: configuration`.
         on: Occasion;
         /// The zone whose calendar and clock the rule is read on.
         #[schemars(extend("default" = "UTC"))]
         timezone: ZoneName;
     }
-    not_yet: &[]
 }
 
 words!(Frequency, "Frequency", "a frequency" {
@@ -88,17 +123,19 @@ words!(Frequency, "Frequency", "a frequency" {
     "monthly" => Frequency::Monthly,
     "quarterly" => Frequency::Quarterly,
     "yearly" => Frequency::Yearly,
-} not_yet: &[]);
+});
 
 /// What a schedule without a calendar waits for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) enum Occasion {
     Request,
+    Change,
 }
 
 words!(Occasion, "Occasion", "an occasion" {
     "request" => Occasion::Request,
-} not_yet: &["change"]);
+    "change" => Occasion::Change,
+});
 
 /// One entry of `days`.
 #[derive(Debug, Clone, Copy)]
@@ -194,7 +231,7 @@ pub(in crate::policy) enum TenantsRef {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct All;
 
-words!(All, "All", "the word for every tenant" { "all" => All, } not_yet: &[]);
+words!(All, "All", "the word for every tenant" { "all" => All, });
 
 record! {
     /// The tenants of a class, or of several.
@@ -202,7 +239,6 @@ record! {
         /// The class, or a list of classes.
         class: OneOrMany<Name>, required;
     }
-    not_yet: &[]
 }
 
 impl Decode for TenantsRef {
@@ -284,7 +320,10 @@ impl When {
         } else if let Some(period) = self.every {
             Timing::Every { period }
         } else {
-            self.on.map(|Occasion::Request| Timing::OnRequest)?
+            self.on.map(|occasion| match occasion {
+                Occasion::Request => Timing::OnRequest,
+                Occasion::Change => Timing::OnChange,
+            })?
         };
         if places.has(&format!("{path}.timezone")) && self.timezone.is_none() {
             return None;

@@ -1,13 +1,16 @@
 //! `stores`: where backups go. Pure.
 
-use crate::domain::{EncryptionSpec, EnvText, StoreSpec, StoreUrl};
+use crate::domain::{
+    Bytes, EncryptionSpec, EnvText, LockHold, LockMode, Name, ObjectLock, Period, Replica, ServerSide, StoreSpec,
+    StoreUrl, VerifySpec,
+};
 use crate::policy::codes;
 use crate::policy::decode::{Context, Decode};
 use crate::policy::record::{record, words};
-use crate::policy::text::{Node, Places};
+use crate::policy::text::{Kind, Node, Places};
 use crate::policy::values::Text;
 
-use super::not_yet;
+use super::Suspend;
 
 record! {
     /// Where backups go: a bucket or a folder.
@@ -23,27 +26,163 @@ record! {
         path_style: bool;
         /// The S3 storage class that objects are written with.
         storage_class: StorageClass;
-        /// How data is encrypted before it leaves this machine.
+        /// How data is encrypted, by bkup and by the server.
         encryption: Encryption;
+        /// Locks every object against deletion. The bucket must have been made with object lock.
+        object_lock: Lock;
+        /// `required`: a bucket without versions is drift.
+        versioning: Versioning;
+        /// Whether bkup may change the bucket's settings itself; each change is shown in the plan.
+        #[schemars(extend("default" = false))]
+        manage: bool;
+        /// Stores that everything is copied to.
+        replicate_to: Vec<ReplicaRef>;
+        /// How often each backup is looked at again; drills prove the rest.
+        verify: Verify;
+        /// How much the store may hold.
+        quota: Bytes;
+        /// Pauses it until a date: nothing is made of it and nothing of it is deleted.
+        suspend: Suspend;
+        /// Whether nothing of it is ever deleted. To delete, take this away in an apply of its own first.
+        #[schemars(extend("default" = false))]
+        protect: bool;
     }
-    not_yet: not_yet!["object_lock", "versioning", "manage", "replicate_to", "verify", "quota"]
 }
 
 record! {
-    /// How data is encrypted before it leaves this machine.
+    /// How data is encrypted: by bkup before it leaves this machine, and at rest by the server.
+    #[schemars(extend("minProperties" = 1))]
     Encryption, "encryption" {
         /// age public keys. A host that only knows these cannot read what it wrote.
         #[schemars(length(min = 1))]
-        recipients: Vec<Recipient>, required;
+        recipients: Vec<Recipient>;
         /// The age secret key, or a path to a file that holds it: needed to restore and to drill, not to back up.
         identity: EnvText;
+        /// Whether each tenant's backups have keys of their own: destroying them erases the tenant's backups.
+        #[schemars(extend("default" = false))]
+        per_tenant_keys: bool;
+        /// What the object server encrypts with at rest: `aes256`, or a key of its key service.
+        server_side: ServerSideRef;
+        /// The ed25519 key that manifests and evidence are signed with, or a path to a file that holds it.
+        signing_key: EnvText;
     }
-    not_yet: not_yet!["per_tenant_keys", "server_side", "signing_key"]
 }
 
-/// A storage class whose objects can be read at once, as the policy words it.
+record! {
+    /// A lock against deletion.
+    #[schemars(rename = "ObjectLock")]
+    Lock, "a lock" {
+        /// `governance`: those with a special permission may lift it. `compliance`: nobody may.
+        mode: LockMode, required;
+        /// `retention`: until the retention rule releases the backup. Either this or `for`.
+        until: UntilRetention;
+        /// So long from the writing on.
+        r#for: Period;
+    }
+}
+
+words!(LockMode, "LockMode", "a mode of locking" {
+    "governance" => LockMode::Governance,
+    "compliance" => LockMode::Compliance,
+});
+
+/// The word `retention`.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct StorageClass(&'static str);
+pub(in crate::policy) struct UntilRetention;
+
+words!(UntilRetention, "UntilRetention", "the end of a lock" { "retention" => UntilRetention, });
+
+/// The word `required`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Versioning;
+
+words!(Versioning, "Versioning", "a wish for versions" { "required" => Versioning, });
+
+/// A store to copy to: its name, or its name with how late the copy may be.
+#[derive(Debug, Clone, schemars::JsonSchema)]
+#[schemars(untagged, inline)]
+pub(in crate::policy) enum ReplicaRef {
+    /// A store.
+    Name(Name),
+    /// A store, and how late the copy may be.
+    Detailed(DetailedReplica),
+}
+
+record! {
+    /// A store to copy to.
+    #[schemars(rename = "Replica")]
+    DetailedReplica, "a replica" {
+        /// The store.
+        store: Name, required;
+        /// How late a copy may be.
+        #[schemars(example = "30m")]
+        max_lag: Period;
+    }
+}
+
+impl Decode for ReplicaRef {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => DetailedReplica::decode(node, cx).map(Self::Detailed),
+            _ => Name::decode(node, cx).map(Self::Name),
+        }
+    }
+}
+
+record! {
+    /// How often each backup is looked at again.
+    #[schemars(extend("minProperties" = 1))]
+    Verify, "verify" {
+        /// Whether its objects are there with the right sizes.
+        #[schemars(example = "1d")]
+        exists: Period;
+        /// Whether their content is what was written; reads everything.
+        #[schemars(example = "30d")]
+        checksum: Period;
+    }
+}
+
+/// What the object server encrypts with: the word `aes256`, or a key of its key service.
+#[derive(Debug, Clone)]
+pub(in crate::policy) struct ServerSideRef(ServerSide);
+
+/// The word of `server_side`.
+struct Aes256;
+
+words!(Aes256, "ServerSideWord", "a way to encrypt at rest" { "aes256" => Aes256, });
+
+record! {
+    /// A key of the server's key service.
+    #[schemars(rename = "ServerSideKey")]
+    KmsKey, "server_side" {
+        /// Its id, ARN or alias.
+        #[schemars(example = "alias/backups")]
+        kms_key: Text, required;
+    }
+}
+
+impl Decode for ServerSideRef {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => KmsKey::decode(node, cx)?.kms_key.map(|key| Self(ServerSide::KmsKey(key.0))),
+            _ => Aes256::decode(node, cx).map(|_| Self(ServerSide::Aes256)),
+        }
+    }
+}
+
+impl schemars::JsonSchema for ServerSideRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ServerSide".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (word, key) = (generator.subschema_for::<Aes256>(), generator.subschema_for::<KmsKey>());
+        schemars::json_schema!({ "anyOf": [word, key] })
+    }
+}
+
+/// An S3 storage class, as the policy words it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct StorageClass(pub &'static str);
 
 words!(StorageClass, "StorageClass", "a storage class" {
     "standard" => StorageClass("standard"),
@@ -53,7 +192,9 @@ words!(StorageClass, "StorageClass", "a storage class" {
     "glacier_ir" => StorageClass("glacier_ir"),
     "express_onezone" => StorageClass("express_onezone"),
     "reduced_redundancy" => StorageClass("reduced_redundancy"),
-} not_yet: &["glacier", "deep_archive"]);
+    "glacier" => StorageClass("glacier"),
+    "deep_archive" => StorageClass("deep_archive"),
+});
 
 /// An age public key.
 #[derive(Debug, Clone)]
@@ -139,6 +280,10 @@ impl Store {
                 ("endpoint", self.endpoint.is_some()),
                 ("path_style", self.path_style.is_some()),
                 ("storage_class", self.storage_class.is_some()),
+                ("object_lock", self.object_lock.is_some()),
+                ("versioning", self.versioning.is_some()),
+                ("manage", self.manage.is_some()),
+                ("encryption.server_side", self.encryption.as_ref().is_some_and(|e| e.server_side.is_some())),
             ];
             for (key, _) in given.iter().filter(|(_, given)| *given) {
                 let message = format!("`{key}` is for S3, and this store is a folder");
@@ -152,25 +297,12 @@ impl Store {
                 .and(places.get("url"), "a folder");
             }
         }
-        let encryption = match &self.encryption {
-            None => None,
-            Some(encryption) => {
-                let recipients = encryption.recipients.clone()?;
-                if recipients.is_empty() {
-                    let place = places.get("encryption.recipients");
-                    cx.error(
-                        codes::EMPTY_LIST,
-                        place,
-                        "`recipients` is empty, so nobody could read the backups",
-                        "nobody",
-                        "add an age public key; `bkup key generate` prints one",
-                    );
-                    return None;
-                }
-                let recipients = recipients.into_iter().map(|recipient| recipient.0).collect();
-                Some(EncryptionSpec { recipients, identity: encryption.identity.clone() })
-            }
-        };
+        let raw = self.encryption.clone().unwrap_or_default();
+        let encryption = raw.client(places, cx)?;
+        let replicas = self.replicate_to.clone().unwrap_or_default().into_iter().map(|replica| match replica {
+            ReplicaRef::Name(store) => Some(Replica { store, max_lag: None }),
+            ReplicaRef::Detailed(replica) => Some(Replica { store: replica.store?, max_lag: replica.max_lag }),
+        });
         Some(StoreSpec {
             url: url?,
             region: self.region.as_ref().map(|text| text.0.clone()),
@@ -178,7 +310,73 @@ impl Store {
             path_style: self.path_style.unwrap_or(self.endpoint.is_some()),
             storage_class: self.storage_class.map(|class| class.0.to_owned()),
             encryption,
+            server_side: raw.server_side.map(|server_side| server_side.0),
+            signing_key: raw.signing_key,
+            object_lock: match &self.object_lock {
+                None => None,
+                Some(lock) => Some(lock.spec(places, cx)?),
+            },
+            versioning_required: self.versioning.is_some(),
+            manage: self.manage.unwrap_or_default(),
+            replicate_to: replicas.collect::<Option<Vec<_>>>()?,
+            verify: self.verify.as_ref().map(|v| VerifySpec { exists: v.exists, checksum: v.checksum }),
+            quota: self.quota,
         })
+    }
+}
+
+impl Encryption {
+    /// Returns what bkup itself encrypts with; the outer `None` where a finding says why that is not known.
+    #[expect(clippy::option_option, reason = "absent and unreadable are two things, and the first is no finding")]
+    fn client(&self, places: &Places, cx: &mut Context<'_>) -> Option<Option<EncryptionSpec>> {
+        let written = |key: &str| places.has(&format!("encryption.{key}"));
+        let recipients = match &self.recipients {
+            None if written("recipients") => return None,
+            None => {
+                for key in ["identity", "per_tenant_keys"].into_iter().filter(|key| written(key)) {
+                    let message = format!("`{key}` needs `recipients`: without them bkup encrypts nothing");
+                    let place = places.get(&format!("encryption.{key}"));
+                    let help = "add `recipients: [\"age1...\"]`; `bkup key generate` prints a pair of keys";
+                    cx.error(codes::MISSING_KEY, place, message, "says nothing alone", help);
+                }
+                return Some(None);
+            }
+            Some(recipients) => recipients,
+        };
+        if recipients.is_empty() {
+            let place = places.get("encryption.recipients");
+            cx.error(
+                codes::EMPTY_LIST,
+                place,
+                "`recipients` is empty, so nobody could read the backups",
+                "nobody",
+                "add an age public key; `bkup key generate` prints one",
+            );
+            return None;
+        }
+        Some(Some(EncryptionSpec {
+            recipients: recipients.iter().map(|recipient| recipient.0.clone()).collect(),
+            identity: self.identity.clone(),
+            per_tenant_keys: self.per_tenant_keys.unwrap_or_default(),
+        }))
+    }
+}
+
+impl Lock {
+    fn spec(&self, places: &Places, cx: &mut Context<'_>) -> Option<ObjectLock> {
+        let (until, period) = (places.has("object_lock.until"), places.has("object_lock.for"));
+        if until == period {
+            let (message, label) = if until {
+                ("a lock has both `until` and `for`", "one of them is too much")
+            } else {
+                ("a lock does not say how long it holds", "neither `until` nor `for`")
+            };
+            let help = "write `until: retention`, or `for: 30d`";
+            cx.error(codes::CONFLICT, places.get("object_lock"), message, label, help);
+            return None;
+        }
+        let hold = if until { self.until.map(|_| LockHold::Retention) } else { self.r#for.map(LockHold::For) };
+        Some(ObjectLock { mode: self.mode?, hold: hold? })
     }
 }
 

@@ -44,36 +44,49 @@ fn style_safe(words: &str, style: &Style) -> String {
 
 fn sentences(change: &ChangeForecast, begin: Instant, length: &str, style: &Style) -> Vec<String> {
     let there = count64(change.there, "backup");
+    let be = |count: u64| if count == 1 { "is" } else { "are" };
     let mut out = Vec::new();
     if change.lost_by_change == 0 {
         out.push(format!("{} none of the {there} there now is lost because of it", style.mark(Symbol::Good)));
-    } else {
+    }
+    if change.lost_at_once > 0 {
         let bytes = if change.lost_bytes.0 > 0 { format!(" ({})", change.lost_bytes) } else { String::new() };
-        let verb = if change.lost_by_change == 1 { "is" } else { "are" };
-        let words =
-            format!("{} of the {there} there now {verb} lost because of this change{bytes}", change.lost_by_change);
+        let lost = change.lost_at_once;
+        let words = format!("{lost} of the {there} there now {} lost because of this change{bytes}", be(lost));
         out.push(format!("{} {}", style.mark(Symbol::Prune), style.paint(Tone::Bad, &words)));
         if let (Some(oldest), Some(newest)) = (change.lost_oldest, change.lost_newest) {
-            out.push(format!("  their contents are of {} to {}", moment(oldest), moment(newest)));
+            let words =
+                format!("the first apply tombstones them; they are of {} to {}", moment(oldest), moment(newest));
+            out.push(format!("  {words}"));
         }
-        if let Some(first) = change.first_loss {
-            let when = if first <= begin { "with the first apply".to_owned() } else { format!("on {}", moment(first)) };
-            out.push(format!("  the first is tombstoned {when}"));
+    }
+    let later = change.lost_by_change - change.lost_at_once;
+    if later > 0 {
+        let words = format!(
+            "{later} {}end earlier than without the change",
+            if change.lost_at_once > 0 { "more " } else { "" }
+        );
+        out.push(format!("{} {}", style.mark(Symbol::Prune), style.paint(Tone::Warn, &words)));
+        if let Some(first) = change.first_loss.filter(|first| *first > begin) {
+            out.push(format!("  the first on {}", moment(first)));
         }
-        out.push(match change.irreversible_after {
-            Some(at) => {
-                let words = format!("it cannot be undone after {}", moment(at));
-                let until = "until then, take the change back and `bkup undelete` what was tombstoned";
-                format!("{} {}; {until}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words))
-            }
-            None => format!("  nothing is deleted for good within {length}"),
-        });
+    }
+    match change.irreversible_after {
+        Some(at) => {
+            let words = format!("it cannot be undone after {}", moment(at));
+            let until = "until then, take the change back and `bkup undelete` what was tombstoned";
+            out.push(format!("{} {}; {until}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words)));
+        }
+        None if change.lost_by_change > 0 => out.push(format!("  nothing is deleted for good within {length}")),
+        None => {}
     }
     if change.lost_anyway > 0 {
-        out.push(format!("  {} more end within {length} under both, change or no change", change.lost_anyway));
+        let gone = change.lost_anyway;
+        out.push(format!("  {gone} {} lost anyway within {length}, at the same time with or without it", be(gone)));
     }
     if change.saved_by_change > 0 {
-        out.push(format!("{} {} are kept longer than before", style.mark(Symbol::Good), change.saved_by_change));
+        let words = format!("{} {} kept longer than without it", change.saved_by_change, be(change.saved_by_change));
+        out.push(format!("{} {words}", style.mark(Symbol::Good)));
     }
     out
 }
@@ -97,8 +110,8 @@ fn table(change: &ChangeForecast, style: &Style) -> String {
         table.row(vec![
             style.name(line.schedule.as_str()),
             style.name(&scope_words(&line.scope, line.scopes)),
-            line.lost.to_string(),
-            if line.bytes.0 > 0 { line.bytes.to_string() } else { "-".to_owned() },
+            line.lost_at_once.to_string(),
+            (line.lost - line.lost_at_once).to_string(),
             day(line.oldest),
             day(line.newest),
             reach(line.depth_before),
@@ -113,7 +126,8 @@ fn over_time(change: &ChangeForecast, style: &Style) -> String {
     let mut table = Table::new(style, &["gone after", "because of the change", "anyway"]);
     (0..3).for_each(|column| table.right(column));
     for at in &change.over_time {
-        table.row(vec![format!("{}d", at.day), at.by_change.to_string(), at.anyway.to_string()]);
+        let day = if at.day == 0 { "the first apply".to_owned() } else { format!("{}d", at.day) };
+        table.row(vec![day, at.by_change.to_string(), at.anyway.to_string()]);
     }
     table.render(style)
 }

@@ -178,12 +178,10 @@ impl Chart<'_> {
         };
         self.text(LEFT - 60.0, 60.0, class, "start", &shortened(&verdict, 120));
         if let Some(change) = report.change.as_ref().filter(|change| change.lost_by_change > 0) {
+            let lost = if change.lost_at_once > 0 { change.lost_at_once } else { change.lost_by_change };
             let until =
                 change.irreversible_after.map_or_else(String::new, |at| format!("; for good after {}", day(at)));
-            let words = format!(
-                "{} of {} backups there now are lost because of the change{until}",
-                change.lost_by_change, change.there
-            );
+            let words = format!("{lost} of {} backups there now are lost because of the change{until}", change.there);
             self.text(LEFT - 60.0, 79.0, "bad", "start", &words);
         } else {
             let words = format!("{} to {}", day(report.begin), day(report.end));

@@ -60,14 +60,19 @@ fn fewest(objective: &ObjectiveForecast, style: &Style) -> String {
         return "-".to_owned();
     }
     let words = |row: &MissForecast| {
-        let count = row.slots.map_or_else(|| "any number is borne".to_owned(), |slots| slots.to_string());
-        match &row.schedule {
-            Some(schedule) => format!("{count} of {}", style.name(schedule.as_str())),
-            None => format!("{count} of all"),
-        }
+        let slots = row.slots?;
+        Some(match &row.schedule {
+            Some(schedule) => format!("{slots} of {}", style.name(schedule.as_str())),
+            None => format!("{slots} of all together"),
+        })
     };
-    let rows: Vec<String> = objective.misses.iter().map(words).collect();
-    if rows.is_empty() { "nothing covers it".to_owned() } else { rows.join(", ") }
+    let rows: Vec<String> = objective.misses.iter().filter_map(words).collect();
+    match (rows.is_empty(), objective.misses.is_empty()) {
+        (true, true) if objective.violated_at.is_none() => "WAL covers it".to_owned(),
+        (true, true) => "nothing covers it".to_owned(),
+        (true, false) => "no number does".to_owned(),
+        (false, _) => rows.join(", "),
+    }
 }
 
 /// Returns the table of missed slots with dates; absent where nothing can be missed.
@@ -103,7 +108,7 @@ pub(super) fn misses(report: &ForecastReport, style: &Style) -> Option<String> {
 /// Returns restore points line by line, with those before the change.
 pub(super) fn points(report: &ForecastReport, style: &Style) -> String {
     let after = &report.after;
-    let mut out = format!("{}\n", style.heading("Restore points"));
+    let mut out = format!("{}\n", style.heading("Restore points of one scope"));
     let columns: Vec<(String, usize)> = columns(after);
     let mut headings: Vec<String> = vec!["schedule".to_owned(), "scope".to_owned()];
     headings.extend(columns.iter().map(|(heading, _)| heading.clone()));
@@ -168,18 +173,30 @@ fn row(
     };
     for (_, day) in columns {
         let at = |line: Option<&ForecastLine>| {
-            line.and_then(|line| line.restore_points.get(*day)).map_or_else(|| "0".to_owned(), ToString::to_string)
+            let points = line.and_then(|line| Some((line.restore_points.get(*day)?, line.scopes)));
+            points.map_or_else(|| "0".to_owned(), |(points, scopes)| each(*points, scopes))
         };
         cells.push(pair(at(new), at(old)));
     }
     let depth = |line: Option<&ForecastLine>| reach(line.and_then(|line| line.depth.last().copied().flatten()));
     cells.push(pair(depth(new), depth(old)));
     let kept = new.map(|line| {
-        let words = order(&line.kept_by).into_iter().map(|(rule, count)| format!("{count} {rule}"));
+        let words =
+            order(&line.kept_by).into_iter().map(|(rule, count)| format!("{} {rule}", each(*count, line.scopes)));
         words.collect::<Vec<_>>().join(", ")
     });
     cells.push(kept.unwrap_or_else(|| "gone from the policies".to_owned()));
     cells
+}
+
+/// Writes a number for one of several scopes: `7` where each has as many, `7.4` on average where they differ.
+fn each(count: u64, scopes: u64) -> String {
+    let scopes = scopes.max(1);
+    if count.is_multiple_of(scopes) {
+        return (count / scopes).to_string();
+    }
+    let tenths = (count.saturating_mul(10) + scopes / 2) / scopes;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// Rules from fine to coarse, as people think of them.

@@ -41,6 +41,11 @@ fn schedule() -> ScheduleSpec {
         store: name("primary"),
         compression: Compression::default(),
         max_parallel_jobs: 4,
+        base: None,
+        max_chain: None,
+        paths: Vec::new(),
+        exclude: Vec::new(),
+        notify: None,
     }
 }
 

@@ -38,6 +38,11 @@ pub fn schedule(backup: BackupType, timing: Timing, retention: RetentionRule) ->
         store: name("primary"),
         compression: Compression::default(),
         max_parallel_jobs: 1,
+        base: None,
+        max_chain: None,
+        paths: Vec::new(),
+        exclude: Vec::new(),
+        notify: None,
     }
 }
 
@@ -88,23 +93,16 @@ impl Model {
     /// Makes a world with a database `app` of these tenants, an empty store `primary` and no catalog.
     pub fn new(now: &str, tenants: &[&str]) -> Self {
         let mut desired = Desired::default();
-        desired.stores.insert(
-            name("primary"),
-            StoreSpec {
-                url: StoreUrl::Folder("/srv/backups".to_owned()),
-                region: None,
-                endpoint: None,
-                path_style: false,
-                storage_class: None,
-                encryption: None,
-            },
-        );
+        desired.stores.insert(name("primary"), StoreSpec::at(StoreUrl::Folder("/srv/backups".to_owned())));
         desired.databases.insert(
             name("app"),
             DatabaseSpec {
                 url: EnvText::Variable("APP_URL".to_owned()),
                 objectives: Some(Objectives { rpo: Some(Period::hours(27)), rto: None, method: Method::ColdBackup }),
                 tenants: Some(TenantSelector::Schemas("tenant_*".to_owned())),
+                wal: None,
+                unmanaged: Vec::new(),
+                manage_settings: false,
             },
         );
         desired.classes.insert(

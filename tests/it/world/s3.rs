@@ -192,12 +192,9 @@ impl Drop for S3Server {
 /// Returns a connection to a test server's bucket.
 pub fn connection(endpoint: &str, prefix: &str) -> StoreConnection {
     let mut connection = StoreConnection::new(StoreSpec {
-        url: StoreUrl::S3 { bucket: BUCKET.to_owned(), prefix: prefix.to_owned() },
         region: Some("us-east-1".to_owned()),
-        endpoint: None,
         path_style: true,
-        storage_class: None,
-        encryption: None,
+        ..StoreSpec::at(StoreUrl::S3 { bucket: BUCKET.to_owned(), prefix: prefix.to_owned() })
     });
     connection.endpoint = Some(endpoint.to_owned());
     connection.credentials = StoreCredentials::Given {

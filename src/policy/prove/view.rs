@@ -1,0 +1,121 @@
+//! The set as proofs look at it: every schedule with its calendar, which of them cover what, and what they can lose.
+//! Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::domain::{BackupType, Name, Period, ScheduleSpec, TenantFilter};
+use crate::policy::globs::contains;
+use crate::policy::set::{PolicySet, Thing};
+use crate::schedule::{Calendar, Losses, Worst};
+
+use super::Facts;
+
+/// A schedule that fires by itself.
+pub(super) struct Line<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// What it says.
+    pub thing: &'a Thing<ScheduleSpec>,
+    /// When it fires.
+    pub calendar: Calendar,
+}
+
+/// What of a database is to be covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part<'a> {
+    /// All of it.
+    Whole,
+    /// The tenants that a pattern matches and that are in a class, where one is given.
+    Tenants {
+        /// The pattern.
+        glob: &'a str,
+        /// The class.
+        class: Option<&'a Name>,
+    },
+}
+
+/// The set, ready to be asked.
+pub(super) struct View<'a> {
+    pub set: &'a PolicySet,
+    pub facts: &'a Facts,
+    pub losses: Losses,
+    /// Every schedule that fires by itself, in the order of names.
+    pub lines: Vec<Line<'a>>,
+    of_database: BTreeMap<&'a Name, Vec<usize>>,
+    worst: HashMap<(&'a Name, Vec<usize>), Option<Worst>>,
+}
+
+impl<'a> View<'a> {
+    /// Makes calendars of all schedules. Those on request and on change guarantee nothing and are left out.
+    pub fn new(set: &'a PolicySet, facts: &'a Facts) -> Self {
+        let mut lines = Vec::new();
+        let mut of_database: BTreeMap<&Name, Vec<usize>> = BTreeMap::new();
+        for (name, thing) in &set.schedules {
+            let Some(calendar) = Calendar::new(&thing.spec.when).ok().filter(|calendar| !calendar.is_never()) else {
+                continue;
+            };
+            for database in &thing.spec.databases {
+                of_database.entry(database).or_default().push(lines.len());
+            }
+            lines.push(Line { name, thing, calendar });
+        }
+        Self { set, facts, losses: Losses::new(facts.now), lines, of_database, worst: HashMap::new() }
+    }
+
+    /// Returns the schedules of a database.
+    pub fn of(&self, database: &Name) -> &[usize] {
+        self.of_database.get(database).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the schedules that surely cover a part of a database.
+    pub fn covering(&self, database: &Name, part: Part<'_>) -> Vec<usize> {
+        self.of(database).iter().copied().filter(|line| covers(&self.lines[*line].thing.spec, part)).collect()
+    }
+
+    /// Returns how long after its slot a backup is complete at the latest: how late it may start, and how long it
+    /// takes, where that was measured.
+    pub fn lateness(&self, line: usize, database: &Name) -> (Period, Option<Period>) {
+        let Line { name, thing, .. } = &self.lines[line];
+        let measured = self.facts.measured.as_ref();
+        let duration = measured.and_then(|m| m.durations.get(&((*name).clone(), database.clone())).copied());
+        (thing.spec.start_within, duration)
+    }
+
+    /// Returns what schedules that cover one scope can lose at worst; `None` where there are none. The marks are
+    /// indices into `lines`.
+    pub fn worst(&mut self, database: &'a Name, lines: Vec<usize>) -> Option<Worst> {
+        let key = (database, lines);
+        if let Some(known) = self.worst.get(&key) {
+            return *known;
+        }
+        let lateness = |line: &usize| {
+            let (late, takes) = self.lateness(*line, database);
+            Period::seconds(late.as_seconds().saturating_add(takes.unwrap_or_default().as_seconds()))
+        };
+        let lateness: Vec<Period> = key.1.iter().map(lateness).collect();
+        let calendars = key.1.iter().map(|line| &self.lines[*line].calendar);
+        let with_lateness: Vec<(&Calendar, Period)> = calendars.zip(lateness).collect();
+        let found = self.losses.worst(&with_lateness).map(|mut worst| {
+            worst.counts.line = key.1[worst.counts.line];
+            worst.next.line = key.1[worst.next.line];
+            worst
+        });
+        self.worst.insert(key, found);
+        found
+    }
+}
+
+/// Returns whether every backup of a schedule surely holds a part of its databases.
+fn covers(spec: &ScheduleSpec, part: Part<'_>) -> bool {
+    match (spec.backup, part) {
+        (BackupType::FullSystem, _) => true,
+        // A backup of some tables is not one of the database.
+        (BackupType::Database, _) => spec.tables.is_empty(),
+        (BackupType::TenantData, Part::Tenants { glob, class }) => match &spec.tenants {
+            TenantFilter::All => true,
+            TenantFilter::Classes(classes) => class.is_some_and(|class| classes.contains(class)),
+            TenantFilter::Slugs(globs) => globs.iter().any(|outer| contains(outer, glob)),
+        },
+        _ => false,
+    }
+}
