@@ -73,7 +73,7 @@ pub(super) fn run(world: &mut World, span: Span<'_>, population: &Population, si
 /// Counts the slots between two instants: how much work a run will be.
 pub(super) fn slots(world: &World, begin: Instant, end: Instant, most: usize) -> usize {
     let calendars = world.desired.schedules.values().filter_map(|spec| Calendar::new(&spec.when).ok());
-    calendars.map(|calendar| calendar.between(begin, end).take(most).count()).sum()
+    calendars.map(|calendar| calendar.between(begin, end).take(most.saturating_add(1)).count()).sum()
 }
 
 /// The calendars of a part's schedules and drills.

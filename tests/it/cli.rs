@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "validate",
     "schema",
     "plan",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 14] = [
     "restore",
     "backup",
     "drill",
+    "simulate",
     "show",
     "key",
     "demo",

@@ -16,6 +16,7 @@ mod engine;
 mod engine_archive;
 mod engine_faults;
 mod faults;
+mod forecast;
 mod plan;
 mod plan_marks;
 mod policy;
