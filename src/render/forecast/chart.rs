@@ -38,8 +38,8 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-seri
 #[must_use]
 pub fn forecast_svg(report: &ForecastReport) -> String {
     let lines = Shown::of(report);
-    let legend_rows = lines.len().min(NAMED).div_ceil(2);
-    let top = TOP + legend_rows as f64 * 20.0;
+    let legend_rows = lines.len().min(NAMED);
+    let top = TOP + legend_rows as f64 * 20.0 + 14.0;
     let height = top + 3.0 * (PLOT + GAP) + 6.0;
     let mut chart = Chart { out: String::new(), report, first: report.begin, last: report.end };
     let label = xml(&format!("Forecast from {} to {}", day(report.begin), day(report.end)));
@@ -108,7 +108,32 @@ impl<'a> Shown<'a> {
                 }
             }
         }
-        shown
+        // Lines that lie on each other are one, with all their names: else only the last would be seen.
+        let mut told_apart: Vec<Self> = Vec::new();
+        for line in shown {
+            match told_apart.iter_mut().find(|known| known.looks_like(&line)) {
+                Some(known) => known.name = format!("{}; {}", known.name, line.name),
+                None => {
+                    let colour = told_apart.len().min(COLOURS - 1);
+                    told_apart.push(Self { colour, ..line });
+                }
+            }
+        }
+        told_apart
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        let same = |a: Option<&ForecastLine>, b: Option<&ForecastLine>| match (a, b) {
+            (Some(a), Some(b)) => {
+                let days = |period: &Option<Period>| period.map(|period| period.as_seconds() / 86_400);
+                let points = a.restore_points.iter().zip(&b.restore_points);
+                points.into_iter().all(|(x, y)| x * b.scopes == y * a.scopes)
+                    && a.depth.iter().map(days).eq(b.depth.iter().map(days))
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        same(self.new, other.new) && same(self.old, other.old)
     }
 
     /// The dashed line of the time before, and the solid one above it.
@@ -191,8 +216,8 @@ impl Chart<'_> {
 
     fn legend(&mut self, lines: &[Shown<'_>]) {
         for (index, line) in lines.iter().take(NAMED).enumerate() {
-            let x = LEFT - 60.0 + (index % 2) as f64 * 450.0;
-            let y = TOP + (index / 2) as f64 * 20.0;
+            let x = LEFT - 60.0;
+            let y = TOP + index as f64 * 20.0;
             let _ = writeln!(
                 self.out,
                 "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"14\" height=\"4\" rx=\"2\" class=\"f{}\"/>",
@@ -202,7 +227,7 @@ impl Chart<'_> {
             let more = lines.len() - NAMED.min(lines.len());
             let last = index + 1 == NAMED && more > 0;
             let name = if last { format!("{} and {more} more", line.name) } else { line.name.clone() };
-            self.text(x + 22.0, y, "", "start", &shortened(&name, 60));
+            self.text(x + 22.0, y, "", "start", &shortened(&name, 130));
         }
     }
 
@@ -250,6 +275,8 @@ impl Chart<'_> {
         }
         if let Some(at) = self.report.change.as_ref().and_then(|change| change.irreversible_after) {
             let x = self.x(at);
+            let (anchor, aside) = if x > WIDTH / 2.0 { ("end", x - 6.0) } else { ("start", x + 6.0) };
+            self.text(aside, top + 12.0, "tick", anchor, &format!("for good after {}", day(at)));
             let _ = writeln!(
                 self.out,
                 "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\" class=\"mark\"><title>{}</title></line>",
