@@ -60,6 +60,8 @@ pub(super) struct Record {
     pub taken: u64,
     pub missed: u64,
     pub drills: u64,
+    /// Slots of which a backup was taken.
+    pub slots: BTreeSet<(Name, Instant)>,
     pub held: BTreeSet<String>,
     /// The scope's line, looked up once.
     names: HashMap<Stream, LineKey>,
@@ -88,6 +90,7 @@ impl Record {
                     let stream = (work.schedule.clone(), Some(work.database.clone()), work.scope.clone());
                     self.covered.entry(stream).or_default().push((now, amount.duration.after(now)));
                     self.bytes.insert(work.backup.clone(), total);
+                    self.slots.insert((work.schedule.clone(), work.slot));
                     self.lives.entry(work.backup.clone()).or_default().taken_at = Some(now);
                     if work.scope != Scope::Shared {
                         self.taken += weight;
@@ -113,7 +116,6 @@ impl Record {
                     // Manifest, data, key, marks.
                     requests.delete += weight * 4;
                 }
-                ActionKind::RecordMissed { slots, .. } => self.missed += slots.len() as u64,
                 ActionKind::Drill(work) => {
                     self.drills += 1;
                     requests.get += work.backups.len() as u64 * 3;

@@ -70,6 +70,22 @@ pub(super) fn run(world: &mut World, span: Span<'_>, population: &Population, si
     world.set_now(span.end);
 }
 
+/// Counts the slots after the begin whose time to start is over by the end and of which no backup was taken. The planner
+/// records such a slot only where no newer one is due, so that it is not asked.
+pub(super) fn missed(world: &World, span: Span<'_>, record: &Record) -> u64 {
+    let mut missed = 0;
+    for (name, spec) in &world.desired.schedules {
+        // What is held takes no slot at all, and is told as held.
+        if !record.slots.iter().any(|(schedule, _)| schedule == name) {
+            continue;
+        }
+        let Ok(calendar) = Calendar::new(&spec.when) else { continue };
+        let slots = calendar.between(span.begin, spec.start_within.before(span.end));
+        missed += slots.filter(|slot| !record.slots.contains(&(name.clone(), *slot))).count() as u64;
+    }
+    missed
+}
+
 /// Counts the slots between two instants: how much work a run will be.
 pub(super) fn slots(world: &World, begin: Instant, end: Instant, most: usize) -> usize {
     let calendars = world.desired.schedules.values().filter_map(|spec| Calendar::new(&spec.when).ok());

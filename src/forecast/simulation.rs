@@ -166,6 +166,7 @@ impl<'a> Prepared<'a> {
             let mut small = restrict(world, &part);
             run::run(&mut small, span, &self.population, &self.sizes, &mut record);
         }
+        record.missed = run::missed(world, span, &record);
         record
     }
 

@@ -95,11 +95,11 @@ fn table(change: &ChangeForecast, style: &Style) -> String {
     let headings = [
         "schedule",
         "scope",
-        "lost",
-        "bytes",
+        "lost at once",
+        "earlier",
         "oldest (UTC)",
         "newest (UTC)",
-        "reaches back: now",
+        "back: now",
         "end, before",
         "end, after",
     ];
