@@ -17,6 +17,7 @@ PG15_VERSION=15.19.0
 RCLONE_VERSION=1.75.0
 SHELLCHECK_VERSION=0.11.0.1
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 AWSCLI_VERSION=1.46.2
 RUST_AT_LEAST=1.95
 
@@ -223,19 +224,29 @@ need_cargo() {
   command -v cc >/dev/null || die "a C compiler is missing" "on Debian and Ubuntu: sudo apt-get install build-essential"
 }
 
-# cargo_deny_program: prints its path. Compiled without optimization: it runs for two seconds, and a minute of
-# compiling is already the dear part.
-cargo_deny_program() {
-  local dir=$TOOLS/cargo-deny-$CARGO_DENY_VERSION work
-  if [ ! -x "$dir/bin/cargo-deny" ]; then
-    say "compiling cargo-deny $CARGO_DENY_VERSION"
+# cargo_program NAME VERSION [OPTION...]: prints its path. Compiled without optimization: it runs for two seconds, and
+# a minute of compiling is already the dear part.
+cargo_program() {
+  local name=$1 version=$2 dir=$TOOLS/$1-$2 work
+  shift 2
+  if [ ! -x "$dir/bin/$name" ]; then
+    say "compiling $name $version"
     work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
-    quietly cargo install --locked "cargo-deny@$CARGO_DENY_VERSION" --no-default-features --no-track \
+    quietly cargo install --locked "$name@$version" "$@" --no-track \
       --root "$work/root" --target-dir "$work/target" --config profile.release.opt-level=0 \
       --config profile.release.debug=false --config profile.release.lto=false --config profile.release.codegen-units=16 ||
-      { rm -rf "$work"; die "cargo-deny could not be compiled"; }
+      { rm -rf "$work"; die "$name could not be compiled"; }
     into_place "$work/root" "$dir"
     rm -rf "$work"
   fi
-  echo "$dir/bin/cargo-deny"
+  echo "$dir/bin/$name"
+}
+
+cargo_deny_program() { cargo_program cargo-deny "$CARGO_DENY_VERSION" --no-default-features; }
+
+cargo_fuzz_program() {
+  # libFuzzer itself is C++.
+  command -v c++ >/dev/null || ! have_apt || apt_install g++
+  command -v c++ >/dev/null || die "a C++ compiler is missing" "on Debian and Ubuntu: sudo apt-get install build-essential"
+  cargo_program cargo-fuzz "$CARGO_FUZZ_VERSION"
 }

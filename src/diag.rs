@@ -1,10 +1,11 @@
 //! Diagnostics: what is wrong, where, and what to do about it, as data. Rendering is elsewhere.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A stable code, `BK` and three digits. A code is never given another meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Code(pub &'static str);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+pub struct Code(#[schemars(regex(pattern = "^BK[0-9]{3}$"))] pub &'static str);
 
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -13,7 +14,7 @@ impl std::fmt::Display for Code {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It cannot work, or would lose data.
@@ -25,7 +26,7 @@ pub enum Severity {
 }
 
 /// A place in a file: byte offsets into its text, and the line and column (from 1, in characters) of the begin.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Span {
     /// The file as given by the user.
     pub file: String,
@@ -40,7 +41,7 @@ pub struct Span {
 }
 
 /// A second place that explains the first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Related {
     /// Where.
     pub span: Span,
@@ -49,7 +50,7 @@ pub struct Related {
 }
 
 /// One edit of a file: the bytes of a place and what stands there instead.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Edit {
     /// What is replaced; an empty place is an insertion.
     pub span: Span,
@@ -58,7 +59,7 @@ pub struct Edit {
 }
 
 /// A safe way to mend a finding: the policies mean afterwards what the finding's help says, and nothing else changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fix {
     /// What it does, in the imperative: `quote the value`.
     pub words: String,
@@ -67,7 +68,7 @@ pub struct Fix {
 }
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Diagnostic {
     /// Its code.
     pub code: Code,
@@ -135,6 +136,13 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a safe way to mend it, where there is one.
+    #[must_use]
+    pub fn fixed(mut self, fix: Option<Fix>) -> Self {
+        self.fix = fix;
         self
     }
 }

@@ -24,3 +24,4 @@ pub mod retention;
 pub mod schedule;
 pub mod server;
 pub mod store;
+pub mod trial;

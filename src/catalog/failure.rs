@@ -8,7 +8,7 @@ use crate::domain::{ActionId, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The text is no connection string; it is not repeated, since it may hold a password.
-    #[error("the catalog's connection string is not a PostgreSQL URL")]
+    #[error("read the catalog's connection string: it is not a PostgreSQL URL")]
     InvalidUrl,
     /// Nobody answered, or the answer broke off.
     #[error("reach the catalog: {reason}")]

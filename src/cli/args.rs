@@ -31,7 +31,7 @@ pub struct GlobalArgs {
     /// Policy file or folder; repeatable [default: BKUP_POLICIES, ./policies, ./bkup.yaml]
     #[arg(short, long, global = true, value_name = "PATH")]
     pub policies: Vec<PathBuf>,
-    /// How results are printed
+    /// How results are printed; `sarif` and `github` are for findings
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// When to colour; NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE count too
@@ -57,6 +57,25 @@ pub enum Format {
     /// For programs.
     #[value(help = None::<&str>)]
     Json,
+    /// Findings for code scanning, SARIF 2.1.0.
+    #[value(help = None::<&str>)]
+    Sarif,
+    /// Findings as annotations of GitHub's workflows.
+    #[value(help = None::<&str>)]
+    Github,
+}
+
+impl Format {
+    /// Returns the word on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Sarif => "sarif",
+            Self::Github => "github",
+        }
+    }
 }
 
 /// When to colour.
@@ -89,7 +108,13 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the policies, offline
     Validate(commands::validate::ValidateArgs),
-    /// Print the JSON Schema of policy files
+    /// Run the tests beside the policies, offline
+    Test(commands::test::TestArgs),
+    /// Say what a code or a thing of the policies means, offline
+    Explain(commands::explain::ExplainArgs),
+    /// Format policy files, comments kept
+    Fmt(commands::fmt::FmtArgs),
+    /// Print the JSON Schema of policy files, or of their tests
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing
     Plan(commands::plan::PlanArgs),

@@ -27,6 +27,20 @@ pub enum CliError {
         /// How many findings of which kind.
         summary: String,
     },
+    /// There are no tests.
+    #[error("no tests found: {looked}")]
+    NoTests {
+        /// Where they were looked for.
+        looked: String,
+        /// Where there would be some.
+        help: &'static str,
+    },
+    /// The test files have errors; the findings were shown.
+    #[error("the test files are invalid: {summary}")]
+    InvalidTests {
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// A setting is missing or of no use.
     #[error("{words}")]
     Setting {
@@ -111,6 +125,24 @@ pub enum CliError {
         /// Where it ended.
         words: String,
     },
+    /// What `explain` was given is nothing that it knows.
+    #[error("{words}")]
+    Unexplained {
+        /// Which kind of argument it was.
+        code: &'static str,
+        /// What was given, and why it is none.
+        words: String,
+        /// What there is instead.
+        help: String,
+    },
+    /// A thing is written and cannot be made of what is written.
+    #[error("{address} cannot be explained: the policies have {summary}")]
+    NotWhole {
+        /// Which.
+        address: String,
+        /// How many findings of which kind.
+        summary: String,
+    },
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
     NotServed(&'static str),
@@ -145,9 +177,12 @@ impl CliError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::NoTerminal => Exit::Usage,
+            Self::Usage { .. } | Self::NoTerminal | Self::Unexplained { .. } => Exit::Usage,
             Self::InvalidPolicies { .. }
+            | Self::NotWhole { .. }
             | Self::NoPolicies { .. }
+            | Self::NoTests { .. }
+            | Self::InvalidTests { .. }
             | Self::PolicyUnreadable { .. }
             | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
             Self::TooOld { .. } => Exit::Stale,
@@ -162,11 +197,15 @@ impl Explain for CliError {
         let finding = |code, help: &str| Diagnostic::error(Code(code), self.to_string()).help(help);
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
+            Self::Unexplained { code, help, .. } => finding(code, help),
+            Self::NotWhole { .. } => finding("BK974", "correct what `bkup validate` shows"),
             Self::Setting { help, .. } => finding("BK888", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),
             Self::InvalidPolicies { .. } => {
                 finding("BK891", "correct what `bkup validate` shows; nothing was planned or changed")
             }
+            Self::NoTests { help, .. } => finding("BK891", help),
+            Self::InvalidTests { .. } => finding("BK891", "correct what is shown above; no test was run"),
             Self::PolicyUnreadable { .. } => {
                 finding("BK892", "a file that is there must be readable: it could hold what keeps a backup")
             }

@@ -5,16 +5,19 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod mend;
 pub mod output;
 pub mod plan_file;
 pub mod policies;
 pub mod prices;
 pub mod progress;
+pub mod rewrite;
 pub mod session;
 pub mod ui;
 pub mod wiring;
 
 mod demo;
+mod formats;
 mod logging;
 mod signal;
 pub(crate) mod version;
@@ -64,7 +67,8 @@ pub fn main() -> ExitCode {
 
 /// Runs one command and returns how it ended. Whatever it failed with is shown here, once.
 pub fn run(context: &mut Context, command: Command) -> Exit {
-    let exit = match logging::start(context).and_then(|()| dispatch(context, command)) {
+    let started = formats::check(context.global.format, &command).and_then(|()| logging::start(context));
+    let exit = match started.and_then(|()| dispatch(context, command)) {
         Ok(exit) => exit,
         Err(error) => {
             context.ui.failure(&error.explain());
@@ -85,6 +89,9 @@ pub fn run(context: &mut Context, command: Command) -> Exit {
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => commands::validate::run(context, &args),
+        Command::Test(args) => commands::test::run(context, &args),
+        Command::Explain(args) => commands::explain::run(context, &args),
+        Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),

@@ -1,4 +1,4 @@
-//! Finds and reads policy files. A file that is there and cannot be read is an error, never "absent": it could hold
+//! Finds and reads policy files, and the tests beside them. A file that is there and cannot be read is an error, never "absent": it could hold
 //! what keeps a backup alive.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,14 @@ use crate::policy::{self, SourceFile};
 use crate::render::Sources;
 
 /// The largest policy file.
-const LARGEST_FILE: u64 = 4 << 20;
+pub(super) const LARGEST_FILE: u64 = 4 << 20;
 /// The largest set.
 const LARGEST_SET: u64 = 64 << 20;
 /// How many files a set has at most.
 const MOST_FILES: usize = 10_000;
+/// How the names of test files end.
+const TEST_ENDS: [&str; 2] = [".bkup-test.yaml", ".bkup-test.yml"];
+const WRITE_TESTS: &str = "write tests into files called *.bkup-test.yaml beside the policies, or name such a file";
 /// How deep folders go.
 const DEEPEST: usize = 32;
 
@@ -28,7 +31,18 @@ const DEEPEST: usize = 32;
 /// Where there are none, one cannot be read, or they are larger than anybody's: all exit 3.
 pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
     let (roots, origin) = roots(context)?;
-    read_roots(context, &roots, origin)
+    read_places(context, &roots, origin, is_policy)
+}
+
+/// Reads every YAML file of some places, also tests of policies; where no place is named, those of the policies.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    if places.is_empty() {
+        return read_all(context);
+    }
+    read_places(context, places, "the arguments:", is_yaml)
 }
 
 /// Reads the policies below some paths, sorted by name. `origin` is who named them.
@@ -36,18 +50,110 @@ pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
 /// # Errors
 /// As [`read_all`].
 pub fn read_roots(context: &Context, roots: &[PathBuf], origin: &str) -> Result<Vec<SourceFile>, CliError> {
-    let mut found = Vec::new();
-    let mut folders = BTreeSet::new();
-    for root in roots {
-        let path = context.cwd.join(root);
-        let kind = fs::metadata(&path).map_err(|error| unreadable(root, &error))?;
-        if kind.is_dir() {
-            walk(&path, root, 0, &mut folders, &mut found)?;
-        } else {
-            // A file that is named is read whatever it is called, also a pipe.
-            found.push((root.clone(), path));
+    read_places(context, roots, origin, is_policy)
+}
+
+fn read_places(
+    context: &Context,
+    places: &[PathBuf],
+    origin: &str,
+    is_wanted: fn(&Path) -> bool,
+) -> Result<Vec<SourceFile>, CliError> {
+    let found = find(context, places, is_wanted)?;
+    let files = read_found(context, found)?;
+    if files.is_empty() {
+        return Err(CliError::NoPolicies {
+            looked: format!("{origin} {} holds no .yaml or .yml file", listed(places)),
+        });
+    }
+    Ok(files)
+}
+
+/// Reads the tests in the files and folders named; where none is, those beside the policies: below their folders, and
+/// in the folder of a policy file that is named itself.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_tests(context: &Context, named: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    for place in named {
+        if let Err(error) = fs::metadata(context.cwd.join(place)) {
+            let looked = format!("cannot read {}: {}", shown(place), reason(&error));
+            return Err(CliError::NoTests { looked, help: WRITE_TESTS });
         }
     }
+    let mut places = named.to_vec();
+    let mut found = Vec::new();
+    if named.is_empty() {
+        for root in roots(context)?.0 {
+            if context.cwd.join(&root).is_dir() {
+                places.push(root);
+            } else {
+                found.extend(beside(context, &root)?);
+            }
+        }
+    }
+    found.extend(find(context, &places, is_test)?);
+    let files = read_found(context, found)?;
+    if files.is_empty() {
+        let places = if named.is_empty() { roots(context)?.0 } else { places };
+        let looked = format!("{} holds no .bkup-test.yaml file", listed(&places));
+        return Err(CliError::NoTests { looked, help: WRITE_TESTS });
+    }
+    Ok(files)
+}
+
+/// The test files in the folder of a policy file.
+fn beside(context: &Context, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>, CliError> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let entries = fs::read_dir(context.cwd.join(folder)).map_err(|error| unreadable(folder, &error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let path = entry.path();
+        if is_test(&path) && path.is_file() {
+            found.push((folder.join(entry.file_name()), path));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns whether a file in a folder of policies is one.
+fn is_policy(path: &Path) -> bool {
+    is_yaml(path) && !is_test(path)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    TEST_ENDS.iter().any(|end| name.ends_with(end.as_bytes()))
+}
+
+/// Finds the files below some places that are wanted, each under the name that the user would give it.
+fn find(
+    context: &Context,
+    places: &[PathBuf],
+    is_wanted: fn(&Path) -> bool,
+) -> Result<Vec<(PathBuf, PathBuf)>, CliError> {
+    let mut found = Vec::new();
+    let mut folders = BTreeSet::new();
+    for place in places {
+        let path = context.cwd.join(place);
+        let kind = fs::metadata(&path).map_err(|error| unreadable(place, &error))?;
+        if kind.is_dir() {
+            walk(&path, place, 0, is_wanted, &mut folders, &mut found)?;
+        } else {
+            // A file that is named is read whatever it is called, also a pipe.
+            found.push((place.clone(), path));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads what was found, sorted by name; what is found twice is read once.
+fn read_found(context: &Context, mut found: Vec<(PathBuf, PathBuf)>) -> Result<Vec<SourceFile>, CliError> {
     found.sort();
     let mut seen = BTreeSet::new();
     let mut files = Vec::new();
@@ -64,13 +170,11 @@ pub fn read_roots(context: &Context, roots: &[PathBuf], origin: &str) -> Result<
         context.ui.verbose(&format!("read {} ({} bytes)", context.ui.err_style.name(&shown(&name)), bytes.len()));
         files.push(SourceFile { name: shown(&name), bytes });
     }
-    if files.is_empty() {
-        let places: Vec<String> = roots.iter().map(|root| shown(root)).collect();
-        return Err(CliError::NoPolicies {
-            looked: format!("{origin} {} holds no .yaml or .yml file", places.join(", ")),
-        });
-    }
     Ok(files)
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| shown(place)).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the texts for showing findings, with secrets masked; what is not UTF-8 has no text to show.
@@ -109,8 +213,8 @@ async fn at_commit(path: &Path, reference: &str, before: usize) -> Result<Vec<(S
     let named = path.is_file().then(|| path.file_name().map(|name| name.to_string_lossy().into_owned())).flatten();
     let wanted = |entry: &str| {
         let hidden = entry.split('/').any(|part| part.starts_with('.'));
-        let yaml = entry.ends_with(".yaml") || entry.ends_with(".yml");
-        (yaml && !hidden) || named.as_ref().is_some_and(|name| entry.rsplit('/').next() == Some(name))
+        (is_policy(Path::new(entry)) && !hidden)
+            || named.as_ref().is_some_and(|name| entry.rsplit('/').next() == Some(name))
     };
     let entries = commit.list(path, &wanted).await?;
     if before + entries.len() > MOST_FILES {
@@ -146,6 +250,7 @@ fn walk(
     path: &Path,
     name: &Path,
     depth: usize,
+    is_wanted: fn(&Path) -> bool,
     folders: &mut BTreeSet<PathBuf>,
     found: &mut Vec<(PathBuf, PathBuf)>,
 ) -> Result<(), CliError> {
@@ -165,14 +270,14 @@ fn walk(
             continue;
         }
         let (name, path) = (name.join(&file_name), entry.path());
-        let is_yaml = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
+        let wanted = is_wanted(&path);
         match fs::metadata(&path) {
-            Ok(kind) if kind.is_dir() => walk(&path, &name, depth + 1, folders, found)?,
-            Ok(kind) if is_yaml && !kind.is_file() => {
+            Ok(kind) if kind.is_dir() => walk(&path, &name, depth + 1, is_wanted, folders, found)?,
+            Ok(kind) if wanted && !kind.is_file() => {
                 return Err(CliError::PolicyUnreadable { path: shown(&name), why: "it is no regular file".to_owned() });
             }
-            Ok(_) if is_yaml => found.push((name, path)),
-            Err(error) if is_yaml => return Err(unreadable(&name, &error)),
+            Ok(_) if wanted => found.push((name, path)),
+            Err(error) if wanted => return Err(unreadable(&name, &error)),
             Ok(_) | Err(_) => {}
         }
         if found.len() > MOST_FILES {

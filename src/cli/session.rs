@@ -51,6 +51,8 @@ pub struct Survey {
     pub simulated: bool,
     /// Findings about live tenants.
     pub findings: Vec<Diagnostic>,
+    /// Those of them that comments ignore.
+    pub suppressed: Vec<Diagnostic>,
 }
 
 /// What somebody asks of a plan beside the policies.
@@ -82,9 +84,9 @@ impl Session {
     /// Where there are none, or one of them is invalid: exit 3.
     pub fn open(context: &Context) -> Result<Self, CliError> {
         let files = policies::read_all(context)?;
-        let (set, findings) = policy::judge(&files, &policy::Facts { now: context.instant(), measured: None });
+        let policy::Judged { set, findings, suppressed } = policy::judge(&files, &policy::Facts::at(context.instant()));
         let texts = policies::sources(&files);
-        context.ui.findings(&findings, &texts);
+        context.ui.findings(&findings, &suppressed, &texts);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
         }
@@ -101,7 +103,7 @@ impl Session {
         let (set, findings) = policy::read(files);
         let texts = policies::sources(files);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
-            context.ui.findings(&findings, &texts);
+            context.ui.findings(&findings, &[], &texts);
             return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
         }
         let (base, _) = set.desired(&BTreeMap::new());
@@ -168,7 +170,8 @@ impl Session {
             tenants.insert(name.clone(), live);
         }
         let (desired, findings) = self.set.desired(&tenants);
-        Ok(Survey { desired, observed, now: clock.now, simulated: clock.simulated, findings })
+        let (findings, suppressed) = self.set.sift(findings);
+        Ok(Survey { desired, observed, now: clock.now, simulated: clock.simulated, findings, suppressed })
     }
 
     /// Plans over a survey.

@@ -8,7 +8,9 @@ use super::failure::CliError;
 use super::output::Output;
 use super::progress::Progress;
 use crate::diag::Diagnostic;
-use crate::render::{Sources, Style, Symbol, Tone, diagnostics_json, diagnostics_text};
+use crate::render::{
+    Sources, Style, Symbol, Tone, diagnostics_json, diagnostics_text, judged_json, suppressed_summary,
+};
 
 /// The way to people and back. Results go to standard output, everything else to standard error.
 pub struct Ui {
@@ -77,14 +79,20 @@ impl Ui {
         });
     }
 
-    /// Shows findings about policies on standard error, with their sources, in the format of the results.
-    pub fn findings(&self, findings: &[Diagnostic], sources: &Sources) {
+    /// Shows findings about policies on standard error, with their sources, in the format of the results, and how many
+    /// comments ignore.
+    pub fn findings(&self, findings: &[Diagnostic], suppressed: &[Diagnostic], sources: &Sources) {
+        if self.is_json() {
+            if !findings.is_empty() || !suppressed.is_empty() {
+                self.err.write(&judged_json(findings, suppressed, None));
+            }
+            return;
+        }
         if !findings.is_empty() {
-            self.err.write(&if self.is_json() {
-                diagnostics_json(findings)
-            } else {
-                diagnostics_text(findings, sources, &self.err_style) + "\n"
-            });
+            self.err.write(&(diagnostics_text(findings, sources, &self.err_style) + "\n"));
+        }
+        if !suppressed.is_empty() {
+            self.note(&suppressed_summary(suppressed));
         }
     }
 

@@ -5,9 +5,11 @@ mod action;
 mod alert;
 mod backup;
 mod canonical;
+mod coverage;
 mod desired;
 mod event;
 mod evidence;
+mod explanation;
 mod forecast;
 mod id;
 mod lsn;
@@ -26,6 +28,7 @@ mod tenant;
 mod text;
 mod time;
 mod transition;
+mod trial;
 mod when;
 
 pub use action::{
@@ -35,12 +38,14 @@ pub use action::{
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
+pub use explanation::{Explanation, Setting, Slot, Topic, Use};
 pub use forecast::{
     ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
     LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,
@@ -75,4 +80,5 @@ pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};
+pub use trial::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing};
 pub use when::{DayRule, Frequency, Timing, When};

@@ -183,7 +183,9 @@ impl TryFrom<String> for StoreUrl {
             return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         }
         match text.strip_prefix("file://") {
-            Some(path) if path.starts_with('/') && !path.split('/').any(|p| p == "..") && path.len() > 1 => {
+            Some(path)
+                if path.starts_with('/') && !path.split('/').any(|p| p == "..") && path.trim_matches('/') != "" =>
+            {
                 Ok(Self::Folder(path.trim_end_matches('/').to_owned()))
             }
             _ => Err(invalid()),

@@ -42,13 +42,16 @@ fn mask_password(text: &str) -> String {
             shown.replace_range(colon + 1..at, "***");
         }
     }
-    let mut from = 0;
-    while let Some(begin) = shown[from..].find("password=").map(|i| from + i + "password=".len()) {
-        let end = shown[begin..].find(['&', ' ']).map_or(shown.len(), |i| begin + i);
-        shown.replace_range(begin..end, "***");
-        from = begin + 3;
+    let mut masked = String::with_capacity(shown.len());
+    let mut rest = shown.as_str();
+    while let Some(begin) = rest.find("password=").map(|i| i + "password=".len()) {
+        let end = rest[begin..].find(['&', ' ']).map_or(rest.len(), |i| begin + i);
+        masked.push_str(&rest[..begin]);
+        masked.push_str("***");
+        rest = &rest[end..];
     }
-    shown
+    masked.push_str(rest);
+    masked
 }
 
 impl fmt::Debug for EnvText {

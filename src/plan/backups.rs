@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Held,
     HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
-    TenantFilter,
 };
 use crate::schedule::Calendar;
 
@@ -21,13 +21,6 @@ pub struct PlannedBackup {
     pub action: ActionId,
     /// The work.
     pub work: BackupWork,
-}
-
-/// One scope a schedule covers, with what its backup needs to know.
-struct Target<'a> {
-    scope: Scope,
-    tenant: Option<&'a Tenant>,
-    priority: u32,
 }
 
 /// Plans the backups that are due and records the slots that were missed.
@@ -163,38 +156,7 @@ impl Run<'_> {
 
     /// The scopes the schedule covers in the database, by priority.
     fn targets(&self) -> Vec<Target<'_>> {
-        match self.spec.backup {
-            BackupType::TenantData => {
-                let globs: Vec<_> = match &self.spec.tenants {
-                    TenantFilter::Slugs(globs) => {
-                        globs.iter().filter_map(|g| globset::Glob::new(g).ok()).map(|g| g.compile_matcher()).collect()
-                    }
-                    _ => Vec::new(),
-                };
-                let wanted = |tenant: &Tenant, class: Option<&Name>| match &self.spec.tenants {
-                    TenantFilter::All => true,
-                    TenantFilter::Classes(classes) => class.is_some_and(|class| classes.contains(class)),
-                    TenantFilter::Slugs(_) => globs.iter().any(|glob| glob.is_match(&tenant.slug)),
-                };
-                let mut targets: Vec<Target<'_>> = self
-                    .view
-                    .tenants(self.database)
-                    .iter()
-                    .filter(|(tenant, class)| wanted(tenant, class.as_ref()))
-                    .map(|(tenant, class)| Target {
-                        scope: Scope::Tenant(tenant.slug.clone()),
-                        tenant: Some(tenant),
-                        priority: class
-                            .as_ref()
-                            .and_then(|c| self.view.desired.classes.get(c))
-                            .map_or(u32::MAX, |c| c.priority),
-                    })
-                    .collect();
-                targets.sort_by(|a, b| (a.priority, &a.scope).cmp(&(b.priority, &b.scope)));
-                targets
-            }
-            _ => vec![Target { scope: Scope::Database, tenant: None, priority: 0 }],
-        }
+        covered(self.view.desired, self.spec, self.database)
     }
 
     /// Leaves out the tenants whose class is paused, each class held once.
@@ -302,9 +264,7 @@ impl Run<'_> {
     }
 
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
-        let action =
-            ActionId::of("back_up", Some(self.database.as_str()), Some(scope), self.address, Some(&slot.to_string()));
-        (action, BackupId::of(slot, self.name.as_str(), action))
+        backup_id(self.name, Some(self.database), scope, slot)
     }
 
     /// Returns the shared archive of the slot, planned here unless an earlier run took it.

@@ -2,21 +2,21 @@
 //! value, and its neighbours are read all the same. Pure.
 
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Edit, Fix, Related};
 
 use super::codes;
-use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar};
+use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar, surely};
 
 /// Something that can be read from a node.
-pub(super) trait Decode: Sized {
+pub(crate) trait Decode: Sized {
     /// Reads it; `None` where a finding says why not.
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self>;
 }
 
 /// Where a read is: the texts for places, the key whose value is read, and the findings so far.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The texts.
     pub sources: &'a Sources,
     /// The findings so far.
@@ -71,6 +71,12 @@ impl<'a> Context<'a> {
         Told { cx: self, fresh }
     }
 
+    /// Returns whether it is still worth looking for what was meant: not after hundreds of findings, since each search
+    /// goes through all names.
+    pub fn guesses(&self) -> bool {
+        self.found.len() < MOST_FINDINGS / 4
+    }
+
     /// Returns the key whose value is read, for messages.
     pub fn key(&self) -> &str {
         &self.key
@@ -96,12 +102,21 @@ impl<'a> Context<'a> {
     }
 
     /// Returns the items of a list.
-    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Rc<Node>]> {
+    pub fn items<'n>(&mut self, node: &'n Node) -> Option<&'n [Arc<Node>]> {
         match &node.kind {
             Kind::List(items) => Some(items),
             Kind::Scalar { text, style } => {
                 let item = if *style == Style::Plain { shown(text) } else { format!("\"{}\"", shown(text)) };
-                self.wrong_kind(node, "a list", &format!("write it in brackets: [{item}]"));
+                let sources = self.sources;
+                let written = sources.text(node.place.file).get(node.place.begin..node.place.end).unwrap_or_default();
+                // A comma or bracket of a text without quotes would mean something else inside brackets.
+                let whole = *style == Style::Quoted && written.starts_with(['"', '\''])
+                    || !text.contains(|c: char| ",[]{}:#&*!|>%@`\"'".contains(c));
+                let fix = format!("[{written}]");
+                let told = self.wrong_kind(node, "a list", &format!("write it in brackets: [{item}]"));
+                if whole && !written.is_empty() && !written.contains('\n') {
+                    told.fix("put brackets around it", &[(node.place, &fix)]);
+                }
                 None
             }
             _ => {
@@ -122,16 +137,21 @@ impl<'a> Context<'a> {
             }
             Kind::Scalar { text, .. } => Some(text),
             Kind::Map(entries) if is_bare_braces(node, entries, self.sources) => {
-                let inside =
-                    self.sources.text(node.place.file).get(node.place.begin..node.place.end).unwrap_or_default();
+                let sources = self.sources;
+                let inside = sources.text(node.place.file).get(node.place.begin..node.place.end).unwrap_or_default();
                 let message = format!("`{}` has braces without quotes, and YAML reads them as a mapping", self.key);
-                self.error(
+                let quoted = format!("\"{inside}\"");
+                let plain = !inside.contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '#'));
+                let told = self.error(
                     codes::BARE_BRACES,
                     node.place,
                     message,
                     "a mapping to YAML",
                     format!("put the whole value in quotes: \"{}\"", shown(inside)),
                 );
+                if plain {
+                    told.fix("quote the value", &[(node.place, &quoted)]);
+                }
                 None
             }
             _ => {
@@ -149,7 +169,7 @@ impl<'a> Context<'a> {
             let message =
                 format!("`{}` is a text, and `{}` without quotes is {meaning} to YAML", self.key, shown(text));
             let quoted = format!("\"{text}\"");
-            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: {quoted}"))
+            self.error(codes::QUOTE_IT, node.place, message, "not a text", format!("quote it: \"{}\"", shown(text)))
                 .fix("quote the value", &[(node.place, &quoted)]);
             return None;
         }
@@ -157,9 +177,9 @@ impl<'a> Context<'a> {
     }
 
     /// Adds the finding that a node is of another kind than wanted.
-    pub fn wrong_kind(&mut self, node: &Node, wanted: &str, help: &str) {
+    pub fn wrong_kind(&mut self, node: &Node, wanted: &str, help: &str) -> Told<'_, 'a> {
         if matches!(node.kind, Kind::Broken) {
-            return;
+            return Told { cx: self, fresh: false };
         }
         let key = if self.key.is_empty() { "the file".to_owned() } else { format!("`{}`", self.key) };
         if matches!(node.kind, Kind::Null) {
@@ -169,28 +189,36 @@ impl<'a> Context<'a> {
                 format!("{key} stands without a value"),
                 format!("wanted: {wanted}"),
                 "give it a value, or remove the key",
-            );
+            )
         } else {
             let message = format!("{key} wants {wanted}, and this is {}", node.described());
-            self.error(codes::WRONG_KIND, node.place, message, format!("this is {}", node.described()), help);
+            self.error(codes::WRONG_KIND, node.place, message, format!("this is {}", node.described()), help)
         }
     }
 
     /// Adds the finding that a value is not one that its key can have.
-    pub fn bad_value(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
-        self.error(codes::BAD_VALUE, place, message, "this value", help);
+    pub fn bad_value(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) -> Told<'_, 'a> {
+        self.error(codes::BAD_VALUE, place, message, "this value", help)
     }
 
-    /// Adds the finding that a key is not known.
-    pub fn unknown(&mut self, entry: &Entry, what: &str, known: &[&str]) {
+    /// Adds the finding that one of the keys of a mapping is not known.
+    pub fn unknown(&mut self, entry: &Entry, all: &[Entry], what: &str, known: &[&str]) {
         let key = shown(&entry.key);
-        let guess = similar(&entry.key, known.iter().copied());
+        let guess = self.guesses().then(|| similar(&entry.key, known.iter().copied())).flatten();
         let help = match guess {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if known.is_empty() => "remove it".to_owned(),
             None => format!("keys here: {}", known.join(", ")),
         };
-        self.error(codes::UNKNOWN_KEY, entry.place, format!("`{key}` is not a key of {what}"), "unknown key", help);
+        // What is not even similar is not compared again.
+        let sure = guess
+            .and_then(|_| surely(&entry.key, known.iter().copied()))
+            .filter(|sure| !all.iter().any(|other| other.key == *sure));
+        let message = format!("`{key}` is not a key of {what}");
+        let told = self.error(codes::UNKNOWN_KEY, entry.place, message, "unknown key", help);
+        if let Some(sure) = sure {
+            told.fix(format!("rename the key to `{sure}`"), &[(entry.place, sure)]);
+        }
     }
 
     /// Adds the finding that a needed key is missing.
@@ -206,7 +234,7 @@ impl<'a> Context<'a> {
 }
 
 /// The finding that was just added.
-pub(super) struct Told<'c, 'a> {
+pub(crate) struct Told<'c, 'a> {
     cx: &'c mut Context<'a>,
     fresh: bool,
 }
@@ -221,6 +249,11 @@ impl Told<'_, '_> {
         self
     }
 
+    /// Returns whether a place begins in the first column.
+    pub fn begins_line(&self, place: Place) -> bool {
+        self.cx.sources.line_begin(place.file, place.begin) == place.begin
+    }
+
     /// Adds a safe way to mend it: each place with the text that takes its place.
     pub fn fix(self, words: impl Into<String>, edits: &[(Place, &str)]) -> Self {
         let sources = self.cx.sources;
@@ -233,7 +266,7 @@ impl Told<'_, '_> {
 }
 
 /// Returns whether a text contains something of the form `${NAME}`.
-pub(super) fn has_variable(text: &str) -> bool {
+pub(crate) fn has_variable(text: &str) -> bool {
     text.match_indices("${").any(|(at, _)| text[at + 2..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
 }
 
@@ -264,13 +297,12 @@ impl Decode for bool {
             "false" | "no" | "off" => "write false, in small letters and without quotes",
             _ => "write true or false",
         };
-        cx.error(
-            codes::NOT_A_NUMBER,
-            node.place,
-            format!("`{}` is true or false, and this is neither", cx.key()),
-            "not true or false",
-            help,
-        );
+        let meant = help.strip_prefix("write ").and_then(|help| help.split_once(',')).map(|(word, _)| word);
+        let message = format!("`{}` is true or false, and this is neither", cx.key());
+        let told = cx.error(codes::NOT_A_NUMBER, node.place, message, "not true or false", help);
+        if let Some(meant) = meant {
+            told.fix(format!("write {meant}"), &[(node.place, meant)]);
+        }
         None
     }
 }
@@ -280,19 +312,27 @@ impl Decode for u32 {
         let text = cx.written(node, "a whole number")?;
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let key = cx.key().to_owned();
+        let plain = text.trim_start_matches('0');
+        let plain = if plain.is_empty() { "0" } else { plain };
+        let mut fix = None;
         let (message, help) = if digits && node.meaning().is_none() {
-            (format!("`{key}` is a number, and in quotes this is a text"), format!("remove the quotes: {text}"))
+            fix = Some("remove the quotes");
+            (
+                format!("`{key}` is a number, and in quotes this is a text"),
+                format!("remove the quotes: {}", shown(text)),
+            )
         } else if digits && text.len() > 1 && text.starts_with('0') {
-            let plain = text.trim_start_matches('0');
-            let plain = if plain.is_empty() { "0" } else { plain };
-            let message = format!("`{text}` has a leading zero, and some readers of YAML take it for an octal number");
-            (message, format!("write {plain}"))
+            fix = Some("remove the leading zero");
+            let message =
+                format!("`{}` has a leading zero, and some readers of YAML take it for an octal number", shown(text));
+            (message, format!("write {}", shown(plain)))
         } else if digits {
             match text.parse() {
                 Ok(number) => return Some(number),
-                Err(_) => {
-                    (format!("{text} is too large for `{key}`"), format!("the largest number here is {}", Self::MAX))
-                }
+                Err(_) => (
+                    format!("{} is too large for `{key}`", shown(text)),
+                    format!("the largest number here is {}", Self::MAX),
+                ),
             }
         } else {
             (
@@ -300,7 +340,11 @@ impl Decode for u32 {
                 "write digits only, as in 7".to_owned(),
             )
         };
-        cx.error(codes::NOT_A_NUMBER, node.place, message, "not a whole number", help);
+        let told = cx.error(codes::NOT_A_NUMBER, node.place, message, "not a whole number", help);
+        // Zero is a number that nobody writes with two digits: what was meant is asked.
+        if let Some(words) = fix.filter(|_| plain.parse::<Self>().is_ok_and(|number| number > 0 || text == "0")) {
+            told.fix(words, &[(node.place, plain)]);
+        }
         None
     }
 }

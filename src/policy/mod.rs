@@ -6,24 +6,33 @@
 //! types of `domain` carry no places.
 
 mod check;
-mod codes;
-mod decode;
+pub(crate) mod codes;
+pub(crate) mod decode;
+mod describe;
+mod fix;
+mod format;
 mod globs;
+mod ignore;
 mod prove;
 mod raw;
 mod read;
-mod record;
+pub(crate) mod record;
 mod resolve;
 mod schema;
 mod set;
-mod text;
-mod values;
+pub(crate) mod text;
+pub(crate) mod values;
 
 pub use check::masked;
+pub use fix::{Mended, apply_edits, mend};
+pub use format::format;
 pub use prove::{Facts, Measured};
-pub use read::{judge, read};
+pub(crate) use raw::{Named, Version};
+pub(crate) use read::{Dialect, read_texts, sort};
+pub use read::{Judged, judge, read};
 pub use resolve::LiveTenants;
 pub use schema::schema;
+pub(crate) use schema::schema_of;
 pub use set::PolicySet;
 
 use crate::diag::Code;

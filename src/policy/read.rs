@@ -2,12 +2,14 @@
 //! one thing. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::diag::Diagnostic;
 use crate::domain::{Moved, Name, Removed, RetentionRule};
 
 use super::check::{self, Known};
 use super::decode::{Context, Decode};
+use super::ignore::{Ignores, Sifted};
 use super::raw::{self, File, Item, Listed, Marked, Marks, Named, Once};
 use super::set::{PolicySet, Thing};
 use super::text::{self, Kind, Place, Sources};
@@ -17,24 +19,15 @@ use super::{Facts, SourceFile, codes};
 /// could be read: where any finding is an error it is good for showing, never for acting.
 #[must_use]
 pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
-    let mut sources = Sources::default();
-    let mut found = Vec::new();
-    let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();
-    let mut trees = Vec::new();
-    let mut complete = true;
-    for file in texts {
-        match file.and_then(|file| text::parse(&sources, file, &mut found).map(|tree| (file, tree))) {
-            Some(tree) => trees.push(tree),
-            None => complete = false,
-        }
-    }
+    let (sources, trees, mut found) = read_trees(files);
+    let mut complete = trees.len() == files.len();
     let mut cx = Context::new(&sources);
     for file in 0..files.len() {
         check::refuse_secret_keys(file, &mut cx);
     }
     let mut all = Sections::default();
     for (file, tree) in &trees {
-        match file_of(*file, tree, &mut cx) {
+        match file_of::<File>(*file, tree, &POLICIES, &mut cx) {
             Some(file) => all.take(file, &mut cx),
             None => complete = false,
         }
@@ -49,18 +42,71 @@ pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
 
 /// Reads a set and proves what it promises. Where something could not be made of the files nothing is proven of the
 /// rest: a promise that only the missing part keeps would be said to be broken.
+///
+/// Findings that a comment ignores are taken out, where they may be; see `ignore`.
 #[must_use]
-pub fn judge(files: &[SourceFile], facts: &Facts) -> (PolicySet, Vec<Diagnostic>) {
-    let (set, mut found) = read(files);
+pub fn judge(files: &[SourceFile], facts: &Facts) -> Judged {
+    let (mut set, found) = read(files);
+    let mut sifted = Sifted::default();
+    let mut ignores = Ignores::of(&set.sources, &mut sifted.left);
+    ignores.sift(&set.sources, found, false, &mut sifted);
     if set.whole {
-        found.extend(set.prove(facts));
-        sort(files, &mut found);
+        ignores.sift(&set.sources, set.prove(facts), true, &mut sifted);
+        // Where nothing was proven, nobody can tell what an ignore would have been good for.
+        sifted.left.extend(ignores.unused(&set.sources));
     }
-    (set, found)
+    set.ignores = ignores;
+    let Sifted { left: mut findings, mut suppressed } = sifted;
+    sort(files, &mut findings);
+    sort(files, &mut suppressed);
+    Judged { set, findings, suppressed }
+}
+
+/// A set of policies, and what is to be said about it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What could be read.
+    pub set: PolicySet,
+    /// The findings, in the order of the files and of the places in them.
+    pub findings: Vec<Diagnostic>,
+    /// The findings that comments ignore, in the same order; their number is always printed.
+    pub suppressed: Vec<Diagnostic>,
+}
+
+/// How a kind of files speaks of itself.
+pub(crate) struct Dialect {
+    /// One of them: `a policy file`.
+    pub file: &'static str,
+    /// What it is a mapping of: `sections`.
+    pub content: &'static str,
+}
+
+const POLICIES: Dialect = Dialect { file: "a policy file", content: "sections" };
+
+/// The texts of files, what each of those that could be read became, by its index, and what was found.
+pub(crate) type Read<T> = (Sources, Vec<(usize, T)>, Vec<Diagnostic>);
+
+/// Reads files of another kind than policies, in the same strict way: what each says, and every finding.
+pub(crate) fn read_texts<T: Decode>(files: &[SourceFile], dialect: &Dialect) -> Read<T> {
+    let (sources, trees, mut found) = read_trees(files);
+    let mut cx = Context::new(&sources);
+    let read = trees.iter().filter_map(|(file, tree)| Some((*file, file_of(*file, tree, dialect, &mut cx)?))).collect();
+    found.append(&mut cx.found);
+    (sources, read, found)
+}
+
+/// Takes the files' texts in and makes trees of them; a file that is no YAML has a finding instead of a tree.
+fn read_trees(files: &[SourceFile]) -> Read<Arc<text::Node>> {
+    let mut sources = Sources::default();
+    let mut found = Vec::new();
+    let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();
+    let tree = |file: usize| text::parse(&sources, file, &mut found).map(|tree| (file, tree));
+    let trees = texts.into_iter().flatten().filter_map(tree).collect();
+    (sources, trees, found)
 }
 
 /// Puts findings in the order of the files and of the places in them.
-fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
+pub(crate) fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
     let order: BTreeMap<&str, usize> =
         files.iter().enumerate().rev().map(|(index, file)| (file.name.as_str(), index)).collect();
     found.sort_by_cached_key(|finding| {
@@ -69,7 +115,7 @@ fn sort(files: &[SourceFile], found: &mut [Diagnostic]) {
 }
 
 /// Takes a file's text in; `None` where it is no text, and the finding says so.
-fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
+pub(super) fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<usize> {
     match std::str::from_utf8(&file.bytes) {
         Ok(text) => Some(sources.add(&file.name, text.to_owned())),
         Err(error) => {
@@ -90,25 +136,33 @@ fn take_in(file: &SourceFile, sources: &mut Sources, found: &mut Vec<Diagnostic>
 }
 
 /// Reads the sections of a file; `None` where it is none of this language and version.
-fn file_of(file: usize, tree: &text::Node, cx: &mut Context<'_>) -> Option<File> {
+fn file_of<T: Decode>(file: usize, tree: &text::Node, dialect: &Dialect, cx: &mut Context<'_>) -> Option<T> {
     let Kind::Map(entries) = &tree.kind else {
         let (message, place) = match &tree.kind {
             Kind::Null => ("the file is empty".to_owned(), Place { file, begin: 0, end: 0 }),
-            _ => (format!("a policy file is a mapping of sections, and this is {}", tree.described()), tree.place),
+            _ => {
+                let (file, content, this) = (dialect.file, dialect.content, tree.described());
+                (format!("{file} is a mapping of {content}, and this is {this}"), tree.place)
+            }
         };
-        cx.error(codes::NO_MAPPING, place, message, "no sections", "begin the file with `version: 1`");
+        let label = format!("no {}", dialect.content);
+        cx.error(codes::NO_MAPPING, place, message, label, "begin the file with `version: 1`");
         return None;
     };
     match entries.iter().find(|entry| entry.key == "version") {
         None => {
             let place = super::record::head(tree);
-            cx.error(
+            let told = cx.error(
                 codes::NO_VERSION,
                 place,
                 "the file does not say which version of the policy language it is in",
                 "before this",
                 "begin it with `version: 1`",
             );
+            // There is one version so far. A mapping in brackets has no line of its own for it.
+            if told.begins_line(place) {
+                told.fix("add `version: 1`", &[(Place { end: place.begin, ..place }, "version: 1\n")]);
+            }
         }
         Some(entry) => {
             // In another version every key may mean something else: nothing more is said about the file.
@@ -120,7 +174,7 @@ fn file_of(file: usize, tree: &text::Node, cx: &mut Context<'_>) -> Option<File>
             }
         }
     }
-    File::decode(tree, cx)
+    T::decode(tree, cx)
 }
 
 /// The sections of all files, with the things of each in the order they are written.
@@ -152,6 +206,7 @@ impl Sections {
         let file = self.file;
         let known = Known::of(&file, complete);
         let mut whole = complete;
+        set.catalog_place = file.catalog.as_ref().map(|catalog| catalog.places.get("url"));
         set.catalog = file.catalog.and_then(|catalog| {
             check::url("catalog", catalog.raw.url.as_ref(), "url", &catalog.places, cx);
             catalog.raw.url

@@ -13,7 +13,7 @@ macro_rules! record {
         #[derive(Debug, Clone, Default, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         $(#[$meta])*
-        pub(in crate::policy) struct $name {
+        pub(crate) struct $name {
             $( $(#[$field_meta])* $(#[schemars($mark)])? pub $field: Option<$type>, )*
         }
 
@@ -27,7 +27,7 @@ macro_rules! record {
                         $( key if key == $crate::policy::record::bare(stringify!($field)) => {
                             out.$field = cx.field(key, &entry.value);
                         } )*
-                        _ => cx.unknown(entry, $what, KNOWN),
+                        _ => cx.unknown(entry, entries, $what, KNOWN),
                     }
                 }
                 $( $(
@@ -42,11 +42,11 @@ macro_rules! record {
         }
     };
 }
-pub(super) use record;
+pub(crate) use record;
 
-/// Declares which words stand for which values of an enumeration.
+/// Declares which words stand for which values of an enumeration, each with what an editor says of it.
 macro_rules! words {
-    ($type:ty, $title:literal, $what:literal { $( $word:literal => $value:expr, )* }) => {
+    ($type:ty, $title:literal, $what:literal { $( $(#[doc = $doc:literal])* $word:literal => $value:expr, )* }) => {
         impl $crate::policy::decode::Decode for $type {
             fn decode(node: &$crate::policy::text::Node, cx: &mut $crate::policy::decode::Context<'_>) -> Option<Self> {
                 let text = cx.written(node, $what)?;
@@ -65,18 +65,27 @@ macro_rules! words {
                 $title.into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": [$($word),*] })
+                $crate::policy::record::schema_of_words(&[$($word),*], &[$(concat!($($doc),*).trim_start()),*])
             }
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 use super::decode::Context;
-use super::text::{Kind, Node, Place, shown, similar};
+use super::text::{Kind, Node, Place, shown, similar, surely};
+
+/// Returns the schema of a set of words, with what each means where that is said.
+pub(crate) fn schema_of_words(words: &[&str], meanings: &[&str]) -> schemars::Schema {
+    let mut schema = schemars::json_schema!({ "type": "string", "enum": words });
+    if meanings.iter().any(|meaning| !meaning.is_empty()) {
+        schema.insert("enumDescriptions".to_owned(), serde_json::json!(meanings));
+    }
+    schema
+}
 
 /// Returns a field's key: its name, without the `r#` of Rust's own words.
-pub(super) const fn bare(field: &str) -> &str {
+pub(crate) const fn bare(field: &str) -> &str {
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,
@@ -84,7 +93,7 @@ pub(super) const fn bare(field: &str) -> &str {
 }
 
 /// Returns a short place for a mapping: its first key, since the whole of it can be a page.
-pub(super) fn head(node: &Node) -> Place {
+pub(crate) fn head(node: &Node) -> Place {
     match &node.kind {
         Kind::Map(entries) => entries.first().map_or(node.place, |entry| entry.place),
         _ => node.place,
@@ -92,11 +101,15 @@ pub(super) fn head(node: &Node) -> Place {
 }
 
 /// Adds the finding that a word is none of those known.
-pub(super) fn unknown_word(text: &str, node: &Node, what: &str, known: &[&str], cx: &mut Context<'_>) {
+pub(crate) fn unknown_word(text: &str, node: &Node, what: &str, known: &[&str], cx: &mut Context<'_>) {
     let key = cx.key().to_owned();
     let help = match similar(text, known.iter().copied()) {
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!("write one of: {}", known.join(", ")),
     };
-    cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    let sure = surely(text, known.iter().copied());
+    let told = cx.bad_value(node.place, format!("`{}` is not {what}, as `{key}` wants", shown(text)), help);
+    if let Some(sure) = sure {
+        told.fix(format!("write `{sure}`"), &[(node.place, sure)]);
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::Span;
+use crate::diag::{Diagnostic, Span};
 use crate::domain::{
     Address, AlertsSpec, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Moved, Name, RecoveryPlanSpec, Removed,
     RetentionRule, ScheduleSpec, Section, SourceLocation, StoreSpec,
 };
 
+use super::ignore::{Ignores, Sifted};
 use super::raw::Marks;
-
 use super::text::{Place, Places, Sources};
 
 /// The variable that names the catalog where no policy does.
@@ -19,9 +19,13 @@ const CATALOG_VARIABLE: &str = "BKUP_CATALOG_URL";
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     pub(super) sources: Sources,
+    /// What comments in the files ignore.
+    pub(super) ignores: Ignores,
     /// Whether everything that the files define could be made, and refers to what is there.
     pub(super) whole: bool,
     pub(super) catalog: Option<EnvText>,
+    /// Where the catalog's URL is written.
+    pub(super) catalog_place: Option<Place>,
     pub(super) stores: BTreeMap<Name, Thing<StoreSpec>>,
     pub(super) databases: BTreeMap<Name, Thing<DatabaseSpec>>,
     pub(super) classes: BTreeMap<Name, Thing<ClassSpec>>,
@@ -55,6 +59,15 @@ impl PolicySet {
         self.catalog.clone().unwrap_or_else(|| EnvText::Variable(CATALOG_VARIABLE.to_owned()))
     }
 
+    /// Takes out the findings about the live tenants that comments in the files ignore; returns what is left, and what
+    /// was taken out. [`judge`](super::judge) has done it with its own findings.
+    #[must_use]
+    pub fn sift(&self, found: Vec<Diagnostic>) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut sifted = Sifted::default();
+        self.ignores.clone().sift(&self.sources, found, false, &mut sifted);
+        (sifted.left, sifted.suppressed)
+    }
+
     /// Returns whether the files ask for nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -79,7 +92,7 @@ impl PolicySet {
         Some(self.sources.span(places.get(path)))
     }
 
-    fn places(&self, address: &Address) -> Option<&Places> {
+    pub(super) fn places(&self, address: &Address) -> Option<&Places> {
         fn of<'a, T>(things: &'a BTreeMap<Name, Thing<T>>, name: &Name) -> Option<&'a Places> {
             things.get(name).map(|thing| &thing.places)
         }

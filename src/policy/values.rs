@@ -9,12 +9,12 @@ use crate::domain::{
 };
 
 use super::codes;
-use super::decode::{Context, Decode, has_variable};
+use super::decode::{Context, Decode, Told, has_variable};
 use super::text::{Kind, Node, Style, shown, similar};
 
 /// A text that says something: not empty, and no number, true or false without quotes.
 #[derive(Debug, Clone)]
-pub(super) struct Text(pub String);
+pub(crate) struct Text(pub String);
 
 impl Decode for Text {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
@@ -52,7 +52,7 @@ impl Decode for Name {
 }
 
 /// Reads a name, or says what names look like and which one is near.
-pub(super) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) -> Option<Name> {
+pub(crate) fn name(text: &str, place: super::text::Place, cx: &mut Context<'_>) -> Option<Name> {
     match text.parse::<Name>() {
         Ok(name) => Some(name),
         Err(_) => {
@@ -81,10 +81,15 @@ fn parsed<T>(
     let text = cx.written(node, what)?.to_owned();
     let value = parse(&text);
     if value.is_none() {
-        let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), shown(&text));
-        cx.bad_value(node.place, message, help);
+        not(node, &text, cx, what, help);
     }
     value
+}
+
+/// Adds the finding that a scalar is not what is wanted.
+fn not<'c, 'a>(node: &Node, text: &str, cx: &'c mut Context<'a>, what: &str, help: &str) -> Told<'c, 'a> {
+    let message = format!("`{}` wants {what}, and `{}` is none", cx.key(), shown(text));
+    cx.bad_value(node.place, message, help)
 }
 
 impl Decode for Period {
@@ -97,7 +102,8 @@ impl Decode for Period {
             let month = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len() < text.len()
                 && ["M", "mo", "month", "months"].iter().any(|unit| text.ends_with(unit));
             let (message, help) = if number {
-                let message = format!("`{key}` is a duration, and {text} has no unit");
+                let message = format!("`{key}` is a duration, and {} has no unit", shown(&text));
+                let text = shown(&text);
                 (message, format!("write {text}s, {text}m, {text}h or {text}d"))
             } else if month {
                 (format!("`{key}` is a duration, and a month has no fixed length"), "write days, as in 30d".to_owned())
@@ -175,7 +181,8 @@ impl Decode for ZoneName {
         if zone.is_none() {
             let names: Vec<String> =
                 jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
-            let help = match similar(&text, names.iter().map(String::as_str)) {
+            let guess = cx.guesses().then(|| similar(&text, names.iter().map(String::as_str))).flatten();
+            let help = match guess {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => {
                     "write an IANA name such as Asia/Seoul or UTC; abbreviations such as KST name no zone".to_owned()
@@ -199,7 +206,17 @@ impl JsonSchema for ZoneName {
 impl Decode for CivilTime {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let help = "write it with quotes and two digits each, as in \"02:00\"";
-        parsed(node, cx, "a time of day", help, |text| Self::try_from(text.to_owned()).ok())
+        let what = "a time of day";
+        let text = cx.written(node, what)?.to_owned();
+        let time = Self::try_from(text.clone()).ok();
+        if time.is_none() {
+            let padded = format!("0{text}");
+            let told = not(node, &text, cx, what, help);
+            if Self::try_from(padded.clone()).is_ok() {
+                told.fix(format!("write \"{padded}\""), &[(node.place, &format!("\"{padded}\""))]);
+            }
+        }
+        time
     }
 }
 
@@ -281,7 +298,9 @@ impl Decode for EnvText {
         if style == Style::Plain {
             let message = format!("`${{{variable}}}` is not in quotes");
             let help = format!("write \"${{{variable}}}\": inside {{ }} YAML would read the braces as a mapping");
-            cx.error(codes::QUOTE_VARIABLE, node.place, message, "quotes are missing", help);
+            let quoted = format!("\"{text}\"");
+            cx.error(codes::QUOTE_VARIABLE, node.place, message, "quotes are missing", help)
+                .fix("quote the variable", &[(node.place, &quoted)]);
             return None;
         }
         Some(Self::Variable(variable.to_owned()))
@@ -304,7 +323,7 @@ impl JsonSchema for EnvText {
 
 /// A date or an instant, as written and as the instant it begins.
 #[derive(Debug, Clone)]
-pub(super) struct DateOrInstant {
+pub(crate) struct DateOrInstant {
     /// As written.
     pub written: String,
     /// A date: its begin in UTC.
@@ -315,14 +334,18 @@ impl Decode for DateOrInstant {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let help = "write 2026-01-15 or 2026-01-15T09:30:00Z";
         parsed(node, cx, "a date or an instant", help, |text| {
-            let date = || {
-                let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2026-01-15".len())?;
-                date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|begin| begin.timestamp())
-            };
-            let instant = text.parse::<Instant>().ok().or_else(date)?;
-            Some(Self { written: text.to_owned(), instant })
+            instant_of(text).map(|instant| Self { written: text.to_owned(), instant })
         })
     }
+}
+
+/// Reads an instant, or a date as its begin in UTC.
+pub(super) fn instant_of(text: &str) -> Option<Instant> {
+    let date = || {
+        let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2026-01-15".len())?;
+        date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|begin| begin.timestamp())
+    };
+    text.parse::<Instant>().ok().or_else(date)
 }
 
 impl JsonSchema for DateOrInstant {
@@ -342,7 +365,7 @@ impl JsonSchema for DateOrInstant {
 /// One value, or a list of them.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged, inline)]
-pub(super) enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     /// One.
     One(T),
     /// Several.

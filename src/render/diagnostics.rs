@@ -4,11 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents, ThemeCharacters, ThemeStyles,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::escape::{ascii, blot, json_safe};
-use super::style::{Style, Tone};
-use crate::diag::{Diagnostic, Severity, Span};
+use super::escape::{ascii, blot};
+use super::json::pretty;
+use super::style::{Style, Symbol, Tone};
+use crate::diag::{Code, Diagnostic, Severity, Span};
 
 /// The version of the findings' JSON form, `major.minor`.
 pub const FINDINGS_FORMAT: &str = "1.0";
@@ -18,6 +24,9 @@ pub type Sources = BTreeMap<String, String>;
 
 /// A line longer than this is not shown: a policy of one endless line must not flood the terminal.
 const LONGEST_LINE: usize = 1000;
+
+/// Of a place with more lines than this its first line is shown.
+const MOST_LINES: usize = 8;
 
 /// Writes findings for people, each with its place in the source, in the order given.
 #[must_use]
@@ -35,13 +44,62 @@ pub fn diagnostics_text(findings: &[Diagnostic], sources: &Sources, style: &Styl
     let safe: Safe = named
         .into_iter()
         .filter_map(|file| sources.get(&file).map(|text| (file, text)))
-        .map(|(file, text)| (file, (text.clone(), Arc::from(shown(text, style)))))
+        .map(|(file, text)| (file, (text.clone(), Arc::new(Lines::of(shown(text, style))))))
         .collect();
     findings.iter().map(|finding| one(finding, &safe, style)).collect::<Vec<_>>().join("\n")
 }
 
 /// Texts as they are, and as they may be shown, of the same length in bytes.
-type Safe = BTreeMap<String, (String, Arc<str>)>;
+type Safe = BTreeMap<String, (String, Arc<Lines>)>;
+
+/// A text with the begins of its lines, so that showing the last of a thousand findings takes no longer than the first.
+struct Lines {
+    text: String,
+    begins: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: String) -> Self {
+        let begins = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, begins }
+    }
+
+    /// Returns the number of the line that holds a byte, from 0.
+    fn line(&self, byte: usize) -> usize {
+        self.begins.partition_point(|begin| *begin <= byte).saturating_sub(1)
+    }
+
+    /// Returns the byte after a line, with its end.
+    fn end(&self, line: usize) -> usize {
+        self.begins.get(line + 1).copied().unwrap_or(self.text.len())
+    }
+}
+
+/// A text under its name, for miette.
+struct Source {
+    name: String,
+    lines: Arc<Lines>,
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let lines = &self.lines;
+        let first = lines.line(span.offset()).saturating_sub(before);
+        let last = (lines.line(span.offset() + span.len().saturating_sub(1)) + after).min(lines.begins.len() - 1);
+        let (begin, end) = (lines.begins[first], lines.end(last));
+        let column = if before == 0 { span.offset() - begin } else { 0 };
+        let begin = begin + column;
+        let bytes = lines.text.as_bytes().get(begin..end).ok_or(MietteError::OutOfBounds)?;
+        let of = SourceSpan::new(begin.into(), end - begin);
+        let contents = MietteSpanContents::new_named(self.name.clone(), bytes, of, first, column, lines.begins.len());
+        Ok(Box::new(contents))
+    }
+}
 
 fn shown(source: &str, style: &Style) -> String {
     let text = blot(source);
@@ -51,17 +109,90 @@ fn shown(source: &str, style: &Style) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(if c.is_ascii() { c } else { '?' }, c.len_utf8())).collect()
 }
 
+/// Findings as `--format json` writes them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Findings<'a> {
+    /// The version of this form, `major.minor`: a minor one only adds keys.
+    #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
+    format_version: &'a str,
+    /// How many errors there are.
+    errors: usize,
+    /// How many warnings there are.
+    warnings: usize,
+    /// Every finding, in the order of the files and of the places in them.
+    findings: &'a [Diagnostic],
+    /// Those that comments ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<&'a [Diagnostic]>,
+    /// The fixes that were made, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed: Option<&'a [FixMade]>,
+}
+
 /// Writes findings as JSON: `{"format_version":"1.0","findings":[...]}`.
 #[must_use]
 pub fn diagnostics_json(findings: &[Diagnostic]) -> String {
+    written(findings, None, None)
+}
+
+/// A fix that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FixMade {
+    /// The file.
+    pub file: String,
+    /// The line, as it was when the fix was made.
+    pub line: u32,
+    /// The code of the finding that it mended.
+    pub code: Code,
+    /// What it did, in the imperative.
+    pub words: String,
+}
+
+impl FixMade {
+    /// Returns the fix that a finding carries as one that was made; `None` where it carries none.
+    #[must_use]
+    pub fn of(finding: &Diagnostic) -> Option<Self> {
+        let fix = finding.fix.as_ref()?;
+        let span = &fix.edits.first()?.span;
+        Some(Self { file: span.file.clone(), line: span.line, code: finding.code, words: fix.words.clone() })
+    }
+}
+
+/// Writes the fixes that were made, one a line.
+#[must_use]
+pub fn fixes_text(made: &[FixMade], style: &Style) -> String {
+    let line = |made: &FixMade| {
+        let place = format!("{}:{}", style.name(&made.file), made.line);
+        format!("{} {place}: {} ({})\n", style.mark(Symbol::Update), style.name(&made.words), made.code)
+    };
+    made.iter().map(line).collect()
+}
+
+/// Writes findings as JSON, with those that comments ignore: as [`diagnostics_json`], and `"suppressed":[...]`; where
+/// fixes were asked for also `"fixed":[...]`.
+#[must_use]
+pub fn judged_json(findings: &[Diagnostic], suppressed: &[Diagnostic], made: Option<&[FixMade]>) -> String {
+    written(findings, Some(suppressed), made)
+}
+
+fn written(findings: &[Diagnostic], suppressed: Option<&[Diagnostic]>, fixed: Option<&[FixMade]>) -> String {
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let value = serde_json::json!({
-        "format_version": FINDINGS_FORMAT,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "findings": findings,
-    });
-    json_safe(&format!("{value:#}\n"))
+    pretty(&Findings {
+        format_version: FINDINGS_FORMAT,
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings,
+        suppressed,
+        fixed,
+    })
+}
+
+/// Says how many findings comments ignore, with their codes: `2 findings ignored: BK402, BK604`.
+#[must_use]
+pub fn suppressed_summary(suppressed: &[Diagnostic]) -> String {
+    let codes: BTreeSet<&str> = suppressed.iter().map(|finding| finding.code.0).collect();
+    let plural = if suppressed.len() == 1 { "finding" } else { "findings" };
+    format!("{} {plural} ignored: {}", suppressed.len(), codes.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Counts findings in words: `2 errors and 1 warning`; `no findings` where there are none.
@@ -118,14 +249,19 @@ fn snippet(file: &str, labels: &[(&Span, &str, bool)], sources: &Safe, style: &S
     };
     let last = source.trim_end_matches(['\n', '\r']).len();
     let adapted = Adapted {
-        source: NamedSource::new(style.name(file), Arc::clone(text)),
+        source: Source { name: style.name(file), lines: Arc::clone(text) },
         labels: labels
             .iter()
             .map(|(span, words, primary)| {
                 let words = (!words.is_empty()).then(|| style.name(words));
                 // A place after the last line end has no line of its own to be shown on.
                 let begin = span.begin.min(last);
-                let at = (begin, span.end.min(last).saturating_sub(begin));
+                let mut end = span.end.min(last).max(begin);
+                let line = text.line(begin);
+                if text.line(end) - line >= MOST_LINES {
+                    end = text.end(line).min(end);
+                }
+                let at = (begin, end - begin);
                 if *primary {
                     LabeledSpan::new_primary_with_span(words, at)
                 } else {
@@ -160,7 +296,7 @@ fn can_show(text: &str, span: &Span) -> bool {
 }
 
 struct Adapted {
-    source: NamedSource<Arc<str>>,
+    source: Source,
     labels: Vec<LabeledSpan>,
 }
 

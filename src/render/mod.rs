@@ -7,31 +7,52 @@
 
 mod action;
 mod backups;
+mod coverage;
 mod diagnostics;
+mod difference;
 mod document;
 mod escape;
 mod evidence;
+mod explanation;
 mod forecast;
+mod github;
 mod json;
 mod moment;
+mod page;
+mod pages;
+mod place;
 mod plan;
 mod report;
 mod restoration;
+mod sarif;
 mod status;
 mod style;
 mod table;
+mod trial;
+mod wrap;
 
 pub use backups::{backups_json, backups_text};
-pub use diagnostics::{FINDINGS_FORMAT, Sources, diagnostics_json, diagnostics_text, findings_summary};
+pub use coverage::{coverage_json, coverage_text};
+pub use diagnostics::{
+    FINDINGS_FORMAT, Findings, FixMade, Sources, diagnostics_json, diagnostics_text, findings_summary, fixes_text,
+    judged_json, suppressed_summary,
+};
+pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
 pub use escape::escape;
 pub use evidence::evidence_text;
+pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
 pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
+pub use github::diagnostics_github;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
 pub use moment::{age, elapsed, moment};
+pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
+pub use pages::pages;
 pub use plan::{PlanView, plan_text, plan_totals};
 pub use report::{outcome_line, report_text};
 pub use restoration::{restoration_json, restoration_text};
+pub use sarif::{SarifTool, diagnostics_sarif};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};
+pub use trial::{trial_json, trial_junit, trial_text};
 
 pub use action::action_title;

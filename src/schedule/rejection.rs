@@ -7,7 +7,7 @@ use crate::domain::{DayRule, Frequency, Period};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// The cron expression cannot be read.
-    #[error("cron expression {expression:?}: {reason}")]
+    #[error("cron expression {:?}: {}", cut(.expression), cut(.reason))]
     CronSyntax {
         /// As written.
         expression: String,
@@ -15,7 +15,7 @@ pub enum ScheduleError {
         reason: String,
     },
     /// The rule has no slot in any year.
-    #[error("{rule} never comes: no calendar has such a day")]
+    #[error("{} never comes: no calendar has such a day", cut(.rule))]
     NeverFires {
         /// The rule as written.
         rule: String,
@@ -78,6 +78,12 @@ impl Explain for ScheduleError {
     fn explain(&self) -> Diagnostic {
         Diagnostic::error(self.code(), self.to_string()).help(self.help())
     }
+}
+
+/// Returns a text as it may stand in a message: not pages of it.
+fn cut(text: &str) -> std::borrow::Cow<'_, str> {
+    const MOST: usize = 200;
+    text.char_indices().nth(MOST).map_or(text.into(), |(end, _)| format!("{}…", &text[..end]).into())
 }
 
 /// Returns the adverb of a frequency.

@@ -31,6 +31,7 @@
 //! What remains slow, and is bounded by the number of slots in 400 years: several lines of which one is `every: 36h`, or
 //! the like, with a period that has no common multiple below 64 days with the others.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -106,17 +107,23 @@ impl Losses {
     pub(super) fn worst_by(&mut self, lines: &[(&Calendar, Period)], completely: bool) -> Option<Worst> {
         let mut bound = i64::MAX;
         let mut used: Vec<(usize, &Calendar, i64, Rc<Shifts>)> = Vec::new();
+        let mut known: HashMap<(String, &Rule), usize> = HashMap::new();
         for (index, (calendar, lateness)) in lines.iter().enumerate() {
             let lateness = lateness.as_seconds().min(LATEST);
             let Some(gap) = self.gap(calendar) else { continue };
-            let same = used
-                .iter_mut()
-                .find(|(_, other, ..)| other.rule() == calendar.rule() && zone_key(other) == zone_key(calendar));
-            match same {
-                // Of two equal rules only the one that is done earlier says anything.
-                Some(earlier) if earlier.2 <= lateness => continue,
-                Some(earlier) => (earlier.0, earlier.2) = (index, lateness),
-                None => used.push((index, calendar, lateness, self.shifts(calendar))),
+            // Of two equal rules only the one that is done earlier says anything.
+            match known.entry((zone_key(calendar), calendar.rule())) {
+                Entry::Occupied(entry) => {
+                    let earlier = &mut used[*entry.get()];
+                    if earlier.2 <= lateness {
+                        continue;
+                    }
+                    (earlier.0, earlier.2) = (index, lateness);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(used.len());
+                    used.push((index, calendar, lateness, self.shifts(calendar)));
+                }
             }
             bound = bound.min(gap.length() + lateness);
         }

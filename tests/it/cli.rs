@@ -22,8 +22,11 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "validate",
+    "explain",
+    "fmt",
+    "test",
     "schema",
     "plan",
     "apply",
@@ -40,8 +43,9 @@ const COMMANDS: [&str; 15] = [
     "man",
 ];
 
-const NEED_POLICIES: [&[&str]; 8] = [
+const NEED_POLICIES: [&[&str]; 9] = [
     &["validate"],
+    &["test"],
     &["plan"],
     &["apply", "--auto-approve"],
     &["status"],
@@ -342,7 +346,7 @@ fn no_command_says_a_secret_of_its_environment() {
 
 fn plan_args(detailed_exitcode: bool, include_due: bool) -> PlanArgs {
     let narrow = NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None };
-    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, init_simulated: false, narrow }
+    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, explain: None, init_simulated: false, narrow }
 }
 
 #[test]

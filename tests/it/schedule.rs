@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test panics like the test itself")]
 
 mod walked;
+mod worst;
 
 use bkup::diag::Explain;
 use bkup::domain::{CivilTime, DayRule, Frequency, Instant, Period, Timing, When, ZoneName};

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bkup::domain::{Evidence, ForecastReport, Manifest, Restoration};
+use bkup::render::Findings;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
@@ -31,6 +32,7 @@ fn published_schemas_are_those_of_the_types() {
     published("evidence", &schema_of::<Evidence>());
     published("forecast", &schema_of::<ForecastReport>());
     published("restoration", &schema_of::<Restoration>());
+    published("findings", &schema_of::<Findings<'_>>());
 }
 
 /// Asserts that a value has what a schema asks for: every required key, no unknown one, values of the right kinds.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::narrow::NarrowArgs;
 use crate::cli::context::Context;
@@ -11,7 +11,8 @@ use crate::cli::failure::CliError;
 use crate::cli::plan_file;
 use crate::cli::session::{Facts, Session};
 use crate::domain::Plan;
-use crate::render::{PlanView, plan_json, plan_text};
+use crate::plan::coverage;
+use crate::render::{PlanView, coverage_json, coverage_text, plan_json, plan_text};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -28,12 +29,23 @@ pub struct PlanArgs {
     /// With --detailed-exitcode: exit 2 also where work is due
     #[arg(long, requires = "detailed_exitcode")]
     pub include_due: bool,
+    /// Explain a part of what is planned instead: tenants, with what each of them gets
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["out", "json_out", "detailed_exitcode", "only", "target", "exclude", "allow_delete"])]
+    pub explain: Option<Explain>,
     /// Plan for a catalog with a clock that BKUP_NOW moves, where there is none yet: for tests and demos
     #[arg(long, hide = true)]
     pub init_simulated: bool,
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
+}
+
+/// What `plan` can explain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Explain {
+    /// Who gets what.
+    #[value(help = None::<&str>)]
+    Tenants,
 }
 
 /// Plans and shows it.
@@ -44,9 +56,16 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let session = Session::open(context)?;
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
+    if let Some(Explain::Tenants) = args.explain {
+        let table = coverage(&survey.desired, survey.now);
+        let ui = &context.ui;
+        ui.print(&if ui.is_json() { coverage_json(&table) } else { coverage_text(&table, &ui.style) });
+        ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+        return Ok(Exit::Success);
+    }
     let plan = session.plan(&survey, &args.narrow.wish())?;
     show(context, args, &plan)?;
-    context.ui.findings(&survey.findings, &session.texts);
+    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 

@@ -29,7 +29,7 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, false))??;
     let plan = session.plan(&survey, &Wish::default())?;
-    context.ui.findings(&survey.findings, &session.texts);
+    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
     for held in plan.held.iter().filter(|held| held.work == "look" || held.database.is_some() && held.scope.is_none()) {
         context.ui.note(&context.ui.err_style.name(&format!("{}: {}", held.address, held.words)));
     }

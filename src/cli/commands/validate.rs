@@ -5,9 +5,10 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::{policies, wiring};
+use crate::cli::{formats, mend, policies, wiring};
 use crate::diag::{Diagnostic, Severity};
-use crate::render::{Symbol, Tone, diagnostics_json, diagnostics_text, findings_summary};
+use crate::policy::Judged;
+use crate::render::{Symbol, Tone, diagnostics_text, findings_summary, fixes_text, suppressed_summary};
 
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
@@ -15,6 +16,9 @@ pub struct ValidateArgs {
     /// Let warnings fail too
     #[arg(long)]
     pub strict: bool,
+    /// Make the safe edits that findings know, then check again
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// Reads and judges the policies.
@@ -23,21 +27,44 @@ pub struct ValidateArgs {
 /// Where there are none or one cannot be read.
 pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let findings = wiring::judge(&files, context.instant());
-    let exit = verdict(&findings, args.strict);
+    let judged = wiring::judge(&files, context.instant());
+    let mend::Outcome { files, judged: Judged { findings, suppressed, .. }, made, failures } = if args.fix {
+        mend::run(context, files, judged)
+    } else {
+        mend::Outcome { files, judged, made: Vec::new(), failures: Vec::new() }
+    };
+    for failure in &failures {
+        context.ui.failure(failure);
+    }
+    let exit = match verdict(&findings, args.strict) {
+        Exit::Success if !failures.is_empty() => Exit::Failed,
+        exit => exit,
+    };
     let ui = &context.ui;
-    if ui.is_json() {
-        ui.print(&diagnostics_json(&findings));
+    let asked = args.fix.then_some(made.as_slice());
+    if let Some(text) = formats::findings(context, &files, &findings, &suppressed, asked) {
+        ui.print(&text);
         return Ok(exit);
     }
-    let mut text = diagnostics_text(&findings, &policies::sources(&files), &ui.style);
+    let mut text = fixes_text(&made, &ui.style);
     if !text.is_empty() {
+        text.push('\n');
+    }
+    let shown = text.len();
+    text.push_str(&diagnostics_text(&findings, &policies::sources(&files), &ui.style));
+    if text.len() > shown {
         text.push('\n');
     }
     let (symbol, tone, words) =
         if exit == Exit::Success { (Symbol::Good, Tone::Good, "valid") } else { (Symbol::Bad, Tone::Bad, "invalid") };
     let plural = if files.len() == 1 { "file" } else { "files" };
-    let summary = format!("{} {plural}, {}", files.len(), findings_summary(&findings));
+    let mut summary = format!("{} {plural}, {}", files.len(), findings_summary(&findings));
+    if !made.is_empty() {
+        summary = format!("{summary}, {} fixed", made.len());
+    }
+    if !suppressed.is_empty() {
+        summary = format!("{summary}; {}", suppressed_summary(&suppressed));
+    }
     text.push_str(&format!("{} {}: {summary}\n", ui.style.mark(symbol), ui.style.paint(tone, words)));
     ui.print(&text);
     Ok(exit)

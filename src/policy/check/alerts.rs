@@ -1,5 +1,7 @@
 //! Alerts: the channels they name. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::domain::Section;
 use crate::policy::codes;
 use crate::policy::decode::Context;
@@ -14,8 +16,10 @@ pub(in crate::policy) fn alerts(set: &PolicySet, known: &Known, cx: &mut Context
     for (key, names) in [("critical", &routes.critical), ("warning", &routes.warning), ("info", &routes.info)] {
         let path = format!("routes.{key}");
         known.channels(names, &path, &thing.places, cx);
+        let mut seen = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
-            if let Some(first) = names[..index].iter().position(|earlier| earlier == name) {
+            let first = *seen.entry(name).or_insert(index);
+            if first != index {
                 let place = thing.places.get(&format!("{path}[{index}]"));
                 let message = format!("the channel `{name}` is listed twice, and would be told twice");
                 let first = thing.places.get(&format!("{path}[{first}]"));

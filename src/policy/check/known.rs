@@ -62,7 +62,10 @@ impl Known {
         };
         let message = format!("there is no {what} `{name}`");
         let label = format!("no such {what}");
-        let guess = similar(name.as_str(), names.keys().map(Name::as_str))
+        let guess = cx
+            .guesses()
+            .then(|| similar(name.as_str(), names.keys().map(Name::as_str)))
+            .flatten()
             .and_then(|guess| names.get_key_value(&guess.parse::<Name>().ok()?));
         match guess {
             Some((guess, defined)) => {
@@ -106,17 +109,34 @@ impl Known {
                 "name a database that is defined under `databases:`",
             );
         }
+        let mut seen: BTreeMap<&Name, usize> = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
             let place = places.get(&format!("databases[{index}]"));
-            match names[..index].iter().position(|earlier| earlier == name) {
+            match seen.get(name) {
                 Some(first) => {
                     let first = places.get(&format!("databases[{first}]"));
                     let message = format!("the database `{name}` is listed twice");
-                    cx.error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them")
+                    let entry = entry_after(places.get(&format!("databases[{}]", index - 1)), place, cx);
+                    let told = cx
+                        .error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them")
                         .and(first, "the first time");
+                    if let Some(entry) = entry {
+                        told.fix("remove it where it stands again", &[(entry, "")]);
+                    }
                 }
-                None => self.refer(Section::Database, name, place, cx),
+                None => {
+                    seen.insert(name, index);
+                    self.refer(Section::Database, name, place, cx);
+                }
             }
         }
     }
+}
+
+/// Returns the place of a list's entry with the comma or the dash before it; `None` where more stands between it and
+/// the entry before, or where they stand in different places, as aliases do.
+fn entry_after(before: Place, entry: Place, cx: &Context<'_>) -> Option<Place> {
+    let between = cx.sources.text(entry.file).get(before.end..entry.begin).filter(|_| before.file == entry.file)?;
+    let mark = between.trim();
+    ((mark == "," || mark == "-") && between.matches('\n').count() <= 1).then_some(Place { begin: before.end, ..entry })
 }

@@ -1,5 +1,7 @@
 //! Recovery plans: what they name, the order of their steps, and whether anything makes the backups they need. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::domain::{BackupType, Name, PlanStep, RecoveryPlanSpec, RestoreInto, RestoreStep, Section};
 use crate::policy::codes;
 use crate::policy::decode::Context;
@@ -11,23 +13,33 @@ use super::tenancy::refuse_bad_globs;
 
 /// Looks at every recovery plan.
 pub(in crate::policy) fn recovery_plans(set: &PolicySet, known: &Known, cx: &mut Context<'_>) {
+    let made: Made<'_> = set
+        .schedules
+        .values()
+        .flat_map(|thing| thing.spec.databases.iter().map(|database| (thing.spec.backup, database)))
+        .collect();
     for Thing { spec, places, .. } in set.recovery_plans.values() {
         known.databases(Some(&spec.databases), places, "a recovery plan", cx);
         for (index, kind) in spec.requires.iter().enumerate() {
-            nothing_makes(set, spec, *kind, places.get(&format!("requires[{index}]")), cx);
+            nothing_makes(set, &made, spec, *kind, places.get(&format!("requires[{index}]")), cx);
         }
         for (index, step) in spec.steps.iter().enumerate() {
             if let PlanStep::Restore(restore) = step {
-                restored(set, spec, restore, &format!("steps[{index}].restore"), places, known, cx);
+                restored(set, &made, spec, restore, &format!("steps[{index}].restore"), places, known, cx);
             }
         }
         order(spec, places, cx);
     }
 }
 
+/// Which backups schedules make of which databases.
+type Made<'a> = BTreeSet<(BackupType, &'a Name)>;
+
 /// Looks at what a restore step names.
+#[expect(clippy::too_many_arguments, reason = "what is known of the set, of the plan and of the step")]
 fn restored(
     set: &PolicySet,
+    made: &Made<'_>,
     spec: &RecoveryPlanSpec,
     restore: &RestoreStep,
     path: &str,
@@ -56,17 +68,23 @@ fn restored(
                 .and(place, "this schedule");
         }
     } else if let Some((kind, at)) = kind {
-        nothing_makes(set, spec, kind, at, cx);
+        nothing_makes(set, made, spec, kind, at, cx);
     }
 }
 
 /// Refuses a plan that needs backups no schedule makes.
-fn nothing_makes(set: &PolicySet, spec: &RecoveryPlanSpec, kind: BackupType, place: Place, cx: &mut Context<'_>) {
-    let made = |database: &Name| {
-        set.schedules.values().any(|thing| thing.spec.backup == kind && thing.spec.databases.contains(database))
-    };
+fn nothing_makes(
+    set: &PolicySet,
+    made: &Made<'_>,
+    spec: &RecoveryPlanSpec,
+    kind: BackupType,
+    place: Place,
+    cx: &mut Context<'_>,
+) {
     // A database or a schedule that could not be read has its own finding.
-    let Some(database) = spec.databases.iter().find(|name| set.databases.contains_key(name) && !made(name)) else {
+    let Some(database) =
+        spec.databases.iter().find(|name| set.databases.contains_key(*name) && !made.contains(&(kind, *name)))
+    else {
         return;
     };
     let message = format!("the plan needs `{}` backups of `{database}`, and no schedule makes them", kind.word());

@@ -69,21 +69,32 @@ pub fn masked(text: &str) -> String {
         mask(begin, end_of(text, begin, |c| !c.is_ascii_alphanumeric()));
     }
     let ends_value = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    // What lies in a value that was looked at is masked with it; looking at it again would take forever in a long one.
+    let mut seen = 0;
     for (at, scheme) in text.match_indices("://") {
         let begin = at + scheme.len();
+        if begin < seen {
+            continue;
+        }
         let end = end_of(text, begin, ends_value);
+        seen = end;
         if let Some(at) = text[begin..end].rfind('@')
             && let Some(colon) = text[begin..begin + at].find(':')
         {
             mask(begin + colon + 1, begin + at);
         }
     }
+    let mut seen = 0;
     for (at, key) in upper.match_indices("PASSWORD=") {
         let begin = at + key.len();
+        if begin < seen {
+            continue;
+        }
         // A quoted value of a connection string can hold spaces.
         let quoted = text[begin..].starts_with('\'');
         let from = begin + usize::from(quoted);
-        mask(from, end_of(text, from, |c| if quoted { matches!(c, '\'' | '\n') } else { c == '&' || ends_value(c) }));
+        seen = end_of(text, from, |c| if quoted { matches!(c, '\'' | '\n') } else { c == '&' || ends_value(c) });
+        mask(from, seen);
     }
     // Fields that hold nothing but a secret, unless they name a variable or a file.
     for key in ["SLACK:", "SECRET:", "SIGNING_KEY:"] {

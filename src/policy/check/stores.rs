@@ -35,37 +35,40 @@ pub(in crate::policy) fn stores(stores: &BTreeMap<Name, Thing<StoreSpec>>, known
     for (name, thing) in stores {
         replicas(name, thing, stores, known, cx);
     }
-    let all: Vec<(&Name, &Thing<StoreSpec>)> = stores.iter().collect();
-    for (index, (name, thing)) in all.iter().enumerate() {
-        for (other, earlier) in &all[..index] {
-            if thing.spec.endpoint == earlier.spec.endpoint && overlap(&thing.spec.url, &earlier.spec.url) {
-                let message =
-                    format!("the stores `{other}` and `{name}` lie at the same place, or one inside the other");
-                let (place, first) = (thing.places.get("url"), earlier.places.get("url"));
-                cx.error(
-                    codes::STORES_OVERLAP,
-                    place,
-                    message,
-                    format!("`{name}`"),
-                    "give each store a prefix or folder of its own",
-                )
-                .and(first, format!("`{other}`"));
-            }
-        }
+    let mut all: Vec<(Root<'_>, &str, &Name, &Thing<StoreSpec>)> = stores
+        .iter()
+        .map(|(name, thing)| {
+            let (bucket, path) = match &thing.spec.url {
+                StoreUrl::S3 { bucket, prefix } => (Some(bucket.as_str()), prefix.as_str()),
+                StoreUrl::Folder(path) => (None, path.as_str()),
+            };
+            ((thing.spec.endpoint.as_ref(), bucket), path, name, thing)
+        })
+        .collect();
+    // With the slash as the lowest character what lies inside a folder follows it at once: comparing all pairs would
+    // take minutes for thousands of stores.
+    let steps = |path: &str| path.bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<u8>>();
+    all.sort_by_cached_key(|(root, path, name, _)| (*root, steps(path), (*name).clone()));
+    let mut outer: Option<(Root<'_>, &str, &Name, &Thing<StoreSpec>)> = None;
+    for (root, path, name, thing) in all {
+        let Some((_, _, other, around)) = outer.filter(|(of, outer, ..)| *of == root && inside(path, outer)) else {
+            outer = Some((root, path, name, thing));
+            continue;
+        };
+        let ((other, earlier), (name, later)) =
+            if other < name { ((other, around), (name, thing)) } else { ((name, thing), (other, around)) };
+        let message = format!("the stores `{other}` and `{name}` lie at the same place, or one inside the other");
+        let help = "give each store a prefix or folder of its own";
+        cx.error(codes::STORES_OVERLAP, later.places.get("url"), message, format!("`{name}`"), help)
+            .and(earlier.places.get("url"), format!("`{other}`"));
     }
 }
 
-fn overlap(a: &StoreUrl, b: &StoreUrl) -> bool {
-    let inside = |inner: &str, outer: &str| {
-        outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    match (a, b) {
-        (StoreUrl::S3 { bucket: x, prefix: p }, StoreUrl::S3 { bucket: y, prefix: q }) => {
-            x == y && (inside(p, q) || inside(q, p))
-        }
-        (StoreUrl::Folder(p), StoreUrl::Folder(q)) => inside(p, q) || inside(q, p),
-        _ => false,
-    }
+/// The server and the bucket; neither for a folder.
+type Root<'a> = (Option<&'a EnvText>, Option<&'a str>);
+
+fn inside(inner: &str, outer: &str) -> bool {
+    outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Warns of a store whose objects anybody can read who can read the store. One that only holds copies needs no
@@ -101,10 +104,11 @@ fn replicas(
     known: &Known,
     cx: &mut Context<'_>,
 ) {
+    let mut seen = BTreeSet::new();
     for (index, replica) in thing.spec.replicate_to.iter().enumerate() {
         let place = thing.places.get(&format!("replicate_to[{index}]"));
         known.refer(Section::Store, &replica.store, place, cx);
-        if thing.spec.replicate_to[..index].iter().any(|earlier| earlier.store == replica.store) {
+        if !seen.insert(&replica.store) {
             let message = format!("`{name}` is copied to `{}` twice", replica.store);
             cx.error(codes::LISTED_TWICE, place, message, "the second time", "remove one of them");
         }
@@ -116,7 +120,10 @@ fn replicas(
     }
 }
 
-/// Returns whether a store is another one, or is copied to it through any others.
+/// How many stores a copy is followed through: each begins a walk of its own.
+const FARTHEST: usize = 64;
+
+/// Returns whether a store is another one, or is copied to it through any others, not many.
 fn leads_to(from: &Name, to: &Name, stores: &BTreeMap<Name, Thing<StoreSpec>>) -> bool {
     let mut open = vec![from];
     let mut seen = BTreeSet::new();
@@ -124,7 +131,7 @@ fn leads_to(from: &Name, to: &Name, stores: &BTreeMap<Name, Thing<StoreSpec>>) -
         if at == to {
             return true;
         }
-        if seen.insert(at) {
+        if seen.len() < FARTHEST && seen.insert(at) {
             open.extend(stores.get(at).into_iter().flat_map(|t| t.spec.replicate_to.iter().map(|r| &r.store)));
         }
     }

@@ -37,10 +37,14 @@ pub(super) fn refuse_bad_globs(patterns: &[String], path: &str, places: &Places,
     }
 }
 
+/// How much work the patterns of a set may make: pairs of characters that are compared, a second or less in all.
+const MOST_COMPARED: usize = 40_000_000;
+
 /// Refuses classes of equal priority that can match the same slug.
 pub(in crate::policy) fn classes(classes: &BTreeMap<Name, Thing<ClassSpec>>, cx: &mut Context<'_>) {
     let all: Vec<(&Name, &Thing<ClassSpec>)> =
-        classes.iter().filter(|(_, thing)| thing.places.has("priority")).collect();
+        classes.iter().filter(|(_, thing)| thing.places.has("priority") && !thing.spec.tenants.is_empty()).collect();
+    let mut left = MOST_COMPARED;
     for (index, (name, thing)) in all.iter().enumerate() {
         for (other, earlier) in all[..index].iter().filter(|(_, earlier)| earlier.spec.priority == thing.spec.priority)
         {
@@ -48,8 +52,18 @@ pub(in crate::policy) fn classes(classes: &BTreeMap<Name, Thing<ClassSpec>>, cx:
                 thing.spec.tenants.iter().enumerate().flat_map(|(at, a)| {
                     earlier.spec.tenants.iter().enumerate().map(move |(before, b)| (at, a, before, b))
                 });
-            let meeting =
-                pairs.filter_map(|(at, a, before, b)| globs::common(a, b).map(|slug| (at, before, slug))).next();
+            let meeting = pairs
+                .map_while(|(at, a, before, b)| {
+                    left = left.checked_sub(globs::cost(a, b))?;
+                    Some((at, before, globs::common(a, b)))
+                })
+                .find_map(|(at, before, slug)| slug.map(|slug| (at, before, slug)));
+            if left < 256 * 256 {
+                let message = "the classes have more patterns of equal priority than can be compared";
+                let help = "give each class a priority of its own: then there is nothing to compare";
+                cx.error(codes::TOO_LARGE, thing.place, message, "here it is too much", help);
+                return;
+            }
             if let Some((at, before, slug)) = meeting {
                 let message = format!(
                     "the classes `{other}` and `{name}` have the same priority, and both match a tenant such as `{}`",

@@ -1,7 +1,7 @@
 //! Renames and removals: what they name must be gone, what they lead to must be there, and they lead nowhere in circles.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Address, Moved};
 use crate::policy::codes;
@@ -36,7 +36,7 @@ pub(in crate::policy) fn transitions(set: &PolicySet, known: &Known, cx: &mut Co
     }
     let circles = circles(&set.moved);
     for thing in &set.moved {
-        if circles.contains(&&thing.spec.from) {
+        if circles.contains(&thing.spec.from) {
             let message = format!("the renames lead from `{}` back to itself", thing.spec.from);
             let help = "keep the last rename of each thing, and remove the others";
             cx.error(codes::MOVED_CIRCLE, thing.places.get("from"), message, "part of a circle", help);
@@ -84,9 +84,9 @@ fn still_defined(address: &Address, place: Place, what: &str, known: &Known, cx:
 }
 
 /// Returns the addresses from which renames lead back to themselves.
-fn circles(moved: &[Thing<Moved>]) -> Vec<&Address> {
+fn circles(moved: &[Thing<Moved>]) -> BTreeSet<&Address> {
     let next: BTreeMap<&Address, &Address> = moved.iter().map(|t| (&t.spec.from, &t.spec.to)).collect();
-    let mut circular = Vec::new();
+    let mut circular = BTreeSet::new();
     // Each address is walked from once: what a walk has passed leads where that walk led.
     let mut walked: BTreeMap<&Address, usize> = BTreeMap::new();
     for (walk, begin) in next.keys().enumerate() {
@@ -104,7 +104,7 @@ fn circles(moved: &[Thing<Moved>]) -> Vec<&Address> {
             && next.contains_key(at)
             && let Some(first) = path.iter().position(|address| *address == at)
         {
-            circular.extend_from_slice(&path[first..]);
+            circular.extend(&path[first..]);
         }
     }
     circular

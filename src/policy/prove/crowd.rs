@@ -1,7 +1,7 @@
 //! Schedules that get in each other's way, or in their own: late starts that pass the next slot, backups that take
 //! longer than the time to it, and whole backups of one database that start at the same minute. Pure.
 
-use crate::domain::{BackupType, Instant, Name, Period};
+use crate::domain::{BackupType, Engine, Instant, Name, Period};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 
@@ -61,6 +61,7 @@ fn together(database: &Name, view: &mut View<'_>, cx: &mut Context<'_>) {
         .filter(|line| {
             let line = &view.lines[*line];
             matches!(line.thing.spec.backup, BackupType::Database | BackupType::FullSystem)
+                && line.thing.spec.engine != Engine::Incremental
                 && line.calendar.regular_gap().is_some_and(|gap| gap >= HEAVY)
         })
         .collect();

@@ -2,13 +2,22 @@
 //! counter-example where it cannot. One file per proof. Pure: the instant from which calendars are walked and what was
 //! measured are parameters.
 
+mod alarm;
 mod classes;
 mod clocks;
 mod crowd;
+mod ended;
+mod plans;
+mod reach;
 mod rpo;
 mod rto;
+mod rules;
+mod secrecy;
 mod standby;
+mod steps;
 mod view;
+mod windows;
+mod witness;
 mod words;
 
 use std::collections::BTreeMap;
@@ -26,6 +35,16 @@ pub struct Facts {
     pub now: Instant,
     /// What a catalog has measured; absent offline.
     pub measured: Option<Measured>,
+    /// When each recovery plan was last changed, approvals aside, where the history of the files tells.
+    pub changed: BTreeMap<Name, Instant>,
+}
+
+impl Facts {
+    /// What is known without a catalog and a history: the instant.
+    #[must_use]
+    pub const fn at(now: Instant) -> Self {
+        Self { now, measured: None, changed: BTreeMap::new() }
+    }
 }
 
 /// What a catalog has measured.
@@ -62,4 +81,11 @@ fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
     standby::prove(set, cx);
     clocks::prove(&mut view, cx);
     crowd::prove(&mut view, cx);
+    alarm::prove(&mut view, cx);
+    windows::prove(&mut view, cx);
+    rules::prove(&mut view, cx);
+    plans::prove(&mut view, cx);
+    steps::prove(&mut view, cx);
+    secrecy::prove(set, cx);
+    ended::prove(set, facts, cx);
 }

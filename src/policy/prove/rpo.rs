@@ -1,20 +1,30 @@
-//! Whether what schedules can lose at worst is within each recovery point objective; if not, the witness. Pure.
+//! Whether what can be lost at worst is within each recovery point objective, by the mechanism that loses least. Pure.
+//!
+//! Dumps lose the longest gap between the slots of all schedules that cover the scope, and how late they start and how
+//! long they take. Archived WAL loses what is not archived yet, whatever the slots: `archive_timeout` and `max_lag`. That
+//! is an assumption about the archiver, and is said where a promise rests on it.
 
+use std::collections::BTreeMap;
+
+use crate::diag::{Diagnostic, Severity};
 use crate::domain::{BackupType, Name, Period, PlanScope, PlanStep, PlanType, RecoveryPlanSpec};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::text::Place;
-use crate::schedule::Worst;
 
-use super::view::{Part, View};
+use super::view::{Part, View, suspended};
+use super::witness::{self, Loss};
 use super::words;
 
 /// A promise: who makes it, where, how much may be lost.
-struct Promise {
+#[derive(Clone)]
+pub(super) struct Promise {
     /// `the database`, with its name.
-    who: String,
-    place: Place,
-    rpo: Period,
+    pub who: String,
+    /// The `rpo`.
+    pub place: Place,
+    /// How much.
+    pub rpo: Period,
 }
 
 /// What of which database a promise is about, and the schedules that cover it.
@@ -25,37 +35,42 @@ struct Scope<'a> {
     lines: Vec<usize>,
 }
 
+/// The strictest promise that rests on the archiver of each database.
+type Resting<'a> = BTreeMap<&'a Name, Promise>;
+
 /// Proves every objective.
 pub(super) fn prove(view: &mut View<'_>, cx: &mut Context<'_>) {
     let set = view.set;
+    let mut resting = Resting::new();
     for (name, thing) in &set.databases {
         if let Some(rpo) = thing.spec.objectives.and_then(|objectives| objectives.rpo) {
             let place = thing.places.get("objectives.rpo");
             let promise = Promise { who: format!("the database `{name}`"), place, rpo };
             let lines = view.covering(name, Part::Whole);
-            judge(&promise, vec![Scope { database: name, what: None, lines }], view, cx);
+            judge(&promise, vec![Scope { database: name, what: None, lines }], view, &mut resting, cx);
         }
     }
     for (name, thing) in &set.classes {
-        if let Some(rpo) = thing.spec.objectives.rpo {
+        if let Some(rpo) = thing.spec.objectives.rpo.filter(|_| suspended(thing, view.facts).is_none()) {
             let promise = Promise { who: format!("the class `{name}`"), place: thing.places.get("rpo"), rpo };
             let mut scopes = Vec::new();
             for (database, _) in set.databases.iter().filter(|(_, database)| database.spec.tenants.is_some()) {
                 scopes.extend(class_scopes(view, database, name));
             }
-            judge(&promise, scopes, view, cx);
+            judge(&promise, scopes, view, &mut resting, cx);
         }
     }
     for (name, thing) in &set.recovery_plans {
-        if let Some(rpo) = thing.spec.rpo {
+        if let Some(rpo) = thing.spec.rpo.filter(|_| suspended(thing, view.facts).is_none()) {
             let promise = Promise { who: format!("the plan `{name}`"), place: thing.places.get("rpo"), rpo };
             let mut scopes = Vec::new();
             for database in &thing.spec.databases {
                 scopes.extend(plan_scopes(view, database, &thing.spec));
             }
-            judge(&promise, scopes, view, cx);
+            judge(&promise, scopes, view, &mut resting, cx);
         }
     }
+    note_archivers(resting, view, cx);
 }
 
 /// Returns what has to be covered for a class in a database: each of its patterns for itself.
@@ -95,89 +110,73 @@ fn plan_scopes<'a>(view: &View<'a>, database: &'a Name, plan: &RecoveryPlanSpec)
 }
 
 /// Says whether a promise can be kept for all of its scopes: the worst of them counts.
-fn judge<'a>(promise: &Promise, scopes: Vec<Scope<'a>>, view: &mut View<'a>, cx: &mut Context<'_>) {
-    let mut worst: Option<(Worst, &Name)> = None;
-    for Scope { database, what, lines } in scopes {
-        match view.worst(database, lines) {
-            Some(found) if worst.is_none_or(|(worst, _)| found.length > worst.length) => {
-                worst = Some((found, database))
+fn judge<'a>(
+    promise: &Promise,
+    scopes: Vec<Scope<'a>>,
+    view: &mut View<'a>,
+    resting: &mut Resting<'a>,
+    cx: &mut Context<'_>,
+) {
+    let mut worst: Option<(Loss, &Name)> = None;
+    let mut paused = None;
+    for Scope { database, what, lines } in &scopes {
+        let Some(loss) = Loss::least(view, database, lines.clone(), false) else {
+            return witness::uncovered(promise, database, what.as_deref(), view, cx);
+        };
+        let active = view.active(database, lines);
+        let kept = |loss: &Loss| loss.length() <= promise.rpo;
+        match Loss::least(view, database, active, true).filter(kept) {
+            Some(Loss::Wal(_)) => {
+                let strictest = resting.entry(database).or_insert_with(|| promise.clone());
+                if promise.rpo < strictest.rpo {
+                    *strictest = promise.clone();
+                }
             }
-            Some(_) => {}
-            None => return uncovered(promise, database, what.as_deref(), view, cx),
+            Some(Loss::Dumps(_)) => {}
+            None if kept(&loss) => {
+                let any = || view.suspension(database, view.of(database));
+                paused = paused.or_else(|| view.suspension(database, lines)).or_else(any);
+            }
+            None => {}
+        }
+        if worst.as_ref().is_none_or(|(worst, _)| loss.length() > worst.length()) {
+            worst = Some((loss, database));
         }
     }
-    let Some((worst, database)) = worst.filter(|(worst, _)| worst.length > promise.rpo) else { return };
-    let Promise { who, place, rpo } = promise;
-    let message = format!("{who} can lose {}, and its `rpo` is {}", words::length(worst.length), words::length(*rpo));
-    let words = witness(&worst, database, view);
-    let help = help(&worst, database, *rpo, view);
-    let when = view.lines[worst.next.line].thing.places.get("when");
-    cx.error(codes::RPO_IMPOSSIBLE, *place, message, "promised here", help).and(when, words);
-}
-
-/// Says that nothing covers a scope.
-fn uncovered(promise: &Promise, database: &Name, what: Option<&str>, view: &View<'_>, cx: &mut Context<'_>) {
-    let Promise { who, place, rpo } = promise;
-    let what = what.map_or_else(String::new, |what| format!("{what} in "));
-    let message = format!("{who} has an `rpo`, and no schedule makes backups of all of {what}`{database}`");
-    let partial = !view.of(database).is_empty();
-    let help = match fitting(*rpo, Period::default()) {
-        Some(every) => {
-            format!("add a schedule for `{database}` with `backup: database` and `when: {{ every: {every} }}`")
+    match worst {
+        Some((loss, database)) if loss.length() > promise.rpo => {
+            witness::impossible(promise, &loss, database, view, cx)
         }
-        None => format!("add a schedule with `backup: database` for `{database}`"),
-    };
-    let help =
-        if partial { format!("{help}: those that are there take only a part of it, or fire on request") } else { help };
-    let place_of = view.set.databases[database].place;
-    cx.error(codes::RPO_UNCOVERED, *place, message, "promised here", help).and(place_of, "this database");
-}
-
-/// Says which time it is in which nothing newer counts, and what comes on top.
-fn witness(worst: &Worst, database: &Name, view: &View<'_>) -> String {
-    let (first, next) = (&view.lines[worst.counts.line], &view.lines[worst.next.line]);
-    let zone = &next.thing.spec.when.timezone;
-    let gap = words::length(Period::between(worst.counts.slot, worst.next.slot));
-    let span = if worst.counts.line == worst.next.line {
-        format!("{gap} between {}, {zone}", words::span(worst.counts.slot, worst.next.slot, zone))
-    } else {
-        let (begin, end) = (words::moment(worst.counts.slot, zone), words::moment(worst.next.slot, zone));
-        format!("{gap} between `{}` at {begin} and `{}` at {end}, {zone}", first.name, next.name)
-    };
-    let (late, takes) = view.lateness(worst.next.line, database);
-    let late = if late == Period::default() {
-        String::new()
-    } else {
-        format!(", then {} of `start_within`", words::length(late))
-    };
-    let takes = match takes {
-        Some(takes) => format!(", then {} that the backup takes", words::length(takes)),
-        None => "; how long the backup takes is not measured and counts as 0".to_owned(),
-    };
-    format!("{span}{late}{takes}")
-}
-
-/// Says what to write: the smallest objective that holds, or a schedule that meets this one.
-fn help(worst: &Worst, database: &Name, rpo: Period, view: &View<'_>) -> String {
-    let smallest = words::edit(worst.length);
-    let (_, takes) = view.lateness(worst.next.line, database);
-    match fitting(rpo, takes.unwrap_or_default()) {
-        Some(every) => {
-            format!(
-                "write `rpo: {smallest}`, or let `{}` run with `when: {{ every: {every} }}`",
-                view.lines[worst.next.line].name
-            )
+        _ => {
+            if let Some(place) = paused {
+                let Promise { who, rpo, .. } = promise;
+                let message = format!(
+                    "{who} can lose more than its `rpo` of {} while something is suspended",
+                    words::length(*rpo)
+                );
+                let help = "what is suspended makes no backups: let it end soon, or raise the `rpo` until then";
+                cx.warning(codes::RPO_SUSPENDED, promise.place, message, "not kept meanwhile", help)
+                    .and(place, "suspended");
+            }
         }
-        None => format!("write `rpo: {smallest}`: no schedule of dumps meets this one"),
     }
 }
 
-/// Returns the rarest `every` whose gap, default `start_within` and duration together are within an objective.
-fn fitting(rpo: Period, takes: Period) -> Option<Period> {
-    const MINUTES: [i64; 13] = [720, 480, 360, 240, 180, 120, 60, 30, 20, 15, 10, 5, 1];
-    let fits = |minutes: &i64| {
-        let late = (minutes * 30).min(3600);
-        (minutes * 60).saturating_add(late).saturating_add(takes.as_seconds()) <= rpo.as_seconds()
-    };
-    MINUTES.into_iter().find(fits).map(Period::minutes)
+/// Notes once for each database what rests on its archiver.
+fn note_archivers(resting: Resting<'_>, view: &View<'_>, cx: &mut Context<'_>) {
+    for (name, Promise { who, place, rpo }) in resting {
+        let thing = &view.set.databases[name];
+        let Some(wal) = &thing.spec.wal else { continue };
+        let message =
+            format!("the `rpo` of {who}, {}, rests on the WAL of `{name}` being archived in time", words::length(rpo));
+        let label = format!(
+            "{} until a segment ends, and {} to archive it",
+            words::length(wal.archive_timeout),
+            words::length(wal.max_lag)
+        );
+        let help =
+            "these files cannot prove it: set `alerts.thresholds.wal_lag`, and watch that it never passes `max_lag`";
+        let finding = Diagnostic::new(codes::RPO_ASSUMES_ARCHIVER, Severity::Note, message).help(help);
+        cx.tell(finding, thing.places.get("wal"), label).and(place, "promised here");
+    }
 }

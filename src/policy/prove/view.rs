@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::{BackupType, Name, Period, ScheduleSpec, TenantFilter};
+use crate::domain::{BackupType, Engine, Name, Period, ScheduleSpec, TenantFilter};
 use crate::policy::globs::contains;
 use crate::policy::set::{PolicySet, Thing};
+use crate::policy::text::Place;
 use crate::schedule::{Calendar, Losses, Worst};
 
 use super::Facts;
@@ -18,6 +19,8 @@ pub(super) struct Line<'a> {
     pub thing: &'a Thing<ScheduleSpec>,
     /// When it fires.
     pub calendar: Calendar,
+    /// Where it says that it, or its store, is suspended.
+    pub suspended: Option<Place>,
 }
 
 /// What of a database is to be covered.
@@ -57,7 +60,8 @@ impl<'a> View<'a> {
             for database in &thing.spec.databases {
                 of_database.entry(database).or_default().push(lines.len());
             }
-            lines.push(Line { name, thing, calendar });
+            let store = set.stores.get(&thing.spec.store).and_then(|store| suspended(store, facts));
+            lines.push(Line { name, thing, calendar, suspended: suspended(thing, facts).or(store) });
         }
         Self { set, facts, losses: Losses::new(facts.now), lines, of_database, worst: HashMap::new() }
     }
@@ -70,6 +74,42 @@ impl<'a> View<'a> {
     /// Returns the schedules that surely cover a part of a database.
     pub fn covering(&self, database: &Name, part: Part<'_>) -> Vec<usize> {
         self.of(database).iter().copied().filter(|line| covers(&self.lines[*line].thing.spec, part)).collect()
+    }
+
+    /// Returns the smallest distance between two slots of a schedule without clock changes, in seconds.
+    pub fn regular_gap(&self, line: usize) -> i64 {
+        self.lines[line].calendar.regular_gap().map_or(0, Period::as_seconds)
+    }
+
+    /// Returns the first of the schedules that is suspended, and where it, its store or its database says so.
+    pub fn suspension(&self, database: &Name, lines: &[usize]) -> Option<Place> {
+        let of_database = self.set.databases.get(database).and_then(|thing| suspended(thing, self.facts));
+        of_database.or_else(|| lines.iter().find_map(|line| self.lines[*line].suspended))
+    }
+
+    /// Returns those of the schedules that are not suspended.
+    pub fn active(&self, database: &Name, lines: &[usize]) -> Vec<usize> {
+        if self.set.databases.get(database).is_some_and(|thing| suspended(thing, self.facts).is_some()) {
+            return Vec::new();
+        }
+        lines.iter().copied().filter(|line| self.lines[*line].suspended.is_none()).collect()
+    }
+
+    /// Returns what archived WAL of a database loses at worst, as long as the archiver keeps up; `None` where none is
+    /// archived, or no base backup is made to replay it on.
+    pub fn wal(&self, database: &Name, active: bool) -> Option<Period> {
+        let thing = self.set.databases.get(database)?;
+        let wal = thing.spec.wal.as_ref()?;
+        let is_base = |line: &&usize| {
+            let spec = &self.lines[**line].thing.spec;
+            spec.backup == BackupType::FullSystem && spec.engine == Engine::Physical
+        };
+        let mut bases: Vec<usize> = self.of(database).iter().filter(is_base).copied().collect();
+        if active {
+            bases = self.active(database, &bases);
+        }
+        let seconds = wal.archive_timeout.as_seconds().saturating_add(wal.max_lag.as_seconds());
+        (!bases.is_empty()).then(|| Period::seconds(seconds))
     }
 
     /// Returns how long after its slot a backup is complete at the latest: how late it may start, and how long it
@@ -103,6 +143,12 @@ impl<'a> View<'a> {
         self.worst.insert(key, found);
         found
     }
+}
+
+/// Returns where a thing says that it is suspended; a suspension that is over says nothing.
+pub(super) fn suspended<T>(thing: &Thing<T>, facts: &Facts) -> Option<Place> {
+    let suspension = thing.marks.suspended.as_ref()?;
+    (suspension.until > facts.now).then(|| thing.places.get("suspend"))
 }
 
 /// Returns whether every backup of a schedule surely holds a part of its databases.

@@ -34,6 +34,17 @@ pub(super) fn edit(period: Period) -> String {
     }
 }
 
+/// Writes a duration as a policy does, rounded down to a whole unit that is at least a hundredth of it.
+pub(super) fn edit_down(period: Period) -> String {
+    let seconds = period.as_seconds();
+    for (size, unit) in [(86_400, 'd'), (3600, 'h'), (60, 'm')] {
+        if seconds / size >= 2 {
+            return format!("{}{unit}", seconds / size);
+        }
+    }
+    format!("{seconds}s")
+}
+
 /// Says from when to when: `02:00 on 25 and 02:00 on 26 October 2026`.
 pub(super) fn span(begin: Instant, end: Instant, zone: &ZoneName) -> String {
     let zone = zone.zone();

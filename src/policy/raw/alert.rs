@@ -68,11 +68,11 @@ record! {
     /// Who gets messages of which severity: names of channels.
     #[schemars(rename = "Routes")]
     Ways, "routes" {
-        /// Of what endangers data or a recovery.
+        /// Who hears of what endangers data or a recovery.
         critical: Vec<Name>;
-        /// Of what will, if nobody acts.
+        /// Who hears of what will, if nobody acts.
         warning: Vec<Name>;
-        /// Of what is worth knowing.
+        /// Who hears of what is worth knowing.
         info: Vec<Name>;
     }
 }

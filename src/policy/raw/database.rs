@@ -12,7 +12,7 @@ use super::Suspend;
 record! {
     /// A database that is protected.
     Database, "a database" {
-        /// The connection string.
+        /// The connection string; with a password in it only as an environment variable, "${NAME}".
         url: EnvText, required;
         /// What is promised for the database as a whole.
         objectives: Objective;
@@ -36,7 +36,7 @@ record! {
 record! {
     /// How the WAL of a cluster is archived.
     Wal, "wal" {
-        /// Where to.
+        /// The store that it goes to.
         store: Name, required;
         /// How long a segment may stay unfinished before the server switches to the next one.
         #[schemars(extend("default" = "60s"))]
@@ -99,8 +99,11 @@ record! {
 }
 
 words!(Method, "Method", "a method" {
+    /// A standby that follows closely and can take over at once.
     "hot_standby" => Method::HotStandby,
+    /// A standby that follows, and is promoted by hand.
     "warm_standby" => Method::WarmStandby,
+    /// A restore from a backup.
     "cold_backup" => Method::ColdBackup,
 });
 

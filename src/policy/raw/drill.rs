@@ -25,7 +25,8 @@ record! {
         /// How many tenants are restored.
         #[schemars(range(min = 1), extend("default" = 3))]
         sample_tenants: u32;
-        /// What must hold afterwards. Default: `tables: equal`.
+        /// What must hold afterwards.
+        #[schemars(extend("default" = "tables"))]
         checks: Checks;
     }
 }
@@ -38,7 +39,9 @@ pub(in crate::policy) struct Target(DrillTarget);
 struct WordOfTarget(DrillTarget);
 
 words!(WordOfTarget, "TargetWord", "a target" {
+    /// The newest one.
     "latest" => WordOfTarget(DrillTarget::Latest),
+    /// Those of an instant that is drawn anew each time.
     "random_instant" => WordOfTarget(DrillTarget::RandomInstant),
 });
 
@@ -77,7 +80,10 @@ pub(in crate::policy) struct Place(DrillInto);
 /// The word of `into`.
 struct WordOfPlace;
 
-words!(WordOfPlace, "DrillPlaceWord", "a place for drills" { "scratch" => WordOfPlace, });
+words!(WordOfPlace, "DrillPlaceWord", "a place for drills" {
+    /// A throw-away server that bkup starts itself.
+    "scratch" => WordOfPlace,
+});
 
 record! {
     /// A server that exists, for drills only.
@@ -119,7 +125,8 @@ record! {
         tables: Equal;
         /// A query that gives one value; `{schema}` and `{slug}` are those of each tenant.
         sql: Text;
-        /// What the query must give: a comparison such as `> 0`. Default: true.
+        /// What the query must give: a comparison such as `> 0`, or `true`.
+        #[schemars(example = "> 0", extend("default" = "true"))]
         expect: Text;
         /// `pg_amcheck` finds no damage in tables and indexes.
         amcheck: Yes;
@@ -156,7 +163,10 @@ impl schemars::JsonSchema for Yes {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct Equal;
 
-words!(Equal, "Equal", "a comparison of tables" { "equal" => Equal, });
+words!(Equal, "Equal", "a comparison of tables" {
+    /// Equal to the digests recorded inside the backup.
+    "equal" => Equal,
+});
 
 impl Decode for Checks {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
@@ -185,8 +195,8 @@ impl schemars::JsonSchema for Checks {
             "examples": ["tables", "SELECT count(*) > 0 FROM users"]
         });
         schemars::json_schema!({
-            "description": "One check, or a list of them. Default: `tables`.",
-            "anyOf": [word, check, { "type": "array", "items": { "anyOf": [word, check] } }]
+            "description": "One check, or a list of them.",
+            "anyOf": [word, check, { "type": "array", "items": { "anyOf": [word, check] } }, { "const": null }]
         })
     }
 }

@@ -56,7 +56,7 @@ record! {
 
 /// The version of the policy language.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Version;
+pub(crate) struct Version;
 
 impl Decode for Version {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
@@ -69,7 +69,10 @@ impl Decode for Version {
                     "write `version: 1`, or use a newer bkup"
                 };
                 let message = format!("`{}` is not a version of the policy language that this bkup reads", shown(text));
-                cx.error(codes::OTHER_VERSION, node.place, message, "this version", help);
+                let told = cx.error(codes::OTHER_VERSION, node.place, message, "this version", help);
+                if text.trim() == "1" || text == "1.0" {
+                    told.fix("write `version: 1`", &[(node.place, "1")]);
+                }
                 None
             }
             _ => {
@@ -94,11 +97,11 @@ impl JsonSchema for Version {
 
 /// A section of named things, in the order they are written.
 #[derive(Debug, Clone)]
-pub(in crate::policy) struct Named<T>(pub Vec<Item<T>>);
+pub(crate) struct Named<T>(pub Vec<Item<T>>);
 
 /// A thing with its name and places; the thing is absent where it could not be read at all.
 #[derive(Debug, Clone)]
-pub(in crate::policy) struct Item<T> {
+pub(crate) struct Item<T> {
     /// Its name.
     pub name: Name,
     /// Where the name is written.

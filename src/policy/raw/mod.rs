@@ -15,7 +15,8 @@ mod transition;
 
 pub(super) use alert::{Alerts, Channel};
 pub(super) use database::{Class, Database};
-pub(super) use file::{File, Item, Listed, Named, Once, Version};
+pub(super) use file::{File, Item, Listed, Once};
+pub(crate) use file::{Named, Version};
 pub(super) use mark::{Marked, Marks, Suspend};
 pub(super) use recovery::RecoveryPlan;
 pub(super) use retention::{Guards, Retention};

@@ -53,28 +53,42 @@ record! {
 }
 
 words!(PlanType, "PlanType", "a type of plan" {
+    /// Everything comes back.
     "full_recovery" => PlanType::FullRecovery,
+    /// A part comes back.
     "partial_recovery" => PlanType::PartialRecovery,
+    /// One tenant, or some, come back.
     "tenant_recovery" => PlanType::TenantRecovery,
 });
 
 words!(PlanScope, "PlanScope", "a scope of plans" {
+    /// All systems.
     "all_systems" => PlanScope::AllSystems,
+    /// Some services.
     "specific_services" => PlanScope::SpecificServices,
+    /// Data of tenants.
     "tenant_data" => PlanScope::TenantData,
 });
 
 words!(IncidentSeverity, "Severity", "a severity" {
+    /// Everything is down or data is lost.
     "sev1" => IncidentSeverity::Sev1,
+    /// A main part is down.
     "sev2" => IncidentSeverity::Sev2,
+    /// A part is degraded.
     "sev3" => IncidentSeverity::Sev3,
+    /// Nobody outside notices.
     "sev4" => IncidentSeverity::Sev4,
 });
 
 words!(ApprovalStatus, "ApprovalStatus", "a state of approval" {
+    /// Being written: not drilled, recovered with `--force` only.
     "draft" => ApprovalStatus::Draft,
+    /// Waits for a yes: drilled, recovered with `--force` only.
     "pending_approval" => ApprovalStatus::PendingApproval,
+    /// Drilled, and recovered. Needs `by`.
     "approved" => ApprovalStatus::Approved,
+    /// Kept for the record: not drilled.
     "archived" => ApprovalStatus::Archived,
 });
 
@@ -95,9 +109,9 @@ record! {
 record! {
     /// Whom to call.
     Contacts, "contacts" {
-        /// First.
+        /// Who is called first.
         primary: Text;
-        /// Next, in order.
+        /// Who is called after that, in order.
         escalation: Vec<Text>;
     }
 }
@@ -115,6 +129,7 @@ record! {
         /// bkup restores.
         restore: Restore;
         /// bkup checks what was restored before.
+        #[schemars(extend("default" = "tables"))]
         check: Checks;
     }
 }
@@ -147,7 +162,9 @@ record! {
 pub(in crate::policy) struct From(RestoreFrom);
 
 words!(WordOfFrom, "FromWord", "a choice of backup" {
+    /// The newest one.
     "latest" => WordOfFrom(RestoreFrom::Latest),
+    /// Asked when the plan runs.
     "ask" => WordOfFrom(RestoreFrom::Ask),
 });
 
@@ -200,7 +217,9 @@ enum WordOfTenants {
 }
 
 words!(WordOfTenants, "TenantsWord", "a choice of tenants" {
+    /// Asked when the plan runs.
     "ask" => WordOfTenants::Ask,
+    /// Every tenant.
     "all" => WordOfTenants::All,
 });
 
@@ -234,7 +253,9 @@ impl schemars::JsonSchema for AskOrGlobs {
 pub(in crate::policy) struct Into(RestoreInto);
 
 words!(WordOfInto, "IntoWord", "a place to restore to" {
+    /// A throw-away server that bkup starts itself.
     "scratch" => WordOfInto(RestoreInto::Scratch),
+    /// The protected server itself. Only after a restore was proven.
     "live" => WordOfInto(RestoreInto::Live),
 });
 

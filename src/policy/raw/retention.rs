@@ -62,7 +62,9 @@ record! {
 }
 
 words!(Pick, "Pick", "a choice" {
+    /// The oldest of each.
     "first" => Pick::First,
+    /// The newest of each.
     "last" => Pick::Last,
 });
 

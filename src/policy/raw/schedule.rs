@@ -30,7 +30,8 @@ record! {
         /// After how many incremental backups a new base is needed.
         #[schemars(range(min = 1, max = 10000), extend("default" = 24))]
         max_chain: u32;
-        /// Which tenants, for `backup: tenant_data`. Default: all.
+        /// Which tenants, for `backup: tenant_data`.
+        #[schemars(extend("default" = "all"))]
         tenants: TenantsRef;
         /// Which tables, for `backup: database`: globs over `schema.table`. Default: all.
         #[schemars(length(min = 1), example = ["public.tickets", "public.ticket_*"])]
@@ -41,14 +42,14 @@ record! {
         /// Which of these files are left out: globs.
         #[schemars(example = ["**/*.tmp"])]
         exclude: Vec<Text>;
-        /// When.
+        /// When: `frequency` with `time` and `days`, or `cron`, or `every`, or `on`.
         when: When, required;
         /// How late a missed slot is still run, before it is reported missed. Default: the smaller of 1h and half the
         /// gap between two slots.
         start_within: Period;
         /// A retention rule, by name or written out here.
         retention: RetentionRef, required;
-        /// Where to.
+        /// The store that it goes to.
         store: Name, required;
         /// How it is compressed.
         #[schemars(extend("default" = "zstd:3"))]
@@ -77,16 +78,24 @@ record! {
 }
 
 words!(BackupType, "BackupType", "a kind of backup" {
+    /// The whole cluster with every database.
     "full_system" => BackupType::FullSystem,
+    /// One database, or some of its tables.
     "database" => BackupType::Database,
+    /// Each tenant's schema by itself.
     "tenant_data" => BackupType::TenantData,
+    /// Files of this machine.
     "files" => BackupType::Files,
+    /// Roles and globals, settings, extensions, and the policies.
     "configuration" => BackupType::Configuration,
 });
 
 words!(Engine, "Engine", "an engine" {
+    /// `pg_dump`: can be restored into another version, and in part.
     "logical" => Engine::Logical,
+    /// A base backup of the cluster: fast to restore, and the begin of point-in-time recovery.
     "physical" => Engine::Physical,
+    /// What changed since the backup before; needs `base`.
     "incremental" => Engine::Incremental,
 });
 
@@ -117,11 +126,17 @@ record! {
 }
 
 words!(Frequency, "Frequency", "a frequency" {
+    /// Every hour, at the minute of `time`.
     "hourly" => Frequency::Hourly,
+    /// Every day.
     "daily" => Frequency::Daily,
+    /// Every week, on Monday or on `days`.
     "weekly" => Frequency::Weekly,
+    /// Every month, on the first or on `days`.
     "monthly" => Frequency::Monthly,
+    /// Every quarter, on the first or on `days`.
     "quarterly" => Frequency::Quarterly,
+    /// Every year, on the first or on `days`.
     "yearly" => Frequency::Yearly,
 });
 
@@ -133,7 +148,9 @@ pub(in crate::policy) enum Occasion {
 }
 
 words!(Occasion, "Occasion", "an occasion" {
+    /// Only when somebody runs `bkup backup NAME`.
     "request" => Occasion::Request,
+    /// Just before a change of the configuration is applied.
     "change" => Occasion::Change,
 });
 
@@ -175,10 +192,20 @@ impl schemars::JsonSchema for Day {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "anyOf": [
-                { "type": "string", "pattern": "^((mon|tue|wed|thu|fri|sat|sun)(#[1-5])?|last)$" },
-                { "type": "integer", "minimum": 1, "maximum": 31 }
-            ],
-            "examples": ["sun", "sun#1", 15, "last"]
+                {
+                    "type": "string",
+                    "description": "A weekday, the n-th such weekday of the month, or the last day of the month.",
+                    "pattern": "^((mon|tue|wed|thu|fri|sat|sun)(#[1-5])?|last)$",
+                    "examples": ["sun", "sun#1", "last"]
+                },
+                {
+                    "type": "integer",
+                    "description": "A day of the month.",
+                    "minimum": 1,
+                    "maximum": 31,
+                    "examples": [15]
+                }
+            ]
         })
     }
 }
@@ -197,8 +224,9 @@ impl Decode for RetentionRef {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         match &node.kind {
             Kind::Scalar { text, .. } if text.parse::<Period>().is_ok() => {
-                let message = format!("`{}` wants a rule or the name of one, and {text} is a duration", cx.key());
-                cx.bad_value(node.place, message, format!("write `retention: {{ within: {text} }}`"));
+                let message =
+                    format!("`{}` wants a rule or the name of one, and {} is a duration", cx.key(), shown(text));
+                cx.bad_value(node.place, message, format!("write `retention: {{ within: {} }}`", shown(text)));
                 None
             }
             Kind::Scalar { .. } => Name::decode(node, cx).map(Self::Name),
@@ -231,7 +259,10 @@ pub(in crate::policy) enum TenantsRef {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct All;
 
-words!(All, "All", "the word for every tenant" { "all" => All, });
+words!(All, "All", "the word for every tenant" {
+    /// Every tenant.
+    "all" => All,
+});
 
 record! {
     /// The tenants of a class, or of several.
@@ -311,6 +342,11 @@ impl When {
             if places.has(&format!("{path}.days")) && self.days.is_none()
                 || places.has(&format!("{path}.time")) && self.time.is_none()
             {
+                return None;
+            }
+            if self.days.as_ref().is_some_and(Vec::is_empty) {
+                let help = "name the days, as in [sun], or remove the key for the frequency's own";
+                cx.error(codes::EMPTY_LIST, place("days"), "`days` names no day", "empty", help);
                 return None;
             }
             let days = self.days.iter().flatten().map(|day| day.0).collect();

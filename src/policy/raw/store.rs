@@ -51,7 +51,6 @@ record! {
 
 record! {
     /// How data is encrypted: by bkup before it leaves this machine, and at rest by the server.
-    #[schemars(extend("minProperties" = 1))]
     Encryption, "encryption" {
         /// age public keys. A host that only knows these cannot read what it wrote.
         #[schemars(length(min = 1))]
@@ -82,7 +81,9 @@ record! {
 }
 
 words!(LockMode, "LockMode", "a mode of locking" {
+    /// Those with a special permission may lift it.
     "governance" => LockMode::Governance,
+    /// Nobody may lift it before its time, not even the owner of the account.
     "compliance" => LockMode::Compliance,
 });
 
@@ -90,13 +91,19 @@ words!(LockMode, "LockMode", "a mode of locking" {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct UntilRetention;
 
-words!(UntilRetention, "UntilRetention", "the end of a lock" { "retention" => UntilRetention, });
+words!(UntilRetention, "UntilRetention", "the end of a lock" {
+    /// Until the retention rule releases the backup.
+    "retention" => UntilRetention,
+});
 
 /// The word `required`.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct Versioning;
 
-words!(Versioning, "Versioning", "a wish for versions" { "required" => Versioning, });
+words!(Versioning, "Versioning", "a wish for versions" {
+    /// A bucket without versions is drift.
+    "required" => Versioning,
+});
 
 /// A store to copy to: its name, or its name with how late the copy may be.
 #[derive(Debug, Clone, schemars::JsonSchema)]
@@ -149,7 +156,10 @@ pub(in crate::policy) struct ServerSideRef(ServerSide);
 /// The word of `server_side`.
 struct Aes256;
 
-words!(Aes256, "ServerSideWord", "a way to encrypt at rest" { "aes256" => Aes256, });
+words!(Aes256, "ServerSideWord", "a way to encrypt at rest" {
+    /// With a key that the object server keeps itself.
+    "aes256" => Aes256,
+});
 
 record! {
     /// A key of the server's key service.
@@ -185,14 +195,23 @@ impl schemars::JsonSchema for ServerSideRef {
 pub(in crate::policy) struct StorageClass(pub &'static str);
 
 words!(StorageClass, "StorageClass", "a storage class" {
+    /// Read at once, no minimum duration.
     "standard" => StorageClass("standard"),
+    /// Read at once, dearer to read; at least 30 days.
     "standard_ia" => StorageClass("standard_ia"),
+    /// As standard_ia, in one availability zone only.
     "onezone_ia" => StorageClass("onezone_ia"),
+    /// Moved between tiers by the provider, by use.
     "intelligent_tiering" => StorageClass("intelligent_tiering"),
+    /// Read at once, dear to read; at least 90 days.
     "glacier_ir" => StorageClass("glacier_ir"),
+    /// Fast, in one availability zone only.
     "express_onezone" => StorageClass("express_onezone"),
+    /// Fewer copies. Not for the only copy of anything.
     "reduced_redundancy" => StorageClass("reduced_redundancy"),
+    /// Thawed for minutes to hours before it can be read; at least 90 days.
     "glacier" => StorageClass("glacier"),
+    /// Thawed for 12 to 48 hours before it can be read; at least 180 days.
     "deep_archive" => StorageClass("deep_archive"),
 });
 
@@ -234,7 +253,12 @@ impl schemars::JsonSchema for Recipient {
         "Recipient".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^age1[02-9ac-hj-np-z]{58}$" })
+        schemars::json_schema!({
+            "type": "string",
+            "description": "An age public key, as `bkup key generate` prints one.",
+            "pattern": "^age1[02-9ac-hj-np-z]{58}$",
+            "examples": ["age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych"]
+        })
     }
 }
 
@@ -299,6 +323,13 @@ impl Store {
         }
         let raw = self.encryption.clone().unwrap_or_default();
         let encryption = raw.client(places, cx)?;
+        let says_nothing = |verify: &Verify| verify.exists.is_none() && verify.checksum.is_none();
+        if self.verify.as_ref().is_some_and(says_nothing)
+            && !["exists", "checksum"].iter().any(|key| places.has(&format!("verify.{key}")))
+        {
+            let help = "add `exists: 1d` or `checksum: 30d`, or remove the key";
+            cx.error(codes::CONFLICT, places.get("verify"), "`verify` does not say what is looked at", "empty", help);
+        }
         let replicas = self.replicate_to.clone().unwrap_or_default().into_iter().map(|replica| match replica {
             ReplicaRef::Name(store) => Some(Replica { store, max_lag: None }),
             ReplicaRef::Detailed(replica) => Some(Replica { store: replica.store?, max_lag: replica.max_lag }),

@@ -27,7 +27,10 @@ record! {
 }
 
 words!(RemovedBackups, "RemovedBackups", "a fate of backups" {
+    /// They stay for good.
     "keep" => RemovedBackups::Keep,
+    /// They go by the rule that they were made under.
     "expire" => RemovedBackups::Expire,
+    /// They go after the grace period.
     "delete" => RemovedBackups::Delete,
 });

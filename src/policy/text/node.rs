@@ -1,12 +1,12 @@
 //! A YAML tree that keeps every scalar as it was written: what a scalar means is decided by who wants it, so `1.10`
 //! never becomes a number and `010` never ten by accident. Pure.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Place;
 
 /// A node and where it is written; an alias is the node it stands for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Node {
     /// What it is.
     pub kind: Kind,
@@ -17,7 +17,7 @@ pub(crate) struct Node {
 }
 
 /// What a node is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// Nothing, `~` or `null`.
     Null,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
         style: Style,
     },
     /// A list.
-    List(Vec<Rc<Node>>),
+    List(Vec<Arc<Node>>),
     /// Something that could not be read, of which a finding tells already.
     Broken,
     /// A mapping, without duplicate keys and with merge keys followed.
@@ -53,7 +53,7 @@ pub(crate) struct Entry {
     /// Where the key is written.
     pub place: Place,
     /// The value.
-    pub value: Rc<Node>,
+    pub value: Arc<Node>,
 }
 
 impl Node {
@@ -120,6 +120,26 @@ pub(crate) fn similar<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(text.chars().count()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Returns the one candidate that a text was surely meant to be: nearer than every other one, and wrong in so few
+/// letters that nobody asks.
+pub(crate) fn surely<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if text.len() > 64 {
+        return None;
+    }
+    let given = text.to_lowercase();
+    let mut near: Vec<(usize, &str)> = candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&given, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().min(text.len()) / 4)
+        .collect();
+    near.sort_unstable();
+    match near[..] {
+        [(_, only)] => Some(only),
+        [(first, nearest), (second, _), ..] if first < second => Some(nearest),
+        _ => None,
+    }
 }
 
 /// Returns a text as it may stand in a message: cut, and without what a terminal could take for more than text.

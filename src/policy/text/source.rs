@@ -1,7 +1,5 @@
 //! The texts of the policy files, and places in them. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::diag::Span;
 
 use super::node::{Kind, Node};
@@ -38,6 +36,11 @@ impl Sources {
         let lines = std::iter::once(0).chain(breaks).collect();
         self.files.push(Source { name: name.to_owned(), text, lines });
         self.files.len() - 1
+    }
+
+    /// Returns how many files there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
     }
 
     /// Returns the text of a file.
@@ -83,56 +86,100 @@ fn floor(text: &str, byte: usize) -> usize {
 }
 
 /// The places inside one thing, by path: `encryption.recipients[0]`. The empty path is the thing's name.
+///
+/// It keeps the tree and walks it: written out, the paths of a file can take a thousand times its size.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    paths: BTreeMap<String, Place>,
+    tree: Node,
     whole: Place,
 }
 
 impl Places {
-    /// Notes every place below a node; `whole` is the place of the thing's name.
+    /// Knows every place below a node; `whole` is the place of the thing's name.
     pub fn of(node: &Node, whole: Place) -> Self {
-        let mut places = Self { paths: BTreeMap::new(), whole };
-        places.walk(node, "");
-        places
-    }
-
-    fn walk(&mut self, node: &Node, path: &str) {
-        match &node.kind {
-            Kind::Map(entries) => {
-                for entry in entries {
-                    let below = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-                    self.walk(&entry.value, &below);
-                    self.paths.insert(below, entry.value.place);
-                }
-            }
-            Kind::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let below = format!("{path}[{index}]");
-                    self.walk(item, &below);
-                    self.paths.insert(below, item.place);
-                }
-            }
-            Kind::Null | Kind::Broken | Kind::Scalar { .. } => {}
-        }
+        Self { tree: node.clone(), whole }
     }
 
     /// Returns whether something is written at a path.
     pub fn has(&self, path: &str) -> bool {
-        self.paths.contains_key(path)
+        let (place, whole_path) = self.nearest(path);
+        whole_path && place.is_some()
+    }
+
+    /// Returns the place of the last thing on the way of a path, and whether the way was gone to its end.
+    fn nearest(&self, path: &str) -> (Option<Place>, bool) {
+        self.nearest_node(path).map_or((None, false), |(node, end)| (Some(node.place), end))
+    }
+
+    /// Returns the last thing on the way of a path, and whether the way was gone to its end; `None` where not even its
+    /// first step is written.
+    fn nearest_node(&self, path: &str) -> Option<(&Node, bool)> {
+        if path.is_empty() {
+            return None;
+        }
+        let mut found: Option<&Node> = None;
+        let mut node = &self.tree;
+        for step in path.split(['.', '[']) {
+            let next = match (&node.kind, step.strip_suffix(']')) {
+                (Kind::List(items), Some(index)) => index.parse::<usize>().ok().and_then(|index| items.get(index)),
+                (Kind::Map(entries), None) => entries.iter().find(|entry| entry.key == step).map(|entry| &entry.value),
+                _ => None,
+            };
+            let Some(next) = next else { return found.map(|node| (node, false)) };
+            node = next;
+            found = Some(node);
+        }
+        found.map(|node| (node, true))
+    }
+
+    /// Returns the paths directly below a path with their places, in the order they are written. The empty path is the
+    /// thing itself.
+    pub fn below(&self, path: &str) -> Vec<(String, Place)> {
+        let node = if path.is_empty() {
+            Some(&self.tree)
+        } else {
+            self.nearest_node(path).filter(|(_, end)| *end).map(|(node, _)| node)
+        };
+        let mut below: Vec<(String, Place)> = match node.map(|node| &node.kind) {
+            Some(Kind::List(items)) => {
+                items.iter().enumerate().map(|(index, item)| (format!("{path}[{index}]"), item.place)).collect()
+            }
+            Some(Kind::Map(entries)) => {
+                let dot = if path.is_empty() { "" } else { "." };
+                entries.iter().map(|entry| (format!("{path}{dot}{}", entry.key), entry.value.place)).collect()
+            }
+            _ => Vec::new(),
+        };
+        below.sort_by_key(|(_, place)| (place.file, place.begin));
+        below
+    }
+
+    /// Returns whether a place lies inside the thing: from its name to the end of its last value, or in what an alias
+    /// brought from elsewhere.
+    pub fn holds(&self, file_place: Place) -> bool {
+        let inside = |place: &Place| {
+            place.file == file_place.file
+                && place.begin <= file_place.begin
+                && file_place.begin < place.end.max(place.begin + 1)
+        };
+        let (mut end, mut found) = (self.whole.end, false);
+        let mut open = vec![&self.tree];
+        while let Some(node) = open.pop() {
+            found |= inside(&node.place);
+            if node.place.file == self.whole.file && node.place.begin >= self.whole.begin {
+                end = end.max(node.place.end);
+            }
+            match &node.kind {
+                Kind::List(items) => open.extend(items.iter().map(|item| &**item)),
+                Kind::Map(entries) => open.extend(entries.iter().map(|entry| &*entry.value)),
+                _ => {}
+            }
+        }
+        found || inside(&Place { end, ..self.whole })
     }
 
     /// Returns the place of a path, or of the nearest thing around it.
     pub fn get(&self, path: &str) -> Place {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.paths.get(path) {
-                return *place;
-            }
-            match path.rfind(['.', '[']) {
-                Some(cut) => path = &path[..cut],
-                None => return self.whole,
-            }
-        }
+        self.nearest(path).0.unwrap_or(self.whole)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_saphyr::granit_parser::{ErrorKind, ScanError};
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, Fix};
 use crate::policy::codes;
 
 use super::yaml::MAX_DEPTH;
@@ -20,14 +20,16 @@ pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diag
             format!("`{variable}` is not in quotes, and YAML reads its braces as a mapping"),
         )
         .at(span, "YAML gives up here")
-        .help(format!("write \"{variable}\", with quotes"));
+        .help(format!("write \"{variable}\", with quotes"))
+        .fixed(quote_variable(sources, file, begin, variable));
     }
     if let Some(tab) = leading_tab(sources.line_at(file, begin)) {
         let begin = sources.line_begin(file, begin) + tab;
         let span = sources.span(Place { file, begin, end: begin + 1 });
         return Diagnostic::error(codes::TAB, "a tab stands where YAML wants spaces")
             .at(span, "this tab")
-            .help("indent with spaces");
+            .help("indent with spaces")
+            .fixed(expand_tabs(sources, file));
     }
     use ErrorKind as K;
     let (code, message, help) = match error.kind() {
@@ -89,6 +91,40 @@ pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diag
         }
     };
     Diagnostic::error(code, message).at(span, "YAML gives up here").help(help)
+}
+
+/// Returns the edit that quotes a variable, where it is all of its value.
+fn quote_variable(sources: &Sources, file: usize, at: usize, variable: &str) -> Option<Fix> {
+    let (line, first) = (sources.line_at(file, at), sources.line_begin(file, at));
+    let begin = line.find(variable)?;
+    let (before, after) = (line[..begin].trim_end(), line[begin + variable.len()..].trim_start());
+    let alone = before.ends_with([':', '[', ',', '-']) && (after.is_empty() || after.starts_with([',', '}', ']', '#']));
+    let begin = first + begin;
+    let span = sources.span(Place { file, begin, end: begin + variable.len() });
+    alone.then(|| Fix {
+        words: "quote the variable".to_owned(),
+        edits: vec![Edit { span, text: format!("\"{variable}\"") }],
+    })
+}
+
+/// Returns the edits that indent with spaces a file that is indented with tabs alone: two for each, so that what stood
+/// inside something stays inside it. Where both are mixed only people know which lines stand inside which.
+fn expand_tabs(sources: &Sources, file: usize) -> Option<Fix> {
+    let text = sources.text(file);
+    let mut edits = Vec::new();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if !line.trim().is_empty() && indent > 0 {
+            if line[..indent].contains(' ') {
+                return None;
+            }
+            let span = sources.span(Place { file, begin, end: begin + indent });
+            edits.push(Edit { span, text: "  ".repeat(indent) });
+        }
+        begin += line.len();
+    }
+    Some(Fix { words: "indent with spaces".to_owned(), edits })
 }
 
 fn yaml(message: &str, help: &str) -> (crate::diag::Code, String, String) {

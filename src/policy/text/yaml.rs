@@ -6,7 +6,7 @@
 //! [`Node::weight`] and refused before anyone walks it.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Marks};
 
@@ -27,7 +27,7 @@ const MAX_NODES: usize = 200_000;
 pub(crate) const MOST_FINDINGS: usize = 1000;
 
 /// Reads a file into a tree. `None` where it is no YAML at all; findings say why.
-pub(crate) fn parse(sources: &Sources, file: usize, found: &mut Vec<Diagnostic>) -> Option<Rc<Node>> {
+pub(crate) fn parse(sources: &Sources, file: usize, found: &mut Vec<Diagnostic>) -> Option<Arc<Node>> {
     let text = sources.text(file);
     let whole = Place { file, begin: 0, end: 0 };
     if text.len() > MAX_BYTES {
@@ -87,9 +87,9 @@ struct Builder<'a> {
     file: usize,
     found: &'a mut Vec<Diagnostic>,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, Arc<Node>>,
     documents: usize,
-    root: Option<Rc<Node>>,
+    root: Option<Arc<Node>>,
     /// How many entries merge keys have brought: each is a copy, so they are what a bomb would be made of.
     merged: usize,
 }
@@ -102,8 +102,8 @@ struct Open {
 }
 
 enum Content {
-    List(Vec<Rc<Node>>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Place>, merged: Vec<(Place, Rc<Node>)>, key: Option<Key> },
+    List(Vec<Arc<Node>>),
+    Map { entries: Vec<Entry>, seen: HashMap<String, Place>, merged: Vec<(Place, Arc<Node>)>, key: Option<Key> },
 }
 
 /// A key that waits for its value; the text is absent where the key is none.
@@ -163,7 +163,7 @@ impl Builder<'_> {
                     let style = if plain { Style::Plain } else { Style::Quoted };
                     Node { kind: Kind::Scalar { text: text.into_owned(), style }, place, weight: 1 }
                 };
-                return self.put(Rc::new(node), anchor);
+                return self.put(Arc::new(node), anchor);
             }
             Event::SequenceStart(_, anchor, _) => {
                 self.open.push(Open { anchor, begin: place.begin, content: Content::List(Vec::new()) });
@@ -175,7 +175,7 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => return self.close(place.end),
             Event::Alias(id) => match self.anchors.get(&id) {
                 Some(node) => {
-                    let node = Rc::clone(node);
+                    let node = Arc::clone(node);
                     return self.put(node, 0);
                 }
                 None => {
@@ -186,13 +186,13 @@ impl Builder<'_> {
                         "it would contain itself",
                         "write the value out",
                     );
-                    return self.put(Rc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
+                    return self.put(Arc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
                 }
             },
             Event::UnresolvedAlias(name) => {
                 let message = format!("there is no anchor `&{}` before this alias in the file", shown(&name));
                 self.error(codes::BAD_ALIAS, &message, place, "this alias", "anchors belong to one file and come before their aliases; a text that begins with `*` needs quotes");
-                return self.put(Rc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
+                return self.put(Arc::new(Node { kind: Kind::Broken, place, weight: 1 }), 0);
             }
             _ => {}
         }
@@ -225,7 +225,7 @@ impl Builder<'_> {
                 (Kind::Map(entries), weight)
             }
         };
-        self.put(Rc::new(Node { kind, place, weight: weight.saturating_add(1) }), open.anchor)
+        self.put(Arc::new(Node { kind, place, weight: weight.saturating_add(1) }), open.anchor)
     }
 
     /// Adds what a merge key brings; what is written out wins, then what is merged first. False where reading must
@@ -268,14 +268,14 @@ impl Builder<'_> {
     }
 
     /// Puts a finished node where it belongs; false where the file has grown too large.
-    fn put(&mut self, node: Rc<Node>, anchor: usize) -> bool {
+    fn put(&mut self, node: Arc<Node>, anchor: usize) -> bool {
         if node.weight > MAX_NODES {
             let message = "the file grows too large when its aliases are followed";
             self.too_large(message, node.place, "write fewer aliases of aliases");
             return false;
         }
         if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, Arc::clone(&node));
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);

@@ -276,7 +276,7 @@ impl Chart<'_> {
         if let Some(at) = self.report.change.as_ref().and_then(|change| change.irreversible_after) {
             let x = self.x(at);
             let (anchor, aside) = if x > WIDTH / 2.0 { ("end", x - 6.0) } else { ("start", x + 6.0) };
-            self.text(aside, top + 12.0, "tick", anchor, &format!("for good after {}", day(at)));
+            self.text(aside, bottom - 8.0, "tick", anchor, &format!("for good after {}", day(at)));
             let _ = writeln!(
                 self.out,
                 "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\" class=\"mark\"><title>{}</title></line>",

@@ -23,6 +23,7 @@ pub const TABLE: &[Row] = &[
     row("pure", "retention", &["domain"]),
     row("pure", "plan", &["domain", "schedule", "retention"]),
     row("pure", "forecast", &["domain", "schedule", "retention", "plan"]),
+    row("pure", "trial", &["domain", "policy", "schedule", "retention", "plan"]),
     row("pure", "render", &["domain"]),
     row("adapters", "crypto", &["domain"]),
     row("adapters", "store", &["domain", "crypto"]),

@@ -54,6 +54,8 @@ async fn a_year_of_applies_does_what_the_forecast_says_day_by_day() {
     }
     assert_eq!(real.len(), forecast.len());
     let purged = forecast.values().filter(|life| life.purged_at.is_some()).count();
+    let live = setup.run(&["simulate", "--live", "--for", "30d"]).success();
+    assert!(live.contains("from what the catalog holds") && live.contains("as the newest of its scope"), "{live}");
     assert!(forecast.len() > 90 && purged > 60, "{} backups, {purged} purged: not much of a year", forecast.len());
 }
 

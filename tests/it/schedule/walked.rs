@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::zone;
 
-const ZONES: [&str; 11] = [
+pub(super) const ZONES: [&str; 11] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
@@ -140,7 +140,7 @@ fn any_field(low: u8, high: u8) -> impl Strategy<Value = String> {
     ]
 }
 
-fn any_timing() -> impl Strategy<Value = Timing> {
+pub(super) fn any_timing() -> impl Strategy<Value = Timing> {
     let frequencies = [
         (Frequency::Hourly, false),
         (Frequency::Daily, false),
@@ -169,7 +169,7 @@ fn any_timing() -> impl Strategy<Value = Timing> {
 }
 
 /// An instant between 1995 and 2037, in half of the cases close to a clock change of the zone.
-fn any_instant(zone: &'static str) -> impl Strategy<Value = Instant> {
+pub(super) fn any_instant(zone: &'static str) -> impl Strategy<Value = Instant> {
     (788_918_400i64..2_114_380_800, any::<bool>(), -200_000i64..200_000).prop_map(move |(second, near, shift)| {
         let anywhere = Instant::from_second(second).unwrap();
         let zone = TimeZone::get(zone).unwrap();
