@@ -118,7 +118,6 @@ impl World {
     }
 
     /// Plans, without digests.
-    #[must_use]
     pub fn plan(&self) -> Plan {
         plan::outline(&self.desired, &self.observed, &self.request)
     }

@@ -43,11 +43,11 @@ pub fn forecast_svg(report: &ForecastReport) -> String {
     let height = top + 3.0 * (PLOT + GAP) + 6.0;
     let mut chart = Chart { out: String::new(), report, first: report.begin, last: report.end };
     let label = xml(&format!("Forecast from {} to {}", day(report.begin), day(report.end)));
-    let _ = write!(
+    let _ = writeln!(
         chart.out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" \
          height=\"{height:.0}\" role=\"img\" aria-label=\"{label}\"><style>{STYLE}</style>\
-         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height:.0}\" rx=\"10\"/>\n"
+         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height:.0}\" rx=\"10\"/>"
     );
     chart.heading();
     chart.legend(&lines);
