@@ -20,6 +20,7 @@ mod engine_faults;
 mod explain;
 mod faults;
 mod findings;
+mod forecast;
 mod import;
 mod plan;
 mod plan_marks;
