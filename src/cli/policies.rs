@@ -40,7 +40,8 @@ pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
 /// As [`read_all`].
 pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
     if places.is_empty() {
-        return read_all(context);
+        let (roots, origin) = roots(context)?;
+        return read_places(context, &roots, origin, is_yaml);
     }
     read_places(context, places, "the arguments:", is_yaml)
 }
