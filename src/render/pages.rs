@@ -197,6 +197,7 @@ pages! {
     BK976
     BK977
     BK978
+    BK979
 }
 
 /// Returns every code that has a page with the page's Markdown, sorted by code.
