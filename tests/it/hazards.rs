@@ -63,8 +63,11 @@ fn each_hazard_is_refused_with_its_own_code_and_no_other() {
         let code = expected(&path);
         let ran = validate(path.strip_prefix(root()).unwrap(), &[]).exits(3);
         let said = ran.stdout + &ran.stderr;
-        let errors: BTreeSet<&str> =
-            said.lines().filter_map(|line| line.strip_prefix("error[")?.split_once(']')).map(|(code, _)| code).collect();
+        let errors: BTreeSet<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("error[")?.split_once(']'))
+            .map(|(code, _)| code)
+            .collect();
         assert_eq!(errors, BTreeSet::from([code.as_str()]), "{}:\n{said}", path.display());
     }
 }
@@ -136,7 +139,8 @@ async fn when_an_object_was_modified_decides_nothing() {
     let before = setup.manifests().await;
     let listed = setup.run(&["list"]).success();
     // As after a move to another class, a copy back from a replica, or a restore of the store itself.
-    for when in [SystemTime::UNIX_EPOCH + Duration::from_secs(86_400), SystemTime::now() + Duration::from_secs(1 << 30)] {
+    for when in [SystemTime::UNIX_EPOCH + Duration::from_secs(86_400), SystemTime::now() + Duration::from_secs(1 << 30)]
+    {
         assert!(touch(&setup.folder(), when) > 3);
         setup.assert_converges().await;
         assert_eq!(setup.manifests().await, before);
