@@ -148,6 +148,22 @@ impl Session {
         Ok(judged)
     }
 
+    /// Takes policies that were read already, without proving what they promise: a forecast shows what they keep. Findings
+    /// go to standard error where there is an error among them.
+    ///
+    /// # Errors
+    /// Where one of them cannot be made sense of: exit 3.
+    pub fn of_files(context: &Context, files: &[policy::SourceFile]) -> Result<Self, CliError> {
+        let (set, findings) = policy::read(files);
+        let texts = policies::sources(files);
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            context.ui.findings(&findings, &[], &texts);
+            return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
+        }
+        let (base, _) = set.desired(&BTreeMap::new());
+        Ok(Self { set, base, texts, env: context.env_lookup() })
+    }
+
     /// Returns the value of a text that may come from the environment.
     ///
     /// # Errors

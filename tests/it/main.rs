@@ -21,6 +21,7 @@ mod examples;
 mod explain;
 mod faults;
 mod findings;
+mod forecast;
 mod hazards;
 mod import;
 mod plan;
