@@ -36,7 +36,8 @@ fn team(index: usize) -> String {
     );
     for number in 0..SCHEDULES_OF_A_FILE {
         let minute = (index * 7 + number * 13) % 60;
-        let hour = (index + number) % 24;
+        // Away from the hours that clock changes skip and repeat.
+        let hour = 4 + (index + number) % 20;
         let (backup, when) = match number % 5 {
             0 => ("database", format!("{{ frequency: daily, time: \"{hour:02}:{minute:02}\", timezone: {zone} }}")),
             1 => ("tenant_data", format!("{{ cron: \"{minute} */6 * * *\", timezone: {zone} }}")),
@@ -47,7 +48,7 @@ fn team(index: usize) -> String {
         let tenants = if backup == "tenant_data" { "\n    tenants: { class: [gold, silver] }" } else { "" };
         let _ = write!(
             text,
-            "  team-{index}-{number}:\n    databases: [team-{index}]\n    backup: {backup}{tenants}\n    when: {when}\n    start_within: 1h\n    retention: {}\n    store: store-{store}\n    compression: zstd:3\n",
+            "  team-{index}-{number}:\n    databases: [team-{index}]\n    backup: {backup}{tenants}\n    when: {when}\n    start_within: 10m\n    retention: {}\n    store: store-{store}\n    compression: zstd:3\n",
             ["gfs", "quarter", "cold"][number % 3]
         );
     }

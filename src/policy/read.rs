@@ -1,7 +1,8 @@
 //! Reads the files of a set: bytes to trees to raw sections to typed things, then everything that concerns more than
 //! one thing. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -186,22 +187,24 @@ fn file_of<T: Decode>(file: usize, tree: &text::Node, dialect: &Dialect, cx: &mu
 #[derive(Default)]
 struct Sections {
     file: File,
+    /// Where each name stands first, by the word for its section: looked up for every thing of thousands of files.
+    places: HashMap<(&'static str, Name), Place>,
 }
 
 impl Sections {
     /// Adds a file's sections.
     fn take(&mut self, file: File, cx: &mut Context<'_>) {
-        let all = &mut self.file;
+        let Self { file: all, places } = self;
         once("catalog", &mut all.catalog, file.catalog, cx);
         once("guards", &mut all.guards, file.guards, cx);
         once("alerts", &mut all.alerts, file.alerts, cx);
-        named("store", &mut all.stores, file.stores, cx);
-        named("database", &mut all.databases, file.databases, cx);
-        named("class", &mut all.classes, file.classes, cx);
-        named("retention rule", &mut all.retention, file.retention, cx);
-        named("schedule", &mut all.schedules, file.schedules, cx);
-        named("recovery plan", &mut all.recovery_plans, file.recovery_plans, cx);
-        named("channel", &mut all.channels, file.channels, cx);
+        named("store", &mut all.stores, file.stores, places, cx);
+        named("database", &mut all.databases, file.databases, places, cx);
+        named("class", &mut all.classes, file.classes, places, cx);
+        named("retention rule", &mut all.retention, file.retention, places, cx);
+        named("schedule", &mut all.schedules, file.schedules, places, cx);
+        named("recovery plan", &mut all.recovery_plans, file.recovery_plans, places, cx);
+        named("channel", &mut all.channels, file.channels, places, cx);
         listed(&mut all.moved, file.moved);
         listed(&mut all.removed, file.removed);
     }
@@ -301,20 +304,26 @@ fn once<T>(what: &str, all: &mut Option<Once<T>>, next: Option<Once<T>>, cx: &mu
 }
 
 /// Takes in a section of names.
-fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: &mut Context<'_>) {
+fn named<T>(
+    what: &'static str,
+    all: &mut Option<Named<T>>,
+    next: Option<Named<T>>,
+    places: &mut HashMap<(&'static str, Name), Place>,
+    cx: &mut Context<'_>,
+) {
     let Some(next) = next else { return };
     let all = &mut all.get_or_insert_with(|| Named(Vec::new())).0;
-    let mut places: BTreeMap<Name, Place> = all.iter().map(|item| (item.name.clone(), item.place)).collect();
     for item in next.0 {
-        match places.get(&item.name).copied() {
-            None => {
-                places.insert(item.name.clone(), item.place);
+        match places.entry((what, item.name.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(item.place);
                 all.push(item);
             }
-            Some(first) => {
+            Entry::Occupied(first) => {
                 let message = format!("the {what} `{}` is defined twice", item.name);
                 let help = "remove or rename one of them: all files are one set";
-                cx.error(codes::DEFINED_TWICE, item.place, message, "the second one", help).and(first, "the first one");
+                cx.error(codes::DEFINED_TWICE, item.place, message, "the second one", help)
+                    .and(*first.get(), "the first one");
             }
         }
     }
