@@ -15,8 +15,8 @@ use crate::render::Sources;
 
 /// The largest policy file.
 pub(super) const LARGEST_FILE: u64 = 4 << 20;
-/// The largest set.
-const LARGEST_SET: u64 = 64 << 20;
+/// The largest set: what is judged within 200 MiB of memory.
+const LARGEST_SET: u64 = 16 << 20;
 /// How many files a set has at most.
 const MOST_FILES: usize = 10_000;
 /// How the names of test files end.
