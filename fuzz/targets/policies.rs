@@ -1,12 +1,12 @@
-//! Bytes to policies, judged, shown and resolved. Whatever the bytes are: no panic, a finding for each error with its
-//! place inside the text, and the same findings twice.
+//! Bytes to policies, judged, shown, resolved and formatted. Whatever the bytes are: no panic, a finding for each error
+//! with its place inside the text, the same findings twice, and a layout that stays as it is.
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use bkup_fuzz::diag::{Diagnostic, Severity, Span};
 use bkup_fuzz::domain::{Instant, Name, Tenant};
-use bkup_fuzz::policy::{self, Facts, LiveTenants, SourceFile};
+use bkup_fuzz::policy::{self, Facts, Judged, LiveTenants, SourceFile};
 use bkup_fuzz::render::{Style, diagnostics_json, diagnostics_text};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,13 +19,19 @@ fuzz_target!(|bytes: &[u8]| {
     let file = |name: &str, bytes: &[u8]| SourceFile { name: name.to_owned(), bytes: bytes.to_vec() };
     let mut files = vec![file("a.yaml", parts.0)];
     files.extend(parts.1.map(|bytes| file("b.yaml", bytes)));
-    let facts = Facts { now: Instant::constant(1_790_000_000, 0), measured: None };
+    let facts = Facts::at(Instant::constant(1_790_000_000, 0));
 
-    let (set, found) = policy::judge(&files, &facts);
-    for finding in &found {
+    let Judged { set, findings: found, suppressed, .. } = policy::judge(&files, &facts);
+    for finding in found.iter().chain(&suppressed) {
         check(finding, &files);
     }
-    assert_eq!(policy::judge(&files, &facts).1, found, "the same files have the same findings");
+    assert_eq!(policy::judge(&files, &facts).findings, found, "the same files have the same findings");
+
+    for file in &files {
+        let Ok(formatted) = policy::format(file) else { continue };
+        let again = policy::format(&SourceFile { name: file.name.clone(), bytes: formatted.clone().into_bytes() });
+        assert_eq!(again.as_ref(), Ok(&formatted), "what is formatted stays as it is");
+    }
 
     let sources = files
         .iter()

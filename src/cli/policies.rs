@@ -15,8 +15,8 @@ use crate::render::Sources;
 
 /// The largest policy file.
 pub(super) const LARGEST_FILE: u64 = 4 << 20;
-/// The largest set.
-const LARGEST_SET: u64 = 64 << 20;
+/// The largest set: what is judged within 200 MiB of memory.
+const LARGEST_SET: u64 = 16 << 20;
 /// How many files a set has at most.
 const MOST_FILES: usize = 10_000;
 /// How the names of test files end.
@@ -40,7 +40,8 @@ pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
 /// As [`read_all`].
 pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
     if places.is_empty() {
-        return read_all(context);
+        let (roots, origin) = roots(context)?;
+        return read_places(context, &roots, origin, is_yaml);
     }
     read_places(context, places, "the arguments:", is_yaml)
 }

@@ -1,7 +1,8 @@
 //! Reads the files of a set: bytes to trees to raw sections to typed things, then everything that concerns more than
 //! one thing. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -15,19 +16,37 @@ use super::set::{PolicySet, Thing};
 use super::text::{self, Kind, Place, Sources};
 use super::{Facts, SourceFile, codes};
 
+/// How many nodes the files of a set stand for at most, aliases followed: some 30,000 schedules. What is read of them
+/// is kept, with the place of each, and is most of the memory that a judgement takes.
+const MOST_NODES: usize = 800_000;
+
 /// Reads a set of policy files. Findings come in the order of the files and of the places in them. The set holds what
 /// could be read: where any finding is an error it is good for showing, never for acting.
 #[must_use]
 pub fn read(files: &[SourceFile]) -> (PolicySet, Vec<Diagnostic>) {
-    let (sources, trees, mut found) = read_trees(files);
-    let mut complete = trees.len() == files.len();
+    let (sources, texts, mut found) = read_in(files);
+    let mut complete = true;
     let mut cx = Context::new(&sources);
     for file in 0..files.len() {
         check::refuse_secret_keys(file, &mut cx);
     }
     let mut all = Sections::default();
-    for (file, tree) in &trees {
-        match file_of::<File>(*file, tree, &POLICIES, &mut cx) {
+    let mut nodes = 0_usize;
+    for text in texts {
+        // One tree at a time: of what is none of the language nothing stays.
+        let tree = text.and_then(|file| text::parse(&sources, file, &mut found).map(|tree| (file, tree)));
+        let tree = tree.filter(|(file, tree)| {
+            nodes = nodes.saturating_add(tree.weight);
+            let fits = nodes <= MOST_NODES;
+            if !fits && nodes - tree.weight <= MOST_NODES {
+                let place = Place { file: *file, begin: 0, end: 0 };
+                let message = "the policies are too large together: this file and those after it are not read";
+                let help = "part them into sets that are applied apart, each with its own `catalog`";
+                cx.error(codes::TOO_LARGE, place, message, "here it becomes too much", help);
+            }
+            fits
+        });
+        match tree.and_then(|(file, tree)| file_of::<File>(file, &tree, &POLICIES, &mut cx)) {
             Some(file) => all.take(file, &mut cx),
             None => complete = false,
         }
@@ -100,11 +119,17 @@ pub(crate) fn read_texts<T: Decode>(files: &[SourceFile], dialect: &Dialect) -> 
     (sources, read, found)
 }
 
-/// Takes the files' texts in and makes trees of them; a file that is no YAML has a finding instead of a tree.
-fn read_trees(files: &[SourceFile]) -> Read<Arc<text::Node>> {
+/// Takes the files' texts in; a file that is no text has a finding instead of an index.
+fn read_in(files: &[SourceFile]) -> (Sources, Vec<Option<usize>>, Vec<Diagnostic>) {
     let mut sources = Sources::default();
     let mut found = Vec::new();
-    let texts: Vec<Option<usize>> = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();
+    let texts = files.iter().map(|file| take_in(file, &mut sources, &mut found)).collect();
+    (sources, texts, found)
+}
+
+/// Takes the files' texts in and makes trees of them; a file that is no YAML has a finding instead of a tree.
+fn read_trees(files: &[SourceFile]) -> Read<Arc<text::Node>> {
+    let (sources, texts, mut found) = read_in(files);
     let tree = |file: usize| text::parse(&sources, file, &mut found).map(|tree| (file, tree));
     let trees = texts.into_iter().flatten().filter_map(tree).collect();
     (sources, trees, found)
@@ -186,22 +211,24 @@ fn file_of<T: Decode>(file: usize, tree: &text::Node, dialect: &Dialect, cx: &mu
 #[derive(Default)]
 struct Sections {
     file: File,
+    /// Where each name stands first, by the word for its section: looked up for every thing of thousands of files.
+    places: HashMap<(&'static str, Name), Place>,
 }
 
 impl Sections {
     /// Adds a file's sections.
     fn take(&mut self, file: File, cx: &mut Context<'_>) {
-        let all = &mut self.file;
+        let Self { file: all, places } = self;
         once("catalog", &mut all.catalog, file.catalog, cx);
         once("guards", &mut all.guards, file.guards, cx);
         once("alerts", &mut all.alerts, file.alerts, cx);
-        named("store", &mut all.stores, file.stores, cx);
-        named("database", &mut all.databases, file.databases, cx);
-        named("class", &mut all.classes, file.classes, cx);
-        named("retention rule", &mut all.retention, file.retention, cx);
-        named("schedule", &mut all.schedules, file.schedules, cx);
-        named("recovery plan", &mut all.recovery_plans, file.recovery_plans, cx);
-        named("channel", &mut all.channels, file.channels, cx);
+        named("store", &mut all.stores, file.stores, places, cx);
+        named("database", &mut all.databases, file.databases, places, cx);
+        named("class", &mut all.classes, file.classes, places, cx);
+        named("retention rule", &mut all.retention, file.retention, places, cx);
+        named("schedule", &mut all.schedules, file.schedules, places, cx);
+        named("recovery plan", &mut all.recovery_plans, file.recovery_plans, places, cx);
+        named("channel", &mut all.channels, file.channels, places, cx);
         listed(&mut all.moved, file.moved);
         listed(&mut all.removed, file.removed);
     }
@@ -301,20 +328,26 @@ fn once<T>(what: &str, all: &mut Option<Once<T>>, next: Option<Once<T>>, cx: &mu
 }
 
 /// Takes in a section of names.
-fn named<T>(what: &str, all: &mut Option<Named<T>>, next: Option<Named<T>>, cx: &mut Context<'_>) {
+fn named<T>(
+    what: &'static str,
+    all: &mut Option<Named<T>>,
+    next: Option<Named<T>>,
+    places: &mut HashMap<(&'static str, Name), Place>,
+    cx: &mut Context<'_>,
+) {
     let Some(next) = next else { return };
     let all = &mut all.get_or_insert_with(|| Named(Vec::new())).0;
-    let mut places: BTreeMap<Name, Place> = all.iter().map(|item| (item.name.clone(), item.place)).collect();
     for item in next.0 {
-        match places.get(&item.name).copied() {
-            None => {
-                places.insert(item.name.clone(), item.place);
+        match places.entry((what, item.name.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(item.place);
                 all.push(item);
             }
-            Some(first) => {
+            Entry::Occupied(first) => {
                 let message = format!("the {what} `{}` is defined twice", item.name);
                 let help = "remove or rename one of them: all files are one set";
-                cx.error(codes::DEFINED_TWICE, item.place, message, "the second one", help).and(first, "the first one");
+                cx.error(codes::DEFINED_TWICE, item.place, message, "the second one", help)
+                    .and(*first.get(), "the first one");
             }
         }
     }

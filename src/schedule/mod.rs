@@ -29,6 +29,7 @@ mod shifts;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod words;
 mod worst;
 mod years;
@@ -37,5 +38,6 @@ pub use anomaly::{Anomaly, AnomalyKind, anomalies};
 pub use calendar::{Calendar, Slots};
 pub use gap::Gap;
 pub use rejection::ScheduleError;
+pub use walk::{Walk, ZoneDays};
 pub use words::describe;
 pub use worst::{Losses, Mark, Worst, worst_loss};

@@ -35,6 +35,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use jiff::tz::TimeZone;
+
 use super::Calendar;
 use super::anomaly::{self, Anomaly};
 use super::calendar::Rule;
@@ -42,6 +44,7 @@ use super::gap::Gap;
 use super::merge::{Late, Merge, Stretch};
 use super::shifts::{Shift, Shifts};
 use super::stream::Ruled;
+use super::walk::{Walk, ZoneDays};
 use super::years::{CYCLE_SECONDS, DAY, all_pairs_until, date_of, first_day};
 use crate::domain::{Instant, Period};
 
@@ -186,17 +189,34 @@ impl Losses {
         anomaly::next_of_each(calendar.rule(), &shifts, self.from)
     }
 
+    /// Returns a calendar to step along.
+    pub fn walk(&mut self, calendar: &Calendar) -> Walk {
+        Walk { rule: calendar.rule().clone(), shifts: self.shifts(calendar) }
+    }
+
+    /// Returns the days of a zone.
+    pub fn days_of(&mut self, zone: &TimeZone) -> ZoneDays {
+        ZoneDays { shifts: self.shifts_of(zone) }
+    }
+
     /// Returns the changes of a calendar's zone.
     fn shifts(&mut self, calendar: &Calendar) -> Rc<Shifts> {
+        self.shifts_of(calendar.clocks().zone())
+    }
+
+    fn shifts_of(&mut self, zone: &TimeZone) -> Rc<Shifts> {
         let from = self.from;
-        let entry = self.zones.entry(zone_key(calendar));
-        Rc::clone(entry.or_insert_with(|| Rc::new(Shifts::new(calendar.clocks().zone(), from))))
+        Rc::clone(self.zones.entry(name_of(zone)).or_insert_with(|| Rc::new(Shifts::new(zone, from))))
     }
 }
 
-/// Zones come from their names only, so a name is enough to tell them apart.
 fn zone_key(calendar: &Calendar) -> String {
-    calendar.clocks().zone().iana_name().unwrap_or_default().to_owned()
+    name_of(calendar.clocks().zone())
+}
+
+/// Zones come from their names only, so a name is enough to tell them apart.
+fn name_of(zone: &TimeZone) -> String {
+    zone.iana_name().unwrap_or_default().to_owned()
 }
 
 /// Returns whether clock changes can make a rule's gaps longer: `every: 7h` counts real time.

@@ -208,6 +208,26 @@ fn a_file_of_50_mb_is_refused_without_reading_it() {
 }
 
 #[test]
+fn a_set_has_a_largest_size_and_number_of_nodes_and_takes_no_more_memory_below_them() {
+    let full = |text: &dyn Fn(usize) -> String| {
+        (0..4).fold(cli(), |place, file| place.file(&format!("policies/{file}.yaml"), version(&text(file))))
+    };
+    // Just below 4 MiB each, and 16 MiB together.
+    let long = "x".repeat(900);
+    let comments = full(&|file| lines(4500, |i| format!("# {file} {i} {long}\n")));
+    assert!(bounded(&comments, &[0]).contains("4 files, no findings"));
+    let more = comments.file("policies/more.yaml", format!("# {}\n", "x".repeat(1 << 20)));
+    assert!(bounded(&more, &[3]).contains("together more than 16 MiB"));
+
+    let rules = full(&|file| format!("retention:\n{}", lines(60_000, |i| format!("  r{file}-{i}: {{last: 1}}\n"))));
+    bounded(&rules, &[0, 3]);
+    let names = lines(190_000, |i| format!("d{i},"));
+    let plan = |file| format!("recovery_plans: {{p{file}: {{databases: [{names}]}}}}\n");
+    let plans = (0..8).fold(cli(), |place, file| place.file(&format!("policies/{file}.yaml"), version(&plan(file))));
+    assert!(bounded(&plans, &[3]).contains("too large together"));
+}
+
+#[test]
 fn ten_thousand_files_are_read_and_one_more_is_refused() {
     let mut place = cli();
     for index in 0..10_000 {

@@ -8,13 +8,11 @@
 //! clock change, month and leap day of some years is among them. `last: N` is the same with each slot a bucket of its
 //! own; `within: W` keeps at least `W` less one gap, and at most `W`. Every slot is taken to have its backup.
 
-use jiff::Unit;
 use jiff::civil::{Date, Weekday};
-use jiff::tz::TimeZone;
 
 use crate::domain::{Instant, Period, Pick, RetentionRule};
 use crate::retention::Tier;
-use crate::schedule::{Calendar, Losses};
+use crate::schedule::{Calendar, Losses, Walk, ZoneDays};
 
 /// How far back backups reach; absent: without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,44 +31,60 @@ pub(super) fn reach(
     losses: &mut Losses,
     from: Instant,
 ) -> Reach {
-    let floor = run_of(&mut each_slot(calendar, from), min_keep).map_or(0, |(least, _)| least);
     let gap = losses.largest_gap(calendar).map_or(0, |gap| gap.length().as_seconds());
     let bound = rule.max_age.map(Period::as_seconds);
     if rule.forever && bound.is_none() {
         return Reach { least: None, most: None };
     }
+    let (walk, days, from) = (losses.walk(calendar), losses.days_of(&rule.timezone.zone()), from.as_second());
     let (mut least, mut most) = (0, 0);
-    let mut take = |found: Option<(i64, i64)>| {
-        let (shortest, longest) = found.unwrap_or_default();
-        least = least.max(shortest);
-        most = most.max(longest);
-    };
     if rule.forever {
-        take(Some((i64::MAX, i64::MAX)));
+        (least, most) = (i64::MAX, i64::MAX);
     }
-    take(rule.within.map(|within| ((within.as_seconds() - gap).max(0), within.as_seconds())));
-    take(rule.last.filter(|count| *count > 0).and_then(|count| run_of(&mut each_slot(calendar, from), count)));
-    for (tier, count) in tiers(rule) {
-        take(run_of(&mut buckets(calendar, tier, rule, from), count));
+    if let Some(within) = rule.within.map(Period::as_seconds) {
+        (least, most) = (least.max((within - gap).max(0)), most.max(within));
+    }
+    // What surely reaches less far than another part has nothing to say; the coarsest tier mostly outdoes the others.
+    let mut take = |furthest: i64, run: &dyn Fn() -> Option<(i64, i64)>| {
+        if furthest > least
+            && let Some((shortest, longest)) = run()
+        {
+            (least, most) = (least.max(shortest), most.max(longest));
+        }
+    };
+    for (tier, count) in tiers(rule).rev() {
+        let furthest = run_length(count).saturating_mul(longest_of(tier).saturating_add(gap));
+        take(furthest, &|| run_of(&mut buckets(&walk, &days, tier, rule.pick, from), count));
+    }
+    if let Some(count) = rule.last.filter(|count| *count > 0) {
+        take(run_length(count).saturating_mul(gap), &|| run_of(&mut each_slot(&walk, from), count));
     }
     if let Some(bound) = bound {
-        least = least.min((bound - gap).max(0));
-        most = most.min(bound);
+        (least, most) = (least.min((bound - gap).max(0)), most.min(bound));
     }
-    Reach { least: Some(Period::seconds(least.max(floor))), most: Some(Period::seconds(most)) }
+    if run_length(min_keep).saturating_mul(gap) > least {
+        least = least.max(run_of(&mut each_slot(&walk, from), min_keep).map_or(0, |(least, _)| least));
+    }
+    Reach { least: Some(Period::seconds(least)), most: Some(Period::seconds(most)) }
 }
 
 /// Returns how long a backup surely stays that no tier but the finest takes; absent: for good.
-pub(super) fn shortest_life(calendar: &Calendar, rule: &RetentionRule, from: Instant) -> Option<Period> {
+pub(super) fn shortest_life(
+    calendar: &Calendar,
+    rule: &RetentionRule,
+    losses: &mut Losses,
+    from: Instant,
+) -> Option<Period> {
     if rule.forever {
         return rule.max_age;
     }
+    let (walk, days, from) = (losses.walk(calendar), losses.days_of(&rule.timezone.zone()), from.as_second());
     let within = rule.within.map_or(0, Period::as_seconds);
-    let last = rule.last.and_then(|count| run_of(&mut each_slot(calendar, from), count)).map_or(0, |(_, most)| most);
+    let last = rule.last.and_then(|count| run_of(&mut each_slot(&walk, from), count)).map_or(0, |(_, most)| most);
     let finest = tiers(rule).next().and_then(|(tier, count)| {
-        let life = run_of(&mut buckets(calendar, tier, rule, from), count)?.1;
+        let life = run_of(&mut buckets(&walk, &days, tier, rule.pick, from), count)?.1;
         // Where several backups share a bucket, all but one leave it as soon as the next one comes.
-        let shared = buckets(calendar, tier, rule, from).take(60).any(|bucket| bucket.first != bucket.last);
+        let shared = buckets(&walk, &days, tier, rule.pick, from).take(60).any(|bucket| bucket.first != bucket.last);
         Some(if shared { 0 } else { life })
     });
     let life = within.max(last).max(finest.unwrap_or_default());
@@ -78,42 +92,36 @@ pub(super) fn shortest_life(calendar: &Calendar, rule: &RetentionRule, from: Ins
 }
 
 /// Returns the tiers of a rule that keep anything, finest first.
-fn tiers(rule: &RetentionRule) -> impl Iterator<Item = (Tier, u32)> {
+fn tiers(rule: &RetentionRule) -> impl DoubleEndedIterator<Item = (Tier, u32)> {
     let counts = [rule.hourly, rule.daily, rule.weekly, rule.monthly, rule.quarterly, rule.yearly];
     Tier::ALL.into_iter().zip(counts).filter_map(|(tier, count)| Some((tier, count.filter(|count| *count > 0)?)))
 }
 
-/// A bucket that has slots: the first one, the last one, and the one that stands for it.
+/// A bucket that has slots, in seconds: the first one, the last one, and the one that stands for it.
 struct Filled {
-    first: Instant,
-    last: Instant,
-    kept: Instant,
+    first: i64,
+    last: i64,
+    kept: i64,
 }
 
 /// Every slot as a bucket of its own.
-fn each_slot(calendar: &Calendar, from: Instant) -> impl Iterator<Item = Filled> {
+fn each_slot(walk: &Walk, from: i64) -> impl Iterator<Item = Filled> {
     let mut at = from;
     std::iter::from_fn(move || {
-        at = calendar.next_after(at)?;
+        at = walk.next_after(at)?;
         Some(Filled { first: at, last: at, kept: at })
     })
 }
 
 /// The buckets of a tier that have slots, in the order of time, as far as they are looked at.
-fn buckets<'c>(
-    calendar: &'c Calendar,
-    tier: Tier,
-    rule: &RetentionRule,
-    from: Instant,
-) -> impl Iterator<Item = Filled> + use<'c> {
-    let (zone, pick) = (rule.timezone.zone(), rule.pick);
+fn buckets(walk: &Walk, days: &ZoneDays, tier: Tier, pick: Pick, from: i64) -> impl Iterator<Item = Filled> {
     // The bucket that holds `from` is there in part only.
-    let mut begin = end_of(tier, from, &zone);
+    let mut begin = end_of(tier, from, days);
     std::iter::from_fn(move || {
-        let first = calendar.next_after(begin?.checked_sub(jiff::SignedDuration::from_secs(1)).ok()?)?;
-        let end = end_of(tier, first, &zone)?;
+        let first = walk.next_after(begin? - 1)?;
+        let end = end_of(tier, first, days)?;
         begin = Some(end);
-        let last = calendar.last_at_or_before(end.checked_sub(jiff::SignedDuration::from_secs(1)).ok()?)?;
+        let last = walk.last_at_or_before(end - 1)?;
         Some(Filled { first, last, kept: if pick == Pick::First { first } else { last } })
     })
 }
@@ -123,44 +131,55 @@ const RUNS: usize = 400;
 /// The longest run; what reaches further than this reaches further than anybody asks.
 const LONGEST_RUN: u32 = 4000;
 
+fn run_length(count: u32) -> i64 {
+    i64::from(count.clamp(1, LONGEST_RUN))
+}
+
 /// Returns the shortest and the longest that a run of so many buckets reaches back, in seconds.
 fn run_of(filled: &mut impl Iterator<Item = Filled>, count: u32) -> Option<(i64, i64)> {
     let count = usize::try_from(count.clamp(1, LONGEST_RUN)).ok()?;
     let first = filled.next()?;
     // Years need no 400 of them: nothing about them changes after eight.
     let second = filled.next()?;
-    let apart = (second.first.as_second() - first.first.as_second()).max(1);
+    let apart = (second.first - first.first).max(1);
     let years = |years: i64| usize::try_from(years * 366 * 86_400 / apart).unwrap_or(RUNS);
     let runs = RUNS.min(years(8).max(8));
     let all: Vec<Filled> = [first, second].into_iter().chain(filled.take(count + runs)).collect();
-    let age = |from: usize, to: usize| Some(all.get(to)?.first.as_second() - all.get(from)?.kept.as_second());
+    let age = |from: usize, to: usize| Some(all.get(to)?.first - all.get(from)?.kept);
     let runs = all.len().saturating_sub(count);
     let least = (0..runs).filter_map(|at| age(at, at + count - 1)).min()?;
     let most = (0..runs).filter_map(|at| age(at, at + count)).max()?;
     Some((least.max(0), most.max(0)))
 }
 
-/// Returns when the bucket of a tier that holds an instant ends.
-fn end_of(tier: Tier, instant: Instant, zone: &TimeZone) -> Option<Instant> {
-    let zoned = instant.to_zoned(zone.clone());
-    let day = zoned.date();
-    let begin_of = |date: Date| date.to_zoned(zone.clone()).ok().map(|begin| begin.timestamp());
-    match tier {
-        Tier::Hourly => {
-            // An hour of the clock is never cut by a change but at its ends, half-hour shifts aside.
-            let hour = zoned.round(jiff::ZonedRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Trunc)).ok()?;
-            let end = hour.timestamp().as_second() + 3600;
-            Instant::from_second(end.max(instant.as_second() + 1)).ok()
-        }
-        Tier::Daily => begin_of(day.tomorrow().ok()?),
-        Tier::Weekly => begin_of(day.nth_weekday(1, Weekday::Monday).ok()?),
-        Tier::Monthly => begin_of(day.last_of_month().tomorrow().ok()?),
+/// Returns how long a bucket of a tier is at most, in seconds, with a day and more to spare for clock changes.
+fn longest_of(tier: Tier) -> i64 {
+    let days = match tier {
+        Tier::Hourly | Tier::Daily => 3,
+        Tier::Weekly => 9,
+        Tier::Monthly => 33,
+        Tier::Quarterly => 94,
+        Tier::Yearly => 368,
+    };
+    days * 86_400
+}
+
+/// Returns when the bucket of a tier that holds a second ends, in seconds.
+fn end_of(tier: Tier, second: i64, days: &ZoneDays) -> Option<i64> {
+    let day = days.date(second)?;
+    let next = match tier {
+        Tier::Hourly => return Some(days.end_of_hour(second)),
+        Tier::Daily => day.tomorrow(),
+        Tier::Weekly => day.nth_weekday(1, Weekday::Monday),
+        Tier::Monthly => day.last_of_month().tomorrow(),
         Tier::Quarterly => {
-            let last = (day.month() - 1) / 3 * 3 + 3;
-            begin_of(Date::new(day.year(), last, 1).ok()?.last_of_month().tomorrow().ok()?)
+            let last = Date::new(day.year(), (day.month() - 1) / 3 * 3 + 3, 1).ok()?;
+            last.last_of_month().tomorrow()
         }
-        Tier::Yearly => begin_of(Date::new(day.year(), 12, 31).ok()?.tomorrow().ok()?),
-    }
+        Tier::Yearly => day.last_of_year().tomorrow(),
+    };
+    // Where midnight comes twice, a day can come back after its end.
+    Some(days.begin_of(next.ok()?).max(second + 1))
 }
 
 #[cfg(test)]
@@ -195,7 +214,7 @@ mod tests {
             assert_eq!(found.most, Some(Period::hours(most)), "{cron} {rule:?}");
         }
         let nightly = calendar("0 2 * * *", "UTC");
-        let life = |rule: RetentionRule| shortest_life(&nightly, &rule, from).unwrap();
+        let life = |rule: RetentionRule| shortest_life(&nightly, &rule, &mut Losses::new(from), from).unwrap();
         assert_eq!(
             life(RetentionRule { daily: Some(7), monthly: Some(12), ..RetentionRule::default() }),
             Period::days(7)

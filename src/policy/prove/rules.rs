@@ -160,11 +160,13 @@ fn fee(
     days: i64,
     after: Period,
     place: Place,
-    view: &View<'_>,
+    view: &mut View<'_>,
     cx: &mut Context<'_>,
 ) -> bool {
     let rule = &view.lines[line].thing.spec.retention;
-    let Some(life) = shortest_life(&view.lines[line].calendar, rule, view.facts.now) else { return false };
+    let Some(life) = shortest_life(&view.lines[line].calendar, rule, &mut view.losses, view.facts.now) else {
+        return false;
+    };
     let charged = Period::seconds(after.as_seconds().saturating_add(Period::days(days).as_seconds()));
     // What never gets as far as a move is not charged for there.
     if life >= charged || life < after {

@@ -10,6 +10,7 @@ use crate::policy::text::Place;
 use crate::schedule::{Calendar, Losses, Worst};
 
 use super::Facts;
+use super::reach::Reach;
 
 /// A schedule that fires by itself.
 pub(super) struct Line<'a> {
@@ -46,6 +47,8 @@ pub(super) struct View<'a> {
     pub lines: Vec<Line<'a>>,
     of_database: BTreeMap<&'a Name, Vec<usize>>,
     worst: HashMap<(&'a Name, Vec<usize>), Option<Worst>>,
+    /// How far back schedules reach, as far as it was asked; see `windows`.
+    pub reaches: HashMap<usize, Reach>,
 }
 
 impl<'a> View<'a> {
@@ -63,7 +66,15 @@ impl<'a> View<'a> {
             let store = set.stores.get(&thing.spec.store).and_then(|store| suspended(store, facts));
             lines.push(Line { name, thing, calendar, suspended: suspended(thing, facts).or(store) });
         }
-        Self { set, facts, losses: Losses::new(facts.now), lines, of_database, worst: HashMap::new() }
+        Self {
+            set,
+            facts,
+            losses: Losses::new(facts.now),
+            lines,
+            of_database,
+            worst: HashMap::new(),
+            reaches: HashMap::new(),
+        }
     }
 
     /// Returns the schedules of a database.

@@ -10,7 +10,7 @@ use crate::policy::set::Thing;
 use crate::policy::text::Place;
 
 use super::reach::{Reach, reach};
-use super::view::View;
+use super::view::{Line, View};
 use super::words;
 
 /// Proves windows of WAL, and how far back plans can go.
@@ -27,9 +27,14 @@ pub(super) fn prove(view: &mut View<'_>, cx: &mut Context<'_>) {
 
 /// Returns how far back the backups of a schedule reach.
 pub(super) fn reach_of(line: usize, view: &mut View<'_>) -> Reach {
+    if let Some(known) = view.reaches.get(&line) {
+        return *known;
+    }
     let min_keep = view.set.guards.as_ref().map_or(2, |guards| guards.spec.min_keep);
-    let line = &view.lines[line];
-    reach(&line.calendar, &line.thing.spec.retention, min_keep, &mut view.losses, view.facts.now)
+    let Line { calendar, thing, .. } = &view.lines[line];
+    let found = reach(calendar, &thing.spec.retention, min_keep, &mut view.losses, view.facts.now);
+    view.reaches.insert(line, found);
+    found
 }
 
 /// Returns whether one end is further than another; an absent one is furthest.
@@ -128,7 +133,9 @@ fn kinds(spec: &RecoveryPlanSpec) -> Vec<BackupType> {
 
 fn plan(name: &Name, thing: &Thing<RecoveryPlanSpec>, view: &mut View<'_>, cx: &mut Context<'_>) {
     let spec = &thing.spec;
-    for database in &spec.databases {
+    let drilled = spec.drill.as_ref().is_some_and(|drill| matches!(drill.target, DrillTarget::Ago(_)));
+    let goes_back = drilled || spec.minimum_backup_age.is_some();
+    for database in spec.databases.iter().filter(|_| goes_back) {
         for kind in kinds(spec) {
             let of_kind = |line: &usize| view.lines[*line].thing.spec.backup == kind;
             let lines: Vec<usize> = view.of(database).iter().copied().filter(of_kind).collect();
