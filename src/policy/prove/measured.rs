@@ -36,9 +36,12 @@ impl Measured {
     }
 }
 
+/// When the backups of each slot began and ended.
+type Slots = BTreeMap<Instant, (Instant, Instant)>;
+
 /// A slot begins with its first content and ends with its last manifest: its backups are made one after another.
 fn durations(backups: &[Backup]) -> BTreeMap<(Name, Name), Period> {
-    let mut slots: BTreeMap<(&Name, &Name), BTreeMap<Instant, (Instant, Instant)>> = BTreeMap::new();
+    let mut slots: BTreeMap<(&Name, &Name), Slots> = BTreeMap::new();
     for backup in backups {
         let Some(database) = &backup.database else { continue };
         let of = slots.entry((&backup.schedule, database)).or_default();
@@ -46,9 +49,8 @@ fn durations(backups: &[Backup]) -> BTreeMap<(Name, Name), Period> {
         *begin = (*begin).min(backup.consistent_at);
         *end = (*end).max(backup.completed_at);
     }
-    let longest = |slots: &BTreeMap<Instant, (Instant, Instant)>| {
-        slots.values().rev().take(NEWEST).map(|(begin, end)| Period::between(*begin, *end)).max()
-    };
+    let longest =
+        |slots: &Slots| slots.values().rev().take(NEWEST).map(|(begin, end)| Period::between(*begin, *end)).max();
     slots
         .iter()
         .filter_map(|((schedule, database), slots)| Some((((*schedule).clone(), (*database).clone()), longest(slots)?)))
