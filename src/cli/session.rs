@@ -142,7 +142,8 @@ impl Session {
             }
         }
         let measured = Some(policy::Measured::of(&survey.observed));
-        let mut judged = policy::judge(files, &policy::Facts { measured, ..policy::Facts::at(survey.now) });
+        let changed = policy::changed_plans(&survey.desired, &survey.observed, survey.now);
+        let mut judged = policy::judge(files, &policy::Facts { now: survey.now, measured, changed });
         judged.findings.extend(survey.findings);
         judged.suppressed.extend(survey.suppressed);
         Ok(judged)

@@ -40,6 +40,10 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) {
         let words = "messages are not sent by this version of bkup yet";
         hold(Address::of(Section::Channel, name.clone()), "notify", words.to_owned());
     }
+    if desired.alerts.is_some() {
+        let words = "thresholds are not watched and alerts not routed by this version of bkup yet";
+        hold(Address::once(Section::Alerts), "watch", words.to_owned());
+    }
     for moved in &desired.moved {
         let words = format!(
             "the backups of `{}` stay under their old name and retention: carrying them over is not done by this version of bkup yet",

@@ -29,7 +29,7 @@ mod write;
 pub use check::masked;
 pub use fix::{Mended, apply_edits, mend};
 pub use format::format;
-pub use prove::{Facts, Measured};
+pub use prove::{Facts, Measured, changed_plans};
 pub(crate) use raw::{Named, Version};
 pub(crate) use read::{Dialect, read_texts, sort};
 pub use read::{Judged, judge, read};

@@ -24,6 +24,7 @@ mod findings;
 mod forecast;
 mod hazards;
 mod import;
+mod live;
 mod plan;
 mod plan_marks;
 mod policy;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Backup, Bytes, CatalogState, DrillRecord, Instant, Name, Observation, Observed, Period};
+use crate::domain::{
+    Address, Backup, Bytes, CatalogState, Desired, Document, DrillRecord, Instant, Name, Observation, Observed, Period,
+    Section,
+};
 
 /// How many of its newest slots tell how long a schedule takes.
 const NEWEST: usize = 20;
@@ -34,6 +37,21 @@ impl Measured {
             drills: catalog.map(|facts| facts.drills.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// Returns the recovery plans that differ from what was applied while their approval does not: they are being changed
+/// `now`, and nobody approved that. Where there is no catalog, nothing is said.
+#[must_use]
+pub fn changed_plans(desired: &Desired, observed: &Observed, now: Instant) -> BTreeMap<Name, Instant> {
+    let Observation::Known(CatalogState::Present(facts)) = &observed.catalog else { return BTreeMap::new() };
+    let changed = |address: &Address, document: &Document| {
+        let (mut before, mut after) = (facts.applied.get(address)?.body.clone(), document.body.clone());
+        let approval = |body: &mut serde_json::Value| body.as_object_mut().and_then(|body| body.remove("approval"));
+        let approvals = (approval(&mut before), approval(&mut after));
+        (approvals.0 == approvals.1 && before != after).then(|| address.name().cloned()).flatten()
+    };
+    let plans = desired.documents.iter().filter(|(address, _)| address.section() == Section::RecoveryPlan);
+    plans.filter_map(|(address, document)| Some((changed(address, document)?, now))).collect()
 }
 
 /// When each slot's first content was taken, and its last manifest written.

@@ -29,7 +29,7 @@ use crate::domain::{Instant, Name};
 use super::decode::Context;
 use super::set::PolicySet;
 
-pub use measured::Measured;
+pub use measured::{Measured, changed_plans};
 
 /// What a proof may count on, beside the policies.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct Facts {
     pub now: Instant,
     /// What a catalog has measured; absent offline.
     pub measured: Option<Measured>,
-    /// When each recovery plan was last changed, approvals aside, where the history of the files tells.
+    /// When each recovery plan was changed after what was applied, its approval aside; empty offline.
     pub changed: BTreeMap<Name, Instant>,
 }
 
