@@ -134,6 +134,8 @@ pub enum Command {
     Backup(commands::backup::BackupArgs),
     /// Run a recovery plan's drill now
     Drill(commands::drill::DrillArgs),
+    /// Look ahead: what the policies keep, cost and guarantee, and what a change loses
+    Simulate(commands::simulate::SimulateArgs),
     /// Show a saved plan, also a stale or applied one
     Show(commands::show::ShowArgs),
     /// Make keys

@@ -166,6 +166,14 @@ pub enum CliError {
         /// How many findings of which kind.
         summary: String,
     },
+    /// A backup was asked for, and every part of it is held.
+    #[error("no backup was taken of schedule.{schedule}, which is held: {words}")]
+    Held {
+        /// Whose backup.
+        schedule: String,
+        /// Why, each reason once.
+        words: String,
+    },
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
     NotServed(&'static str),
@@ -260,6 +268,10 @@ impl Explain for CliError {
                 "pass --url postgres://user@host/database, or --url '${NAME}' for a variable that holds it; only reading is done",
             ),
             Self::Unwritable { .. } => finding("BK897", "check that the folder exists, is writable and not full"),
+            Self::Held { .. } => finding(
+                "BK979",
+                "do not rely on this backup: take one that can be made, and look at `bkup plan` for what else is held",
+            ),
             Self::Declined => finding("BK898", "answer `yes` to approve"),
             Self::Story { .. } => Diagnostic::error(Code("BK889"), self.to_string()),
             Self::NotServed(_) | Self::NoRuntime(_) | Self::Interrupted(_) => {

@@ -10,6 +10,7 @@ pub mod new_files;
 pub mod output;
 pub mod plan_file;
 pub mod policies;
+pub mod prices;
 pub mod progress;
 pub mod rewrite;
 pub mod session;
@@ -102,6 +103,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),
+        Command::Simulate(args) => commands::simulate::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),

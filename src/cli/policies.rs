@@ -1,13 +1,15 @@
 //! Finds and reads policy files, and the tests beside them. A file that is there and cannot be read is an error, never "absent": it could hold
 //! what keeps a backup alive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
+use super::exit::Exit;
 use super::failure::{CliError, reason};
+use crate::engine::git::{self, Commit, GitError};
 use crate::policy::{self, SourceFile};
 use crate::render::Sources;
 
@@ -38,9 +40,18 @@ pub fn read_all(context: &Context) -> Result<Vec<SourceFile>, CliError> {
 /// As [`read_all`].
 pub fn read_texts(context: &Context, places: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
     if places.is_empty() {
-        return read_all(context);
+        let (roots, origin) = roots(context)?;
+        return read_places(context, &roots, origin, is_yaml);
     }
     read_places(context, places, "the arguments:", is_yaml)
+}
+
+/// Reads the policies below some paths, sorted by name. `origin` is who named them.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_roots(context: &Context, roots: &[PathBuf], origin: &str) -> Result<Vec<SourceFile>, CliError> {
+    read_places(context, roots, origin, is_policy)
 }
 
 fn read_places(
@@ -174,6 +185,47 @@ pub fn sources(files: &[SourceFile]) -> Sources {
         .iter()
         .filter_map(|file| std::str::from_utf8(&file.bytes).ok().map(|text| (file.name.clone(), policy::masked(text))))
         .collect()
+}
+
+/// Reads the policies as they were at a commit of the repository that holds them: the same paths, the same rules.
+///
+/// # Errors
+/// Where there is no repository or no such commit, there were no policies then, or one cannot be read.
+pub fn read_at(context: &mut Context, reference: &str) -> Result<Vec<SourceFile>, CliError> {
+    let (roots, _) = roots(context)?;
+    let cwd = context.cwd.clone();
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for root in &roots {
+        let path = cwd.join(root);
+        let work = at_commit(&path, reference, files.len());
+        files.extend(context.block_on_reading(work)?.map_err(|error| CliError::of(&error, Exit::Failed))?);
+    }
+    if files.is_empty() {
+        let places: Vec<String> = roots.iter().map(|root| shown(root)).collect();
+        let looked = format!("at {reference}, {} held no .yaml or .yml file", places.join(", "));
+        return Err(CliError::NoPolicies { looked });
+    }
+    Ok(files.into_iter().map(|(path, bytes)| SourceFile { name: format!("{reference}:{path}"), bytes }).collect())
+}
+
+async fn at_commit(path: &Path, reference: &str, before: usize) -> Result<Vec<(String, Vec<u8>)>, GitError> {
+    let commit = Commit::find(&git::nearest_folder(path), reference).await?;
+    // A file that is named is a policy whatever it is called; below a folder it is the name that says so.
+    let named = path.is_file().then(|| path.file_name().map(|name| name.to_string_lossy().into_owned())).flatten();
+    let wanted = |entry: &str| {
+        let hidden = entry.split('/').any(|part| part.starts_with('.'));
+        (is_policy(Path::new(entry)) && !hidden)
+            || named.as_ref().is_some_and(|name| entry.rsplit('/').next() == Some(name))
+    };
+    let entries = commit.list(path, &wanted).await?;
+    if before + entries.len() > MOST_FILES {
+        return Err(GitError::TooLarge(format!("more than {MOST_FILES} files")));
+    }
+    if let Some(entry) = entries.iter().find(|entry| entry.size > LARGEST_FILE) {
+        return Err(GitError::TooLarge(format!("{} has more than {} MiB", entry.path, LARGEST_FILE >> 20)));
+    }
+    let contents = commit.read(&entries, LARGEST_SET).await?;
+    Ok(entries.into_iter().map(|entry| entry.path).zip(contents).collect())
 }
 
 /// Returns where to look, and who said so: the options before the environment before the working folder.

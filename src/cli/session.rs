@@ -22,7 +22,7 @@ use crate::domain::{
 use crate::engine::{Connection, Search};
 use crate::observe::{self, Sources};
 use crate::plan::{self, Request};
-use crate::policy::{self, LiveTenants, PolicySet};
+use crate::policy::{self, LiveTenants, PolicySet, SourceFile};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
 use crate::schedule::Calendar;
@@ -111,9 +111,57 @@ impl Session {
     fn judged(context: &Context) -> Result<(Self, policy::Judged), CliError> {
         let files = policies::read_all(context)?;
         let judged = policy::judge(&files, &policy::Facts::at(context.instant()));
+        Ok((Self::over(context, &judged, &files), judged))
+    }
+
+    fn over(context: &Context, judged: &policy::Judged, files: &[SourceFile]) -> Self {
         let (base, _) = judged.set.desired(&BTreeMap::new());
-        let (set, texts) = (judged.set.clone(), policies::sources(&files));
-        Ok((Self { set, base, texts, env: context.env_lookup() }, judged))
+        Self { set: judged.set.clone(), base, texts: policies::sources(files), env: context.env_lookup() }
+    }
+
+    /// Judges policies with what catalog and databases tell: durations, sizes, drills, and live tenants. Where reading
+    /// finds an error nothing is asked.
+    ///
+    /// # Errors
+    /// Where the catalog cannot be reached.
+    pub fn judge_live(
+        context: &mut Context,
+        files: &[SourceFile],
+        offline: policy::Judged,
+    ) -> Result<policy::Judged, CliError> {
+        if refuse_errors(&offline.of_reading).is_err() {
+            return Ok(offline);
+        }
+        let session = Self::over(context, &offline, files);
+        let facts = Facts::of(context);
+        let survey = context.block_on_reading(session.survey(&facts, false))??;
+        for (name, server) in &survey.observed.servers {
+            if let Some(why) = server.unreachable() {
+                let words = format!("database.{name} could not be read: {why}");
+                context.ui.note(&context.ui.err_style.name(&words));
+            }
+        }
+        let measured = Some(policy::Measured::of(&survey.observed));
+        let mut judged = policy::judge(files, &policy::Facts { measured, ..policy::Facts::at(survey.now) });
+        judged.findings.extend(survey.findings);
+        judged.suppressed.extend(survey.suppressed);
+        Ok(judged)
+    }
+
+    /// Takes policies that were read already, without proving what they promise: a forecast shows what they keep. Findings
+    /// go to standard error where there is an error among them.
+    ///
+    /// # Errors
+    /// Where one of them cannot be made sense of: exit 3.
+    pub fn of_files(context: &Context, files: &[policy::SourceFile]) -> Result<Self, CliError> {
+        let (set, findings) = policy::read(files);
+        let texts = policies::sources(files);
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            context.ui.findings(&findings, &[], &texts);
+            return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
+        }
+        let (base, _) = set.desired(&BTreeMap::new());
+        Ok(Self { set, base, texts, env: context.env_lookup() })
     }
 
     /// Returns the value of a text that may come from the environment.

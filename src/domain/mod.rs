@@ -11,6 +11,7 @@ mod desired;
 mod event;
 mod evidence;
 mod explanation;
+mod forecast;
 mod id;
 mod inspection;
 mod lsn;
@@ -48,6 +49,10 @@ pub use desired::{
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};
+pub use forecast::{
+    ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
+    LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,
+};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use inspection::{Inspection, TenantTable};
 pub use lsn::Lsn;

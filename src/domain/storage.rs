@@ -184,7 +184,9 @@ impl TryFrom<String> for StoreUrl {
         }
         match text.strip_prefix("file://") {
             Some(path)
-                if path.starts_with('/') && !path.split('/').any(|p| p == "..") && path.trim_matches('/') != "" =>
+                if path.starts_with('/')
+                    && !path.split('/').any(|p| p == "..")
+                    && !path.trim_matches('/').is_empty() =>
             {
                 Ok(Self::Folder(path.trim_end_matches('/').to_owned()))
             }

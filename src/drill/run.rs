@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use super::checks;
-use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Name, Period, Phase, Scope};
+use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Period, Phase};
 use crate::engine::restore::create_database;
 use crate::engine::{Connection, EntryFailure, RestoreOptions};
 use crate::restore::{self, Opened, Origin, RestoreError, ScratchSpec, Workshop};
@@ -99,12 +99,13 @@ async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
     seen.server_version = format!("{}.{}", programs.major, programs.minor);
     seen.phases.push(phase("start server", &drill.work.drill, begun));
 
-    // Each group of a database has one of its own: the same roles and extensions, but never each other's schemas.
-    let mut databases: BTreeMap<(Name, bool), Connection> = BTreeMap::new();
+    // A shared archive and the tenants that name it have a database of their own, and so has each whole one. A sample can
+    // be of several slots and schedules, each with its shared archive: in one database these would meet each other's tables.
+    let mut databases: BTreeMap<String, Connection> = BTreeMap::new();
     let mut restored = Vec::new();
     for subject in &drill.subjects {
-        let whole = subject.part.scope == Scope::Database;
-        let key = (subject.part.database.clone(), whole);
+        let manifest = &subject.origin.manifest;
+        let key = manifest.shared.clone().unwrap_or_else(|| subject.part.backup.to_string());
         let target = match databases.get(&key) {
             Some(target) => target.clone(),
             None => {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::backups::PlannedBackup;
 use super::world::{Eligible, View};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, ApprovalStatus, BackupId, BackupType, Check, DrillBackup,
-    DrillInto, DrillRecord, DrillSpec, DrillTarget, DrillWork, Held, HeldReason, Instant, Name, Plan, PlanStep,
-    PlanType, Precondition, Reason, ReasonCode, RecoveryPlanSpec, RestoreInto, Scope, Section, digest_of,
+    Action, ActionClass, ActionId, ActionKind, Address, ApprovalStatus, BackupId, BackupType, Check, Digest,
+    DrillBackup, DrillInto, DrillRecord, DrillSpec, DrillTarget, DrillWork, Held, HeldReason, Instant, Name, Plan,
+    PlanStep, PlanType, Precondition, Reason, ReasonCode, RecoveryPlanSpec, RestoreInto, Scope, Section, digest_of,
 };
 use crate::schedule::Calendar;
 
@@ -180,19 +180,9 @@ fn not_served(spec: &RecoveryPlanSpec, drill: &DrillSpec) -> Option<&'static str
     }
 }
 
-/// Chooses the backups of a drill, in the order in which they are restored.
-fn choose(
-    view: &View<'_>,
-    name: &Name,
-    spec: &RecoveryPlanSpec,
-    drill: &DrillSpec,
-    attempt: u64,
-    planned: &[PlannedBackup],
-) -> Result<Vec<Candidate>, String> {
-    let latest = match drill.target {
-        DrillTarget::Ago(age) => age.before(view.now()),
-        DrillTarget::Latest | DrillTarget::RandomInstant => Instant::MAX,
-    };
+/// Returns what a plan's drill restores in each of its databases: kinds of backups, and of which schedule where it says so.
+#[must_use]
+pub fn wanted(spec: &RecoveryPlanSpec) -> Vec<(BackupType, Option<&Name>)> {
     let mut wanted: Vec<(BackupType, Option<&Name>)> = Vec::new();
     for step in &spec.steps {
         if let PlanStep::Restore(step) = step
@@ -207,6 +197,23 @@ fn choose(
             if spec.plan_type == PlanType::TenantRecovery { BackupType::TenantData } else { BackupType::Database };
         wanted.push((by_type, None));
     }
+    wanted
+}
+
+/// Chooses the backups of a drill, in the order in which they are restored.
+fn choose(
+    view: &View<'_>,
+    name: &Name,
+    spec: &RecoveryPlanSpec,
+    drill: &DrillSpec,
+    attempt: u64,
+    planned: &[PlannedBackup],
+) -> Result<Vec<Candidate>, String> {
+    let latest = match drill.target {
+        DrillTarget::Ago(age) => age.before(view.now()),
+        DrillTarget::Latest | DrillTarget::RandomInstant => Instant::MAX,
+    };
+    let wanted = wanted(spec);
     let mut chosen: Vec<Candidate> = Vec::new();
     for database in &spec.databases {
         for (backup_type, schedule) in &wanted {
@@ -292,9 +299,15 @@ fn newest_by_scope(candidates: Vec<Candidate>) -> Vec<Candidate> {
     newest.into_values().collect()
 }
 
+/// Returns a scope's draw in an attempt of a plan: the smallest ones are its sample.
+#[must_use]
+pub fn draw(plan: &Name, attempt: u64, scope: &Scope) -> Digest {
+    digest_of(&(plan.as_str(), attempt, scope.to_string()))
+}
+
 /// Draws the sample: by a hash of plan, attempt and scope, so that each attempt proves others and a plan is repeatable.
 fn sample(mut candidates: Vec<Candidate>, plan: &Name, attempt: u64, size: u32) -> Vec<Candidate> {
-    candidates.sort_by_cached_key(|c| digest_of(&(plan.as_str(), attempt, c.part.scope.to_string())));
+    candidates.sort_by_cached_key(|c| draw(plan, attempt, &c.part.scope));
     candidates.truncate(usize::try_from(size).unwrap_or(usize::MAX).max(1));
     candidates.sort_by(|a, b| a.part.scope.cmp(&b.part.scope));
     candidates

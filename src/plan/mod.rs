@@ -23,6 +23,7 @@ use crate::domain::{
 
 pub use coverage::{Target, backup_id, coverage, covered};
 pub use digests::{change_digest, digest, seal};
+pub use drills::{draw as drill_draw, wanted as drill_wants};
 pub use narrow::{NarrowError, check as check_narrowing};
 pub use objectives::rows as objective_rows;
 pub use world::Eligible;
@@ -52,6 +53,12 @@ pub struct Request {
 
 /// Plans.
 pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
+    seal(outline(desired, observed, request))
+}
+
+/// Plans, and leaves the two digests out. They cost more than the decisions of a small plan, and whoever looks at
+/// thousands of instants approves none of them. Everything else is that of [`plan`].
+pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
     let mut draft = Plan {
         format_version: PLAN_FORMAT.to_owned(),
         tool_version: request.tool_version.clone(),
@@ -82,7 +89,7 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
                 reason: HeldReason::CatalogUnreachable,
                 words: format!("the catalog could not be read: {reason}"),
             });
-            return seal(draft);
+            return draft;
         }
         Observation::Known(CatalogState::Absent) => None,
         Observation::Known(CatalogState::Present(facts)) => Some(facts.as_ref()),
@@ -100,7 +107,7 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
     draft.objectives = objectives::rows(&view);
     guards::check(&view, &caused, &mut draft);
     order(&mut draft);
-    seal(draft)
+    draft
 }
 
 /// Returns the digests under which deletions are decided: the policies' own where this plan applies them, else what is

@@ -14,6 +14,7 @@ mod document;
 mod escape;
 mod evidence;
 mod explanation;
+mod forecast;
 mod github;
 mod json;
 mod moment;
@@ -40,6 +41,7 @@ pub use difference::{FormattedFile, FormattedState, difference_text, formatted_j
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
+pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
 pub use github::diagnostics_github;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
 pub use moment::{age, elapsed, moment};

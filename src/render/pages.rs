@@ -188,6 +188,28 @@ pages! {
     BK897
     BK898
     BK899
+    BK940
+    BK941
+    BK942
+    BK943
+    BK950
+    BK951
+    BK952
+    BK953
+    BK954
+    BK955
+    BK956
+    BK957
+    BK958
+    BK959
+    BK960
+    BK961
+    BK962
+    BK963
+    BK964
+    BK965
+    BK966
+    BK967
     BK970
     BK971
     BK972
@@ -197,6 +219,7 @@ pages! {
     BK976
     BK977
     BK978
+    BK979
 }
 
 /// Returns every code that has a page with the page's Markdown, sorted by code.

@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "validate",
     "explain",
     "init",
@@ -37,6 +37,7 @@ const COMMANDS: [&str; 19] = [
     "restore",
     "backup",
     "drill",
+    "simulate",
     "show",
     "key",
     "demo",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::restore::{flip, only};
 use crate::schemas::{assert_fits, schema_of};
 use crate::world::cluster::Major;
-use crate::world::place::{RECOVERY, World};
+use crate::world::place::{RECOVERY, SCHEDULES, World};
 
 async fn drills(world: &World) -> String {
     let sql = "SELECT coalesce(string_agg(attempt || ' ' || passed, ',' ORDER BY attempt), 'none') FROM bkup.drills";
@@ -105,4 +105,25 @@ async fn a_damaged_backup_fails_its_drill_and_goes_into_quarantine() {
     let _ = world.run(&["restore", "--latest", "--tenant", "a"]).exits(64);
     let _ = world.back_up("tenants-now");
     let _ = world.run(&["restore", "--latest", "--tenant", "a"]).exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_of_different_schedules_are_proven_beside_each_other() {
+    let world = World::new(Major::V17, &["a", "b"]).await;
+    let one = "    backup: tenant_data\n    when: { frequency";
+    let schedules = SCHEDULES.replacen(one, "    backup: tenant_data\n    tenants: [\"a\"]\n    when: { frequency", 1);
+    assert_ne!(schedules, SCHEDULES);
+    let others = "  others: { databases: [app], backup: tenant_data, tenants: [\"b\"], when: { frequency: daily, time: \"02:00\" }, \
+                  start_within: 24h, retention: keep, store: primary }\n";
+    world.policy("schedules.yaml", &(schedules + others));
+    world.policy("recovery.yaml", RECOVERY);
+    let _ = world.apply();
+    assert_eq!(drills(&world).await, "0 true");
+    let evidence: Value = serde_json::from_slice(&std::fs::read(only(world.objects("evidence"))).unwrap()).unwrap();
+    assert_eq!(evidence["tenants"].as_array().unwrap().len(), 2);
+    let backups = evidence["backups"].as_array().unwrap();
+    // Each schedule has a shared archive, which holds the same tables as the other's.
+    assert_eq!(backups.len(), 4, "{backups:?}");
+    let of = |schedule: &str| backups.iter().filter(|id| id.as_str().unwrap().contains(schedule)).count();
+    assert_eq!((of("Z-tenants-"), of("Z-others-")), (2, 2), "{backups:?}");
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bkup::domain::{Evidence, Manifest, Restoration};
+use bkup::domain::{Evidence, ForecastReport, Manifest, Restoration};
 use bkup::render::Findings;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -30,6 +30,7 @@ fn published(name: &str, schema: &Value) {
 fn published_schemas_are_those_of_the_types() {
     published("manifest", &schema_of::<Manifest>());
     published("evidence", &schema_of::<Evidence>());
+    published("forecast", &schema_of::<ForecastReport>());
     published("restoration", &schema_of::<Restoration>());
     published("findings", &schema_of::<Findings<'_>>());
 }

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wish};
-use crate::domain::{ActionKind, Name, Narrowing, Outcome};
+use crate::domain::{ActionKind, Address, Name, Narrowing, Outcome, Section};
 use crate::render::report_text;
 
 use super::apply::apply_quietly;
@@ -45,6 +45,15 @@ pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
         matches!(a.action.kind, ActionKind::BackUp(_))
             && matches!(a.outcome, Outcome::Done { .. } | Outcome::AlreadyDone { .. })
     });
+    if exit == Exit::Success && !taken {
+        let own = Address::of(Section::Schedule, args.schedule.clone());
+        let held = report.held.iter().filter(|held| held.address == own);
+        let words: BTreeSet<String> = held.map(|held| held.words.clone()).collect();
+        if !words.is_empty() {
+            let words = words.into_iter().collect::<Vec<_>>().join("; ");
+            return Err(CliError::Held { schedule: args.schedule.to_string(), words });
+        }
+    }
     // Whoever takes a backup before risky work must not go on without one.
     Ok(if exit == Exit::Success && !taken { Exit::Failed } else { exit })
 }

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod restore;
 pub mod schema;
 pub mod show;
+pub mod simulate;
 pub mod status;
 pub mod test;
 pub mod validate;

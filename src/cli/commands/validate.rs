@@ -1,10 +1,11 @@
-//! `bkup validate`: every problem of every policy file in one run, offline.
+//! `bkup validate`: every problem of every policy file in one run, offline unless asked for more.
 
 use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
+use crate::cli::session::Session;
 use crate::cli::{formats, mend, policies, wiring};
 use crate::diag::{Diagnostic, Severity};
 use crate::policy::Judged;
@@ -19,6 +20,9 @@ pub struct ValidateArgs {
     /// Make the safe edits that findings know, then check again
     #[arg(long)]
     pub fix: bool,
+    /// Ask the catalog and the databases, too: durations, sizes, drills, and live tenants; changes nothing
+    #[arg(long, conflicts_with = "fix")]
+    pub live: bool,
 }
 
 /// Reads and judges the policies.
@@ -27,7 +31,10 @@ pub struct ValidateArgs {
 /// Where there are none or one cannot be read.
 pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError> {
     let files = policies::read_all(context)?;
-    let judged = wiring::judge(&files, context.instant());
+    let mut judged = wiring::judge(&files, context.instant());
+    if args.live {
+        judged = Session::judge_live(context, &files, judged)?;
+    }
     let mend::Outcome { files, judged: Judged { findings, suppressed, .. }, made, failures } = if args.fix {
         mend::run(context, files, judged)
     } else {

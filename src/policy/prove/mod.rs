@@ -7,6 +7,7 @@ mod classes;
 mod clocks;
 mod crowd;
 mod ended;
+mod measured;
 mod plans;
 mod reach;
 mod rpo;
@@ -23,10 +24,12 @@ mod words;
 use std::collections::BTreeMap;
 
 use crate::diag::Diagnostic;
-use crate::domain::{Bytes, DrillRecord, Instant, Name, Period};
+use crate::domain::{Instant, Name};
 
 use super::decode::Context;
 use super::set::PolicySet;
+
+pub use measured::Measured;
 
 /// What a proof may count on, beside the policies.
 #[derive(Debug, Clone)]
@@ -45,18 +48,6 @@ impl Facts {
     pub const fn at(now: Instant) -> Self {
         Self { now, measured: None, changed: BTreeMap::new() }
     }
-}
-
-/// What a catalog has measured.
-#[derive(Debug, Clone, Default)]
-pub struct Measured {
-    /// How long a backup of a schedule and database takes, from its slot's start to its manifest: the longest of its
-    /// newest twenty.
-    pub durations: BTreeMap<(Name, Name), Period>,
-    /// The size of each database.
-    pub sizes: BTreeMap<Name, Bytes>,
-    /// The newest drill of each plan.
-    pub drills: BTreeMap<Name, DrillRecord>,
 }
 
 impl PolicySet {

@@ -64,7 +64,7 @@ recovery_plans:
     type: tenant_recovery
     scope: tenant_data
     databases: [app]
-    rpo: 27h
+    rpo: 50h
     rto: 1h
     requires: [tenant_data]
     steps:

@@ -1,0 +1,41 @@
+//! Policies as if this version of bkup did all of what they ask for: a forecast is of the policies, and what is not done
+//! yet would otherwise look like a policy that keeps nothing. Said in the assumptions. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{BackupType, Desired, Engine, Name, Period};
+
+/// What was taken as if it were done.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AsServed {
+    /// Physical backups, which are simulated as whole copies of their databases.
+    pub schedules: Vec<Name>,
+    /// Databases whose WAL is archived beside physical backups, and what can be lost of it at most.
+    pub wal: BTreeMap<Name, Period>,
+}
+
+/// Makes policies executable. Backups of single tables, files and configurations stay as they are, and held: nothing
+/// that is simulated could stand for them.
+pub(super) fn as_served(desired: &Desired) -> (Desired, AsServed) {
+    let mut served = desired.clone();
+    let mut notes = AsServed::default();
+    for (name, spec) in &mut served.schedules {
+        let whole = matches!(spec.backup, BackupType::FullSystem | BackupType::Database) && spec.tables.is_empty();
+        if !whole || (spec.backup == BackupType::Database && spec.engine == Engine::Logical) {
+            continue;
+        }
+        if spec.engine != Engine::Logical {
+            for database in &spec.databases {
+                let wal = served.databases.get(database).and_then(|database| database.wal.as_ref());
+                if let Some(wal) = wal {
+                    let most = wal.archive_timeout.as_seconds().saturating_add(wal.max_lag.as_seconds());
+                    notes.wal.insert(database.clone(), Period::seconds(most));
+                }
+            }
+        }
+        spec.backup = BackupType::Database;
+        spec.engine = Engine::Logical;
+        notes.schedules.push(name.clone());
+    }
+    (served, notes)
+}

@@ -1,0 +1,124 @@
+//! What holds of any input at all: it ends, quickly, in findings that lie in the file.
+
+use bkup::diag::{Diagnostic, Severity};
+use bkup::policy::{self, SourceFile};
+use proptest::prelude::*;
+
+use super::{entries, file, files_of, live, root};
+
+#[test]
+fn hostile_shapes_end_quickly() {
+    let begin = processor_seconds();
+    let bomb = (1..30).fold("version: 1\na0: &a0 [x, x]\n".to_owned(), |text, n| {
+        let before = n - 1;
+        format!("{text}a{n}: &a{n} [*a{before}, *a{before}, *a{before}, *a{before}]\n")
+    });
+    let all: String = (0..20_000).map(|n| format!("k{n}: v, ")).collect();
+    let copies = format!("version: 1\na: &a {{ {all} }}\nb: [{}]\n", "{<<: *a}, ".repeat(2000));
+    let merges = (1..60).fold("version: 1\na0: &a0 {k: v}\n".to_owned(), |text, n| {
+        let before = n - 1;
+        format!("{text}a{n}: &a{n} {{ <<: [*a{before}, *a{before}], k{n}: *a{before} }}\n")
+    });
+    let texts = [
+        ("brackets", "[".repeat(100_000)),
+        ("braces", "{a: ".repeat(100_000)),
+        ("dashes", "- ".repeat(100_000)),
+        ("indents", (0..3000).map(|n| format!("{}a:\n", " ".repeat(n))).collect()),
+        ("aliases", bomb),
+        ("merges", merges),
+        ("copies", copies),
+        ("mistakes", format!("version: 1\nretention: {{ a: {{ {all} }} }}\n")),
+    ];
+    for (what, text) in texts {
+        let found = policy::read(&file(&text)).1;
+        assert!(found.iter().any(|finding| finding.code.0 == "BK109"), "{what}: {found:?}");
+    }
+    let long = format!("version: 1\nstores: {{ {} }}\n", "a".repeat(300_000));
+    assert!(!policy::read(&file(&long)).1.is_empty());
+    let taken = processor_seconds() - begin;
+    assert!(taken < 10.0, "{taken} s");
+}
+
+/// Returns how long this thread has had a processor: a busy machine makes everything late, and nothing slow.
+fn processor_seconds() -> f64 {
+    let said = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let after_name = said.rsplit_once(')').unwrap().1;
+    // User and system time, in hundredths of a second.
+    let ticks = |index: usize| after_name.split_whitespace().nth(index).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Every fixture's text, to be cut and stirred.
+fn seeds() -> Vec<Vec<u8>> {
+    let paths = entries("invalid").into_iter().chain(entries("valid"));
+    let mut seeds: Vec<Vec<u8>> = paths.flat_map(|path| files_of(&path)).map(|file| file.bytes).collect();
+    seeds.extend(files_of(&root().join("examples/policies/demo")).into_iter().map(|file| file.bytes));
+    seeds
+}
+
+/// What must hold of any input at all.
+fn ends_well(bytes: &[u8]) {
+    let files = [SourceFile { name: "any.yaml".to_owned(), bytes: bytes.to_vec() }];
+    let (set, found) = policy::read(&files);
+    let text = String::from_utf8_lossy(bytes);
+    for finding in &found {
+        let span = finding.span.as_ref().unwrap();
+        assert!(text.get(span.begin..span.end).is_some(), "{finding:?}");
+    }
+    assert_eq!(policy::masked(&text).len(), text.len());
+    let _ = set.desired(&live(&["a", "enterprise-acme"]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_end_in_findings_that_lie_in_the_file(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        ends_well(&bytes);
+    }
+
+    #[test]
+    fn any_yaml_like_text_ends_in_findings_that_lie_in_the_file(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "version: 1", "\n", "  ", "- ", "stores:", "a", ": ", "{", "}", "[", "]", ",", "&x ", "*x", "<<: ", "\"", "'",
+                "${A}", "|\n", "ä", "\t", "#", "schedules: {s: {", "when: ", "every", "010", "null", "~", "\r\n", "---\n", "!t ", "? ",
+            ]),
+            0..60,
+        ),
+    ) {
+        ends_well(words.concat().as_bytes());
+    }
+
+    #[test]
+    fn a_stirred_fixture_ends_in_findings_that_lie_in_the_file(
+        pick in any::<proptest::sample::Index>(),
+        cut in any::<proptest::sample::Index>(),
+        length in 0usize..40,
+        insert in proptest::sample::select(vec!["", "{", "]", "\n", ":", "\"", "&a ", "*a", "ü", "\u{feff}", "0", "- "]),
+    ) {
+        let seeds = seeds();
+        let mut bytes = pick.get(&seeds).clone();
+        let begin = cut.index(bytes.len() + 1);
+        let end = (begin + length).min(bytes.len());
+        bytes.splice(begin..end, insert.bytes());
+        ends_well(&bytes);
+    }
+
+    #[test]
+    fn a_valid_sibling_removes_no_finding(pick in any::<proptest::sample::Index>()) {
+        let fixtures = entries("invalid");
+        let fixture = pick.get(&fixtures);
+        let files = files_of(fixture);
+        let before = policy::read(&files).1;
+        let sibling = "version: 1\nstores: { zz-sibling: { url: file:///srv/zz-sibling, encryption: { recipients: [\
+                       age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych] } } }\nretention: { zz-sibling: { daily: 1 } }\n";
+        let mut more = files.clone();
+        more.push(SourceFile { name: "zz-sibling.yaml".to_owned(), bytes: sibling.as_bytes().to_vec() });
+        let key = |finding: &Diagnostic| (finding.code, finding.span.clone());
+        let after: Vec<_> = policy::read(&more).1.iter().map(key).collect();
+        for finding in before.iter().filter(|finding| finding.severity != Severity::Note) {
+            prop_assert!(after.contains(&key(finding)), "{finding:?}");
+        }
+    }
+}
