@@ -114,7 +114,9 @@ impl Shifts {
     pub(super) fn reached_by(&self, second: i64) -> i64 {
         match self.shifts.partition_point(|shift| shift.at <= second) {
             0 => second + self.offset,
-            index => self.reached[index - 1].max(second + self.shifts[index - 1].after),
+            // The time that a change begins from is not shown any more: where clocks go from midnight back to 23 o'clock,
+            // the day begins an hour later.
+            index => (self.reached[index - 1] - 1).max(second + self.shifts[index - 1].after),
         }
     }
 

@@ -142,6 +142,22 @@ proptest! {
 }
 
 #[test]
+fn a_midnight_that_clocks_turn_back_from_has_not_come() {
+    // Where 24:00 of 12 May 2018 would come it is 23 o'clock again.
+    let zone = TimeZone::get("America/Santiago").unwrap();
+    let back = at("2018-05-13T03:00:00Z").as_second();
+    let shifts = Shifts::new(&zone, back - 86_400);
+    let (turns, daily) = (every("19h", "America/Santiago"), cron("0 0 * * *", "America/Santiago"));
+    for (calendar, last) in [(turns, "2018-05-12T22:00:00Z"), (daily, "2018-05-12T03:00:00Z")] {
+        let ruled = Ruled { rule: calendar.rule(), shifts: &shifts };
+        for second in [back, back + 3599] {
+            assert_eq!(ruled.last_at_or_before(second), Some(at(last).as_second()));
+            assert_eq!(ruled.after(second).next(), Some(back + 3600));
+        }
+    }
+}
+
+#[test]
 fn the_worst_holds_where_the_argument_is_hardest() {
     let from = at("2026-01-15T00:00:00Z");
     let none = Period::seconds(0);
