@@ -16,9 +16,9 @@ use super::set::{PolicySet, Thing};
 use super::text::{self, Kind, Place, Sources};
 use super::{Facts, SourceFile, codes};
 
-/// How many nodes the files of a set stand for at most, aliases followed: some 30,000 schedules. What is read of them
+/// How many nodes the files of a set stand for at most, aliases followed: some 20,000 schedules. What is read of them
 /// is kept, with the place of each, and is most of the memory that a judgement takes.
-const MOST_NODES: usize = 800_000;
+const MOST_NODES: usize = 500_000;
 
 /// Reads a set of policy files. Findings come in the order of the files and of the places in them. The set holds what
 /// could be read: where any finding is an error it is good for showing, never for acting.
