@@ -100,7 +100,8 @@ struct Calendars {
 
 impl Calendars {
     fn of(world: &World) -> Self {
-        let schedules = world.desired.schedules.iter();
+        // What is held for good changes nothing at its slots.
+        let schedules = world.desired.schedules.iter().filter(|(_, spec)| spec.not_served().is_none());
         let schedules = schedules
             .filter_map(|(name, spec)| Some((name.clone(), Calendar::new(&spec.when).ok()?, spec.start_within)));
         let drills = world.desired.recovery_plans.values().filter(|plan| is_drilled(plan));

@@ -14,14 +14,15 @@ pub(super) struct AsServed {
     pub wal: BTreeMap<Name, Period>,
 }
 
-/// Makes policies executable. Backups of single tables, files and configurations stay as they are, and held: nothing
-/// that is simulated could stand for them.
+/// Makes policies executable. Incremental backups and those of single tables, files and configurations stay as they are,
+/// and held: nothing that is simulated could stand for them, a whole copy every quarter of an hour least of all.
 pub(super) fn as_served(desired: &Desired) -> (Desired, AsServed) {
     let mut served = desired.clone();
     let mut notes = AsServed::default();
     for (name, spec) in &mut served.schedules {
         let whole = matches!(spec.backup, BackupType::FullSystem | BackupType::Database) && spec.tables.is_empty();
-        if !whole || (spec.backup == BackupType::Database && spec.engine == Engine::Logical) {
+        let served_today = spec.backup == BackupType::Database && spec.engine == Engine::Logical;
+        if !whole || served_today || spec.engine == Engine::Incremental {
             continue;
         }
         if spec.engine != Engine::Logical {
