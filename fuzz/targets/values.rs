@@ -28,7 +28,10 @@ fuzz_target!(|text: &str| {
     }
     let number = text.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
     assert!(Bytes(number).to_string().len() <= "1023.99 EiB".len());
-    // A password never survives being shown.
+    // A password never survives being shown; what comes after the host is none.
+    if text.contains("heim") {
+        return;
+    }
     let shown = EnvText::Literal(format!("postgres://u:geh{}heim@h/{text}", "x".repeat(text.len() % 3))).shown();
     assert!(!shown.contains("heim@"), "{shown}");
 });
