@@ -25,9 +25,9 @@ pub(super) fn objectives(report: &ForecastReport, style: &Style) -> Option<Strin
     if compared {
         headings.push("worst before");
     }
-    headings.extend(["at (UTC)", "missed slots that break it", "state"]);
+    headings.extend(["at (UTC)", "state"]);
     let mut table = Table::new(style, &headings);
-    (0..headings.len()).filter(|column| *column != headings.len() - 2).for_each(|column| table.whole(column));
+    (1..headings.len()).for_each(|column| table.whole(column));
     for objective in &report.objectives {
         let worst = |worst: Option<Period>| worst.map_or_else(|| "-".to_owned(), age);
         let mut cells = vec![
@@ -40,12 +40,15 @@ pub(super) fn objectives(report: &ForecastReport, style: &Style) -> Option<Strin
             cells.push(worst(objective.worst_before));
         }
         cells.push(objective.worst_end.map_or_else(|| "-".to_owned(), moment_cell));
-        cells.push(fewest(objective, style));
         cells.push(if objective.violated_at.is_some() { BROKEN.to_owned() } else { "ok".to_owned() });
         table.row(cells);
     }
     table.paint(BROKEN, Tone::Bad);
-    Some(format!("{}\n{}", style.heading("Objectives"), table.render(style)))
+    // Below the table: in a column of it, these words would squeeze all others.
+    let broken = report.objectives.iter().filter(|objective| objective.kind == ObjectiveKind::Rpo);
+    let broken = broken.map(|o| format!("  {}: {}\n", style.name(&o.address), fewest(o, style))).collect::<String>();
+    let broken = if broken.is_empty() { broken } else { format!("  Missed slots that break it:\n{broken}") };
+    Some(format!("{}\n{}{broken}", style.heading("Objectives"), table.render(style)))
 }
 
 fn limit(objective: &ObjectiveForecast) -> String {
@@ -56,9 +59,6 @@ fn limit(objective: &ObjectiveForecast) -> String {
 }
 
 fn fewest(objective: &ObjectiveForecast, style: &Style) -> String {
-    if objective.kind == ObjectiveKind::History {
-        return "-".to_owned();
-    }
     let words = |row: &MissForecast| {
         let slots = row.slots?;
         Some(match &row.schedule {
@@ -68,9 +68,9 @@ fn fewest(objective: &ObjectiveForecast, style: &Style) -> String {
     };
     let rows: Vec<String> = objective.misses.iter().filter_map(words).collect();
     match (rows.is_empty(), objective.misses.is_empty()) {
-        (true, true) if objective.violated_at.is_none() => "WAL covers it".to_owned(),
+        (true, true) if objective.violated_at.is_none() => "none, as long as WAL is archived".to_owned(),
         (true, true) => "nothing covers it".to_owned(),
-        (true, false) => "no number does".to_owned(),
+        (true, false) => "no number of them".to_owned(),
         (false, _) => rows.join(", "),
     }
 }
