@@ -161,6 +161,9 @@ impl Run<'_> {
 
     /// Leaves out the tenants whose class is paused, each class held once.
     fn awake<'t>(&self, targets: Vec<Target<'t>>, draft: &mut Plan) -> Vec<Target<'t>> {
+        if self.view.desired.suspended.is_empty() {
+            return targets;
+        }
         let mut paused: BTreeSet<&Name> = BTreeSet::new();
         let class_of = |tenant: &Tenant| {
             let tenants = self.view.tenants(self.database);
@@ -169,7 +172,7 @@ impl Run<'_> {
         };
         let mut awake = Vec::with_capacity(targets.len());
         for target in targets {
-            let class = target.tenant.and_then(class_of).filter(|_| !self.view.desired.suspended.is_empty());
+            let class = target.tenant.and_then(class_of);
             let words = class.and_then(|class| self.view.pause(&[Address::of(Section::Class, class.clone())]));
             match (class, words) {
                 (Some(class), Some(words)) => {

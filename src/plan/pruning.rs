@@ -331,11 +331,7 @@ impl<'a> Prune<'a, '_> {
 
     /// Returns whether the policies pause what the backup belongs to; then nothing of it is deleted either.
     fn is_paused(&mut self, backup: &Backup) -> bool {
-        let mut things = vec![schedule_address(&backup.schedule), Address::of(Section::Store, backup.store.clone())];
-        things.extend(backup.database.clone().map(|name| Address::of(Section::Database, name)));
-        let retention = self.view.desired.schedules.get(&backup.schedule).and_then(|s| s.retention_name.clone());
-        things.extend(retention.map(|name| Address::of(Section::Retention, name)));
-        let Some(words) = self.view.pause(&things) else { return false };
+        let Some(words) = self.view.pause(&self.view.things_of(backup)) else { return false };
         self.hold(backup, HeldReason::Suspended, &words);
         true
     }

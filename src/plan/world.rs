@@ -18,6 +18,7 @@ pub struct View<'a> {
     pub catalog: Option<&'a CatalogFacts>,
     pub request: &'a Request,
     missing: HashSet<&'a BackupId>,
+    protected: HashSet<&'a Address>,
     by_id: HashMap<&'a BackupId, &'a Backup>,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
     by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
@@ -57,7 +58,12 @@ impl<'a> View<'a> {
             by_scope.entry((backup.database.as_ref(), &backup.scope)).or_default().push(backup);
             groups.entry((&backup.schedule, backup.database.as_ref(), &backup.scope)).or_default().push(backup);
         }
-        Self { desired, observed, catalog, request, missing, by_id, groups, by_scope }
+        let mut protected: HashSet<&Address> = desired.protected.iter().collect();
+        let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied).filter(|(_, applied)| {
+            applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
+        });
+        protected.extend(applied.map(|(address, _)| address));
+        Self { desired, observed, catalog, request, missing, protected, by_id, groups, by_scope }
     }
 
     /// Returns the instant the plan is made for.
@@ -186,24 +192,21 @@ impl<'a> View<'a> {
         ends.filter(|until| *until <= self.now()).max()
     }
 
+    /// Returns the things that a backup belongs to: what is said of one of them is said of the backup.
+    pub fn things_of(&self, backup: &Backup) -> Vec<Address> {
+        let mut things = vec![schedule_address(&backup.schedule), Address::of(Section::Store, backup.store.clone())];
+        things.extend(backup.database.clone().map(|name| Address::of(Section::Database, name)));
+        let retention = self.desired.schedules.get(&backup.schedule).and_then(|spec| spec.retention_name.clone());
+        things.extend(retention.map(|name| Address::of(Section::Retention, name)));
+        things
+    }
+
     /// Returns whether a backup is protected: by its own pin, or by a thing it belongs to that carries `protect`, in
     /// the policies or as last applied. Taking the key away frees nothing before that change was applied.
     pub fn protects(&self, backup: &Backup) -> bool {
-        let schedule = schedule_address(&backup.schedule);
-        let retention = self.desired.schedules.get(&backup.schedule).and_then(|spec| spec.retention_name.clone());
-        let things = [
-            Some(schedule),
-            Some(Address::of(Section::Store, backup.store.clone())),
-            backup.database.clone().map(|name| Address::of(Section::Database, name)),
-            retention.map(|name| Address::of(Section::Retention, name)),
-        ];
-        let applied = |address: &Address| {
-            let applied = self.catalog.and_then(|catalog| catalog.applied.get(address));
-            applied.is_some_and(|applied| {
-                applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
-            })
-        };
-        backup.protected || things.iter().flatten().any(|a| self.desired.protected.contains(a) || applied(a))
+        // Asked of every backup, and nearly always of a world in which nothing is protected.
+        let by_thing = || self.things_of(backup).iter().any(|address| self.protected.contains(address));
+        backup.protected || !self.protected.is_empty() && by_thing()
     }
 
     /// Returns whether a thing of the policies is, or will be by this very plan, in the catalog as the policies have
