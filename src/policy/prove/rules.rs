@@ -87,42 +87,30 @@ fn locks(view: &mut View<'_>, cx: &mut Context<'_>) {
             let found = reach_of(line, view);
             let name = view.lines[line].name;
             let retention = view.lines[line].thing.places.get("retention");
-            match lock.hold {
-                LockHold::For(hold) => {
-                    let Some(most) = found.most.filter(|most| *most < hold) else { continue };
-                    let message = format!(
+            let (key, message, label, help, kept) = match (lock.hold, found.most) {
+                (LockHold::For(hold), Some(most)) if most < hold => (
+                    "object_lock.for",
+                    format!(
                         "the lock holds {}, and the rule of `{name}` lets go of every backup after {}",
                         words::length(hold),
                         words::length(most)
-                    );
-                    let help = "write `until: retention`, or a shorter lock: until it ends nothing can be deleted";
-                    let _ = cx
-                        .warning(
-                            codes::LOCK_OUTLASTS,
-                            thing.places.get("object_lock.for"),
-                            message,
-                            "longer than the rule",
-                            help,
-                        )
-                        .and(retention, "kept by this rule");
-                    break;
-                }
-                LockHold::Retention if found.most.is_none() => {
-                    let message = format!("the rule of `{name}` keeps for good, so its locks would never end");
-                    let help = "write `for:` with a period, or give the rule an end";
-                    let _ = cx
-                        .warning(
-                            codes::LOCK_OUTLASTS,
-                            thing.places.get("object_lock.until"),
-                            message,
-                            "without end",
-                            help,
-                        )
-                        .and(retention, "kept for good");
-                    break;
-                }
-                LockHold::Retention => {}
-            }
+                    ),
+                    "longer than the rule",
+                    "write `until: retention`, or a shorter lock: until it ends nothing can be deleted",
+                    "kept by this rule",
+                ),
+                (LockHold::Retention, None) => (
+                    "object_lock.until",
+                    format!("the rule of `{name}` keeps for good, so its locks would never end"),
+                    "without end",
+                    "write `for:` with a period, or give the rule an end",
+                    "kept for good",
+                ),
+                _ => continue,
+            };
+            let place = thing.places.get(key);
+            let _ = cx.warning(codes::LOCK_OUTLASTS, place, message, label, help).and(retention, kept);
+            break;
         }
     }
 }
