@@ -27,6 +27,7 @@ mod stamp;
 mod state;
 mod stores;
 mod tenants;
+mod texts;
 mod unmet;
 mod writer;
 

@@ -13,6 +13,7 @@ use super::failure::CatalogError;
 use super::migrate::presence;
 use super::session::Session;
 use super::stamp::Cells;
+use super::texts::Texts;
 use crate::domain::{
     Address, Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage, Instant,
     Name, Period, Progress, RunId, Verification,
@@ -161,24 +162,25 @@ async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogEr
     )
     .fetch(connection);
     let mut all = Vec::new();
+    let mut texts = Texts::default();
     while let Some(row) = rows.try_next().await? {
-        all.push(backup(&row)?);
+        all.push(backup(&row, &mut texts)?);
     }
     Ok(all)
 }
 
 /// Reads a backup from a row that has its columns.
-pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
+pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogError> {
     let marks = row.count("marks")?;
     Ok(Backup {
         id: BackupId::from_text(row.text("backup_id")?),
-        database: row.maybe_parsed("database")?,
+        database: texts.maybe_name(row, "database")?,
         scope: row.parsed("scope")?,
         backup_type: BackupType::from_sql(row.try_get("backup_type")?)
             .ok_or_else(|| CatalogError::corrupt("backup_type", "is no backup type"))?,
-        schedule: row.parsed("schedule")?,
+        schedule: texts.name(row, "schedule")?,
         slot: row.at("slot")?,
-        store: row.parsed("store")?,
+        store: texts.name(row, "store")?,
         consistent_at: row.at("consistent_at")?,
         completed_at: row.at("completed_at")?,
         size: Bytes(row.count("backup_size")?),
@@ -190,8 +192,8 @@ pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
         tombstoned_at: row.maybe_at("tombstoned_at")?,
         purge_after: row.maybe_at("purge_after")?,
         marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
-        shared: row.maybe_text("shared")?.map(BackupId::from_text),
-        parent: row.maybe_text("parent")?.map(BackupId::from_text),
+        shared: texts.maybe_id(row, "shared")?,
+        parent: texts.maybe_id(row, "parent")?,
         protected: row.flag("protected")?,
         locked_until: row.maybe_at("locked_until")?,
         duration_ms: row.count("duration_ms")?,

@@ -63,6 +63,8 @@ pub struct Wish {
     pub narrowing: Narrowing,
     /// Consent to more deletions.
     pub allow_delete: Option<Percent>,
+    /// Whether it is asked why each backup stays.
+    pub with_kept: bool,
     /// Schedules to run now.
     pub schedules: BTreeSet<Name>,
     /// Drills to run now.
@@ -250,6 +252,7 @@ impl Session {
             requested_drills: wish.drills.clone(),
             narrowing: wish.narrowing.clone(),
             allow_delete: wish.allow_delete,
+            with_kept: wish.with_kept,
         };
         Ok(plan::plan(&survey.desired, &survey.observed, &request))
     }

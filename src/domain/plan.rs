@@ -37,7 +37,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What is due and will not be done, with reasons.
     pub held: Vec<Held>,
-    /// Why each backup that stays does: for `explain`, left out of text.
+    /// Why each backup that stays does: only where that was asked for, and under no digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptBackup>,
     /// How each scope stands against its objective.
     pub objectives: Vec<ObjectiveRow>,

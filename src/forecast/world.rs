@@ -63,6 +63,7 @@ impl World {
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
             allow_delete: Some(Percent::hundredths(10_000)),
+            with_kept: true,
         };
         Self { desired, observed, request }
     }

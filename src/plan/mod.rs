@@ -49,6 +49,8 @@ pub struct Request {
     pub narrowing: Narrowing,
     /// Consent to more deletions than `guards.max_delete` allows.
     pub allow_delete: Option<Percent>,
+    /// Whether the plan says of every backup that stays why it does: for whoever asks, a million lines else.
+    pub with_kept: bool,
 }
 
 /// Plans.

@@ -1,5 +1,6 @@
 //! What the planner looks at: policies and world side by side, with the questions every family of work asks.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, narrow};
@@ -18,8 +19,12 @@ pub struct View<'a> {
     pub catalog: Option<&'a CatalogFacts>,
     pub request: &'a Request,
     missing: HashSet<&'a BackupId>,
+    leased: HashSet<&'a BackupId>,
     protected: HashSet<&'a Address>,
-    by_id: HashMap<&'a BackupId, &'a Backup>,
+    /// The places of the backups in the order of their ids, made when first asked for: with nothing to do, nobody asks.
+    by_id: OnceCell<Vec<usize>>,
+    /// What other backups need, as shared archive or parent, and whether it can be counted on.
+    needed: HashMap<&'a BackupId, Eligible>,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
     by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
 }
@@ -48,22 +53,19 @@ impl<'a> View<'a> {
         catalog: Option<&'a CatalogFacts>,
         request: &'a Request,
     ) -> Self {
-        let missing =
+        let missing: HashSet<&BackupId> =
             observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
         let backups = catalog.map_or(&[][..], |facts| &facts.backups);
-        let by_id = backups.iter().map(|backup| (&backup.id, backup)).collect();
-        let mut groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>> = BTreeMap::new();
-        let mut by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>> = HashMap::new();
-        for backup in backups {
-            by_scope.entry((backup.database.as_ref(), &backup.scope)).or_default().push(backup);
-            groups.entry((&backup.schedule, backup.database.as_ref(), &backup.scope)).or_default().push(backup);
-        }
+        let needed = needed(backups, &missing);
+        let (groups, by_scope) = grouped(backups);
         let mut protected: HashSet<&Address> = desired.protected.iter().collect();
         let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied).filter(|(_, applied)| {
             applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
         });
         protected.extend(applied.map(|(address, _)| address));
-        Self { desired, observed, catalog, request, missing, protected, by_id, groups, by_scope }
+        let leased = catalog.into_iter().flat_map(|catalog| &catalog.leased).collect();
+        let by_id = OnceCell::new();
+        Self { desired, observed, catalog, request, missing, leased, protected, by_id, needed, groups, by_scope }
     }
 
     /// Returns the instant the plan is made for.
@@ -93,7 +95,14 @@ impl<'a> View<'a> {
 
     /// Returns a backup by its id.
     pub fn backup(&self, id: &BackupId) -> Option<&'a Backup> {
-        self.by_id.get(id).copied()
+        let backups = self.backups();
+        let places = self.by_id.get_or_init(|| {
+            let mut places: Vec<usize> = (0..backups.len()).collect();
+            places.sort_unstable_by(|a, b| backups[*a].id.cmp(&backups[*b].id));
+            places
+        });
+        let at = places.binary_search_by(|place| backups[*place].id.cmp(id)).ok()?;
+        Some(&backups[places[at]])
     }
 
     /// Returns whether the store's listing did not show the backup's manifest.
@@ -103,31 +112,18 @@ impl<'a> View<'a> {
 
     /// Returns whether a backup can be counted on, with everything it needs.
     pub fn eligible(&self, backup: &Backup) -> Eligible {
-        let own = |b: &Backup| {
-            if b.quarantine.is_some() {
-                Eligible::Quarantined
-            } else if self.is_missing(&b.id) {
-                Eligible::Missing
-            } else {
-                Eligible::Yes
-            }
-        };
         if backup.tombstoned_at.is_some() {
             return Eligible::Tombstoned;
         }
-        match own(backup) {
-            Eligible::Yes => {}
-            other => return other,
-        }
-        for needed in [&backup.shared, &backup.parent].into_iter().flatten() {
-            // A shared archive may be tombstoned while something names it only by a fault; it is restorable all the same.
-            match self.backup(needed).map(own) {
-                Some(Eligible::Yes) => {}
-                Some(other) => return other,
-                None => return Eligible::Missing,
-            }
-        }
-        Eligible::Yes
+        let own = in_itself(backup, &self.missing);
+        let others = [&backup.shared, &backup.parent].into_iter().flatten();
+        let others = others.map(|id| self.needed.get(id).copied().unwrap_or(Eligible::Missing));
+        std::iter::once(own).chain(others).find(|state| *state != Eligible::Yes).unwrap_or(Eligible::Yes)
+    }
+
+    /// Returns whether somebody reads the backup now.
+    pub fn is_leased(&self, id: &BackupId) -> bool {
+        self.leased.contains(id)
     }
 
     /// Returns what a store holds, or why that is not known.
@@ -224,4 +220,59 @@ impl<'a> View<'a> {
 /// Returns the address of a schedule.
 pub fn schedule_address(name: &Name) -> Address {
     Address::of(Section::Schedule, name.clone())
+}
+
+/// Returns whether a backup can be counted on, but for what it needs. One that is tombstoned while something names it,
+/// which only a fault can bring about, is restorable all the same.
+fn in_itself(backup: &Backup, missing: &HashSet<&BackupId>) -> Eligible {
+    if backup.quarantine.is_some() {
+        Eligible::Quarantined
+    } else if missing.contains(&backup.id) {
+        Eligible::Missing
+    } else {
+        Eligible::Yes
+    }
+}
+
+/// Looks at everything that other backups need. What is not there at all is missing.
+fn needed<'a>(backups: &'a [Backup], missing: &HashSet<&BackupId>) -> HashMap<&'a BackupId, Eligible> {
+    let mut needed: HashMap<&BackupId, Eligible> = HashMap::new();
+    let mut newest: Option<&BackupId> = None;
+    for id in backups.iter().flat_map(|backup| [&backup.shared, &backup.parent]).flatten() {
+        // Neighbours mostly name the same.
+        if newest != Some(id) {
+            needed.entry(id).or_insert(Eligible::Missing);
+            newest = Some(id);
+        }
+    }
+    if !needed.is_empty() {
+        for backup in backups {
+            if let Some(state) = needed.get_mut(&backup.id) {
+                *state = in_itself(backup, missing);
+            }
+        }
+    }
+    needed
+}
+
+type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Backup>>;
+type ByScope<'a> = HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>;
+
+/// Sorts backups into their groups and scopes. A million of them have a few thousand keys.
+fn grouped(backups: &[Backup]) -> (Groups<'_>, ByScope<'_>) {
+    let mut places: HashMap<GroupKey<'_>, usize> = HashMap::new();
+    let mut members: Vec<(GroupKey<'_>, Vec<&Backup>)> = Vec::new();
+    for backup in backups {
+        let key = (&backup.schedule, backup.database.as_ref(), &backup.scope);
+        let place = *places.entry(key).or_insert_with(|| {
+            members.push((key, Vec::new()));
+            members.len() - 1
+        });
+        members[place].1.push(backup);
+    }
+    let mut by_scope: ByScope<'_> = HashMap::with_capacity(members.len());
+    for ((_, database, scope), group) in &members {
+        by_scope.entry((*database, scope)).or_default().extend(group);
+    }
+    (members.into_iter().collect(), by_scope)
 }

@@ -95,6 +95,7 @@ pub(super) fn world(test: &At<raw::Test>, now: Instant, policies: &PolicySet, cx
         requested_drills: BTreeSet::new(),
         narrowing: Narrowing::default(),
         allow_delete: None,
+        with_kept: true,
     };
     World { desired, observed, request, found, living }
 }

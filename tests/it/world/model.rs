@@ -133,6 +133,7 @@ impl Model {
                 requested_drills: Default::default(),
                 narrowing: Narrowing::default(),
                 allow_delete: None,
+                with_kept: true,
             },
         };
         model.set_tenants(tenants);
