@@ -1,4 +1,4 @@
-//! Plans, reports, status and diagnostics to text and JSON strings. Pure: it never prints, and reads no clock, no
+//! Plans, reports, status and diagnostics to text, Markdown and JSON strings. Pure: it never prints, and reads no clock, no
 //! environment and no file.
 //!
 //! Every function that writes for people takes a [`Style`], and every name or sentence that may come from a database,
@@ -17,6 +17,7 @@ mod explanation;
 mod forecast;
 mod github;
 mod json;
+mod markdown;
 mod moment;
 mod page;
 mod pages;
@@ -44,6 +45,7 @@ pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
 pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
 pub use github::diagnostics_github;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
+pub use markdown::{Markdown, PlanMarkdown, clipped, marker, plan_markdown, report_markdown, status_markdown};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;
