@@ -230,6 +230,18 @@ fn zizmor_finds_nothing_unsafe_in_workflows_and_action() {
 }
 
 #[test]
+#[should_panic(expected = "template-injection")]
+fn zizmor_refuses_a_title_in_a_script() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.yml");
+    let text = "on: pull_request\npermissions: {}\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo ${{ \
+                github.event.pull_request.title }}\n";
+    std::fs::write(&file, text).unwrap();
+    let args = ["--offline", "--no-progress", "--no-config", "--color=never", &file.display().to_string()];
+    let _ = assert_takes(&tool("zizmor"), &args.map(str::to_owned));
+}
+
+#[test]
 fn the_example_workflows_are_what_export_writes() {
     let cli = cli().file(
         "policies/policy.yaml",

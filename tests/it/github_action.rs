@@ -319,7 +319,8 @@ fn each_line_of_args_is_one_argument_and_none_is_expanded() {
         "<plan>\n<--md-key>\n<default>\n<--out>\n<@/out/plan.json>\n<--md-out>\n<@/out/plan.md>\n<--target>\n\
          <schedule.* $(touch x)>\n<--detailed-exitcode>\n"
     );
-    assert_eq!(ran("plan", "--out=mine.json", &[]).said.matches("--out").count(), 2, "--md-out and the caller's");
+    let own = ran("plan", "--out=mine.json", &[]).said;
+    assert!(!own.contains("<--out>") && own.contains("<--out=mine.json>"), "the caller's own counts: {own}");
 }
 
 #[test]

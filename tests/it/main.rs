@@ -23,6 +23,7 @@ mod export;
 mod faults;
 mod findings;
 mod forecast;
+mod github;
 mod github_action;
 mod hazards;
 mod import;

@@ -114,6 +114,8 @@ fn assert_harmless(text: &str) {
         let line = line.trim_start();
         assert!(!line.starts_with("::") && !line.contains("##["), "the runner obeys {line}");
     }
+    let nested = |line: &str| ["- - ", "- + ", "- * "].iter().any(|begin| line.trim_start().starts_with(begin));
+    assert!(!page.lines().any(nested), "a sign makes a list of its own in\n{page}");
     // A row has as many cells as its table's head, or a name made one of its own.
     let mut cells = None;
     for line in page.lines() {

@@ -17,7 +17,7 @@ const IDS_A_LINE: usize = 20;
 pub(super) enum Form {
     /// A row for each backup.
     Long,
-    /// A line for those that differ in nothing but their id.
+    /// A line for those of one scope that share their reason.
     Short,
 }
 
@@ -75,11 +75,11 @@ fn rows(all: &[(&Action, &PruneWork, bool)]) -> String {
     out
 }
 
-/// What backups share that are told on one line: everything but their id, their size and their instant.
+/// What backups share that are told together: everything but their scope, their id, their size and their instant.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     kept_for_now: bool,
-    of: String,
+    database: String,
     store: String,
     why: String,
     by_change: bool,
@@ -87,8 +87,9 @@ struct Key {
 
 #[derive(Default)]
 struct Group<'a> {
-    ids: Vec<&'a str>,
-    bytes: Vec<Bytes>,
+    scopes: BTreeMap<String, Vec<&'a str>>,
+    bytes: Bytes,
+    count: usize,
     oldest: Option<Instant>,
     newest: Option<Instant>,
 }
@@ -98,41 +99,41 @@ fn groups(all: &[(&Action, &PruneWork, bool)]) -> String {
     for (action, work, purged) in all {
         let key = Key {
             kept_for_now: !purged,
-            of: of(work),
+            database: work.database.as_ref().map(ToString::to_string).unwrap_or_default(),
             store: work.store.to_string(),
             why: because(&action.reason),
             by_change: work.caused_by_change,
         };
         let group = groups.entry(key).or_default();
-        group.ids.push(work.backup.as_str());
-        group.bytes.extend(action.bytes);
+        group.scopes.entry(work.scope.to_string()).or_default().push(work.backup.as_str());
+        group.count += 1;
+        group.bytes = [group.bytes, action.bytes.unwrap_or_default()].into_iter().sum();
         group.oldest = Some(group.oldest.map_or(work.consistent_at, |at| at.min(work.consistent_at)));
         group.newest = Some(group.newest.map_or(work.consistent_at, |at| at.max(work.consistent_at)));
     }
     let mut out = String::new();
     for (key, group) in groups {
         let verb = if key.kept_for_now { "tombstone" } else { "**purge**" };
-        let bytes: Bytes = group.bytes.iter().copied().sum();
+        let of = if key.database.is_empty() { String::new() } else { format!("{} ", code(&key.database)) };
         let days = match (group.oldest, group.newest) {
             (Some(oldest), Some(newest)) if oldest != newest => format!("{} to {}", moment(oldest), moment(newest)),
             (Some(at), _) => moment(at),
             (None, _) => String::new(),
         };
         let cause = if key.by_change { ", **caused by a policy change**" } else { "" };
-        for (line, ids) in group.ids.chunks(IDS_A_LINE).enumerate() {
-            let ids: Vec<String> = ids.iter().map(|id| code(id)).collect();
-            let head = if line == 0 {
-                format!(
-                    "{verb} {} in {}: {}, {bytes}, of {days}; {}{cause}",
-                    code(&key.of),
-                    code(&key.store),
-                    count(group.ids.len(), "backup"),
-                    key.why
-                )
-            } else {
-                format!("{verb} {} in {}, on", code(&key.of), code(&key.store))
-            };
-            out.push_str(&format!("- {head}: {}\n", ids.join(" ")));
+        out.push_str(&format!(
+            "- {verb} {of}in {}: {}, {}, of {days}; {}{cause}\n",
+            code(&key.store),
+            count(group.count, "backup"),
+            group.bytes,
+            key.why
+        ));
+        for (scope, ids) in &group.scopes {
+            for ids in ids.chunks(IDS_A_LINE) {
+                let ids: Vec<String> = ids.iter().map(|id| code(id)).collect();
+                // Each line says what happens: a split may part it from the one above.
+                out.push_str(&format!("  - {verb} {}: {}\n", code(scope), ids.join(" ")));
+            }
         }
     }
     out

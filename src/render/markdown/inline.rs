@@ -10,18 +10,32 @@ use super::super::escape::escape;
 
 /// Returns a name as a code span.
 pub(super) fn code(text: &str) -> String {
-    let shown = escape(text);
-    let fence = "`".repeat(longest_run(&shown) + 1);
+    span(&escape(text))
+}
+
+/// Returns what is escaped already as a code span.
+pub(super) fn span(shown: &str) -> String {
+    let fence = "`".repeat(longest_run(shown) + 1);
     let at_edge = |c: char| c == '`' || c == ' ';
     let pad = if shown.is_empty() || shown.starts_with(at_edge) || shown.ends_with(at_edge) { " " } else { "" };
     format!("{fence}{pad}{shown}{pad}{fence}")
 }
 
-/// Returns a sentence: plain where nothing in it could mean anything, as a code span otherwise.
+/// Returns a sentence: plain where nothing in it could mean anything, as a code span otherwise. What stands between two
+/// backticks is code in bkup's own sentences; however a name may pair them, each piece is safe by itself.
 pub(super) fn words(text: &str) -> String {
-    if !is_tame(text) {
+    let parts: Vec<&str> = text.split('`').collect();
+    let (plain, spans): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    // Two spans that touch would be one.
+    let apart = plain.iter().skip(1).rev().skip(1).all(|(_, part)| !part.is_empty());
+    let written = spans.iter().all(|(_, part)| !part.is_empty());
+    if parts.len() % 2 == 0 || !apart || !written || !plain.iter().all(|(_, part)| is_tame(part)) {
         return code(text);
     }
+    parts.iter().enumerate().map(|(at, part)| if at % 2 == 0 { tame(part) } else { code(part) }).collect()
+}
+
+fn tame(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '_' | '*') {
@@ -98,7 +112,13 @@ mod tests {
             assert_eq!(words(tame), tame);
         }
         assert_eq!(words("min_keep: 2 keeps *all*"), "min\\_keep: 2 keeps \\*all\\*");
+        assert_eq!(words("since `daily: 14` became `x`"), "since `daily: 14` became `x`");
+        assert_eq!(words("`a` is `@b <i>`"), "`a` is `@b <i>`");
         for wild in [
+            "a ``b`` c",
+            "`a``b`",
+            "a ` b",
+            "`a` <b> `c`",
             "by @octocat",
             "see #12",
             "see gh-12",

@@ -126,8 +126,10 @@ fn verdict(plan: &Plan) -> String {
     let counts = plan.counts();
     let held = if counts.held > 0 { format!("; {} held", counts.held) } else { String::new() };
     if plan.actions.is_empty() {
-        let drift = if counts.drift > 0 { format!("{} drift", counts.drift) } else { "no drift".to_owned() };
-        return format!("✓ Nothing to do: no changes, {drift}, nothing due{held}");
+        return match counts.drift {
+            0 => format!("✓ Nothing to do: no changes, no drift, nothing due{held}"),
+            n => format!("! Nothing to apply: no changes, nothing due; {n} drift that bkup leaves to people{held}"),
+        };
     }
     let parts = [
         (counts.changes, if counts.changes == 1 { "change" } else { "changes" }),
@@ -197,8 +199,8 @@ fn foot(view: PlanMarkdown<'_>, left_out: &[&str], too_small: Option<usize>) -> 
         parts.push(format!("about {expected} to write"));
     }
     let mut out = format!("\n---\n{}\n\n", parts.join(" · "));
-    out.push_str(&format!("digest {}\n", code(&plan.digest.to_string())));
-    out.push_str(&format!("change digest {}\n", code(&plan.change_digest.to_string())));
+    out.push_str(&format!("- digest {}\n", code(&plan.digest.to_string())));
+    out.push_str(&format!("- change digest {}\n", code(&plan.change_digest.to_string())));
     if !left_out.is_empty() {
         let whole = "`bkup show` of the saved plan shows everything";
         out.push_str(&format!("\nLeft out to save room: {}; {whole}.\n", left_out.join(", ")));

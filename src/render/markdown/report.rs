@@ -5,7 +5,7 @@ use super::super::action::{action_symbol, action_title, count};
 use super::super::evidence::evidence_text;
 use super::super::moment::{age, elapsed, moment};
 use super::super::style::Style;
-use super::inline::{block, cell, code, words};
+use super::inline::{block, cell, code, span, words};
 use super::plan::{Markdown, marker};
 use crate::domain::{ActionOutcome, ApplyReport, Instant, ObjectiveRow, Outcome, Period};
 
@@ -72,7 +72,7 @@ fn list(outcomes: &[&ActionOutcome]) -> String {
 fn line(outcome: &ActionOutcome) -> String {
     let style = Style::plain();
     let symbol = style.symbol(action_symbol(&outcome.action.kind));
-    let title = code(&action_title(&outcome.action, &style));
+    let title = span(&action_title(&outcome.action, &style));
     let retries = if outcome.retries > 0 { format!(", {} tries", outcome.retries + 1) } else { String::new() };
     let took = format!("({}{retries})", elapsed(outcome.elapsed_ms));
     match &outcome.outcome {

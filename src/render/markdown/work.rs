@@ -8,7 +8,7 @@ use super::super::document::document_diff;
 use super::super::moment::moment;
 use super::super::style::Style;
 use super::deletions::because;
-use super::inline::{block, cell, code, words};
+use super::inline::{block, cell, code, span, words};
 use crate::domain::{Action, ActionClass, ActionKind, Bytes, DocumentOp, Held, Instant, Name, Plan};
 
 /// From so many scopes on, a row names only the first few.
@@ -47,13 +47,8 @@ pub(super) fn changes(plan: &Plan, class: ActionClass, title: &str, depth: Depth
         return Some(out);
     }
     for action in actions {
-        out.push_str(&format!(
-            "- {} {} {}: {}\n",
-            Style::plain().symbol(action_symbol(&action.kind)),
-            verb(action),
-            code(&subject(action)),
-            because(&action.reason)
-        ));
+        // No sign before the word: `- + add` would be a list in a list.
+        out.push_str(&format!("- {} {}: {}\n", verb(action), subject(action), because(&action.reason)));
         if let Some(lines) = diff(action, depth) {
             // Folded where it is long, open where it is the point: indented, so that it belongs to its line.
             let fenced = block("diff", &lines);
@@ -99,10 +94,10 @@ const fn verb(action: &Action) -> &'static str {
 fn subject(action: &Action) -> String {
     match &action.kind {
         ActionKind::ApplyDocument { .. } | ActionKind::EnsureCatalog { .. } | ActionKind::EnsureStore { .. } => {
-            action.address.to_string()
+            code(&action.address.to_string())
         }
-        // Titles are escaped for terminals already; what that wrote out is escaped once more, which loses nothing.
-        _ => action_title(action, &Style::plain()),
+        // Titles are escaped already.
+        _ => span(&action_title(action, &Style::plain())),
     }
 }
 
@@ -182,7 +177,7 @@ pub(super) fn due(plan: &Plan, counted: bool) -> Option<String> {
                 format!("{}, {}", count(slots.len(), "slot"), count64(*scopes, "scope")),
                 slots.first().copied().map(moment).unwrap_or_default(),
             ),
-            kind => (kind.word().replace('_', " "), code(&action_title(action, &Style::plain())), String::new()),
+            kind => (kind.word().replace('_', " "), span(&action_title(action, &Style::plain())), String::new()),
         };
         out.push_str(&row(&work, &of, &slot, &[action]));
     }

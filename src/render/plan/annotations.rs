@@ -80,7 +80,7 @@ fn breaches(plan: &Plan) -> Option<Diagnostic> {
     let breached: Vec<_> = plan.objectives.iter().filter(|row| row.breached == Some(true)).collect();
     let worst = breached.iter().filter_map(|row| row.age).max().map(age);
     let worst =
-        worst.map_or_else(|| "there is no backup".to_owned(), |age| format!("the oldest newest backup is {age} old"));
+        worst.map_or_else(|| "without any backup".to_owned(), |age| format!("their newest backup up to {age} old"));
     let names: Vec<String> = breached.iter().map(|row| format!("{} {}", row.database, row.scope)).collect();
     let words = format!("{} breached before this plan, {worst}: {}", count(names.len(), "objective"), some(&names));
     (!names.is_empty()).then(|| Diagnostic::warning(Code("BK929"), words).help("`bkup status` shows every scope"))
