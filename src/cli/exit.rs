@@ -70,6 +70,25 @@ impl Exit {
         }
     }
 
+    /// Returns the word for programs: `invalid_policies`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Differences => "differences",
+            Self::InvalidPolicies => "invalid_policies",
+            Self::Refused => "refused",
+            Self::PartlyApplied => "partly_applied",
+            Self::Stale => "stale",
+            Self::Locked => "locked",
+            Self::Violated => "violated",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
     /// Returns what the code means.
     #[must_use]
     pub fn meaning(self) -> &'static str {

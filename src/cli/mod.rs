@@ -5,6 +5,7 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod github;
 pub mod mend;
 pub mod new_files;
 pub mod output;
@@ -69,6 +70,15 @@ pub fn main() -> ExitCode {
 /// Runs one command and returns how it ended. Whatever it failed with is shown here, once.
 pub fn run(context: &mut Context, command: Command) -> Exit {
     let started = formats::check(context.global.format, &command).and_then(|()| logging::start(context));
+    let tells = command.tells_how_it_ended();
+    let exit = finish(context, started, command);
+    if tells {
+        github::ended(context, exit);
+    }
+    exit
+}
+
+fn finish(context: &mut Context, started: Result<(), CliError>, command: Command) -> Exit {
     let exit = match started.and_then(|()| dispatch(context, command)) {
         Ok(exit) => exit,
         Err(error) => {
@@ -105,6 +115,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Drill(args) => commands::drill::run(context, &args),
         Command::Simulate(args) => commands::simulate::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),
+        Command::Export(args) => commands::export::run(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),

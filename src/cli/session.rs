@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::context::{Context, EnvLookup};
 use super::exit::Exit;
 use super::failure::CliError;
+use super::github;
 use super::policies;
 use super::version;
 use crate::apply::{Runtime, StoreHandle};
@@ -37,6 +38,8 @@ pub struct Session {
     pub base: Desired,
     /// The files' texts, for showing findings.
     pub texts: crate::render::Sources,
+    /// What judging them found.
+    pub found: Vec<Diagnostic>,
     env: EnvLookup,
 }
 
@@ -107,19 +110,22 @@ impl Session {
     pub fn review(context: &Context) -> Result<Self, CliError> {
         let (session, judged) = Self::judged(context)?;
         context.ui.findings(&judged.findings, &judged.suppressed, &session.texts);
-        refuse_errors(&judged.findings)?;
+        refuse_errors(&judged.findings).inspect_err(|_| github::annotate(context, &judged.findings, &session.texts))?;
         Ok(session)
     }
 
     fn judged(context: &Context) -> Result<(Self, policy::Judged), CliError> {
         let files = policies::read_all(context)?;
         let judged = policy::judge(&files, &policy::Facts::at(context.instant()));
-        Ok((Self::over(context, &judged, &files), judged))
+        let session = Self::over(context, &judged, &files);
+        github::hide(context, &session.set.catalog_url(), &session.base);
+        Ok((session, judged))
     }
 
     fn over(context: &Context, judged: &policy::Judged, files: &[SourceFile]) -> Self {
         let (base, _) = judged.set.desired(&BTreeMap::new());
-        Self { set: judged.set.clone(), base, texts: policies::sources(files), env: context.env_lookup() }
+        let (texts, found) = (policies::sources(files), judged.findings.clone());
+        Self { set: judged.set.clone(), base, texts, found, env: context.env_lookup() }
     }
 
     /// Judges policies with what catalog and databases tell: durations, sizes, drills, and live tenants. Where reading
@@ -165,7 +171,7 @@ impl Session {
             return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
         }
         let (base, _) = set.desired(&BTreeMap::new());
-        Ok(Self { set, base, texts, env: context.env_lookup() })
+        Ok(Self { set, base, texts, found: findings, env: context.env_lookup() })
     }
 
     /// Returns the value of a text that may come from the environment.

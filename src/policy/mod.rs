@@ -9,6 +9,7 @@ mod check;
 pub(crate) mod codes;
 pub(crate) mod decode;
 mod describe;
+pub mod export;
 mod fix;
 mod format;
 mod globs;

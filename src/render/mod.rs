@@ -1,4 +1,4 @@
-//! Plans, reports, status and diagnostics to text and JSON strings. Pure: it never prints, and reads no clock, no
+//! Plans, reports, status and diagnostics to text, Markdown and JSON strings. Pure: it never prints, and reads no clock, no
 //! environment and no file.
 //!
 //! Every function that writes for people takes a [`Style`], and every name or sentence that may come from a database,
@@ -17,6 +17,7 @@ mod explanation;
 mod forecast;
 mod github;
 mod json;
+mod markdown;
 mod moment;
 mod page;
 mod pages;
@@ -42,12 +43,13 @@ pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
 pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
-pub use github::diagnostics_github;
+pub use github::{annotations, diagnostics_github, heredoc, mask};
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
+pub use markdown::{Markdown, PlanMarkdown, clipped, marker, plan_markdown, report_markdown, status_markdown};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;
-pub use plan::{PlanView, plan_text, plan_totals};
+pub use plan::{PLAN_CODES, PlanView, plan_findings, plan_text, plan_totals};
 pub use report::{outcome_line, report_text};
 pub use restoration::{restoration_json, restoration_text};
 pub use sarif::{SarifTool, diagnostics_sarif};

@@ -188,6 +188,11 @@ pages! {
     BK897
     BK898
     BK899
+    BK925
+    BK926
+    BK927
+    BK928
+    BK929
     BK940
     BK941
     BK942

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
 use crate::apply::{self, ApplyError};
 use crate::catalog::Reader;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::plan_file;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
+use crate::cli::{github, plan_file};
 use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
 use crate::engine::Connection;
-use crate::render::{PlanView, age, plan_text, report_json, report_text};
+use crate::render::{PlanView, age, plan_text, report_json, report_markdown, report_text};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -40,6 +41,9 @@ pub struct ApplyArgs {
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
+    /// How the report becomes Markdown
+    #[command(flatten)]
+    pub markdown: MarkdownArgs,
 }
 
 /// Plans or reads a plan, asks, and applies.
@@ -75,6 +79,7 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
         context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
     }
     if !plan.refusals.is_empty() {
+        github::planned(context, &plan, None);
         return Err(CliError::of(&ApplyError::Refused(plan.refusals[0].words.clone()), Exit::Refused));
     }
     if !plan.actions.is_empty() {
@@ -110,6 +115,7 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
         Err(CliError::NoPolicies { .. }) => EnvText::Variable("BKUP_CATALOG_URL".to_owned()),
         Err(error) => return Err(error),
     };
+    github::hide_of_plan(context, &text, plan);
     let catalog = catalog_of(&context.env_lookup(), &text)?;
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
@@ -129,6 +135,8 @@ fn execute(
 ) -> Result<Exit, CliError> {
     let report = perform(context, plan, catalog, clock, args.lock_timeout, desired)?;
     write_report(context, args, &report)?;
+    let markdown = &args.markdown;
+    markdown.write(context, || report_markdown(&report, &markdown.md_key, markdown.md_max_bytes))?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
     }
@@ -146,7 +154,7 @@ fn perform(
     let progress = context.ui.progress();
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
-    context.block_on(async {
+    let report = context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
         if let Some(desired) = desired {
@@ -160,7 +168,9 @@ fn perform(
             };
             CliError::of(&error, exit)
         })
-    })?
+    })??;
+    github::applied(context, plan, &report);
+    Ok(report)
 }
 
 /// Returns the question that approves a plan, with the numbers that matter.

@@ -1,10 +1,13 @@
 //! A plan as text, laid out for reading: the verdict first, deletions before everything else and never elided, then
 //! changes, drift, due work, what is held, how the objectives stand, and the next command. Pure.
 
+mod annotations;
 mod changes;
 mod deletions;
 mod due;
 mod waiting;
+
+pub use annotations::{PLAN_CODES, plan_findings};
 
 use super::action::{count, count64};
 use super::moment::moment;
