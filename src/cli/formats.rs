@@ -4,7 +4,7 @@ use super::args::{Command, Format};
 use super::context::Context;
 use super::failure::CliError;
 use super::wiring;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::policy::SourceFile;
 use crate::render::{FixMade, SarifTool, Sources, diagnostics_github, diagnostics_sarif, judged_json};
 
@@ -14,7 +14,7 @@ use crate::render::{FixMade, SarifTool, Sources, diagnostics_github, diagnostics
 /// Where the command does not have it.
 pub(super) fn check(format: Format, command: &Command) -> Result<(), CliError> {
     // What prints findings alone has all formats. Everything else has two; a new command says here if it has more.
-    if matches!(format, Format::Text | Format::Json) || matches!(command, Command::Validate(_)) {
+    if matches!(format, Format::Text | Format::Json) || matches!(command, Command::Validate(_) | Command::Drift(_)) {
         return Ok(());
     }
     Err(CliError::usage(
@@ -37,12 +37,35 @@ pub(super) fn findings(
         Format::Json => Some(judged_json(findings, suppressed, fixed)),
         Format::Github => Some(diagnostics_github(findings, &texts(files), &folder)),
         Format::Sarif => {
-            let about = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")];
-            let about = about.into_iter().find(|uri| !uri.is_empty());
-            let tool = SarifTool { version: env!("CARGO_PKG_VERSION"), about, rules: wiring::policy_codes() };
+            let rules = wiring::policy_codes();
+            let tool = SarifTool { version: env!("CARGO_PKG_VERSION"), about: about(), rules };
             Some(diagnostics_sarif(findings, &texts(files), &folder, tool))
         }
     }
+}
+
+/// Returns findings with rules of their own in a format for programs; `None` where another was asked for.
+pub(super) fn told(
+    context: &Context,
+    sources: &Sources,
+    findings: &[Diagnostic],
+    rules: &[(Code, &str)],
+) -> Option<String> {
+    let folder = context.cwd.display().to_string();
+    match context.ui.format {
+        Format::Text | Format::Json => None,
+        Format::Github => Some(diagnostics_github(findings, sources, &folder)),
+        Format::Sarif => {
+            let tool = SarifTool { version: env!("CARGO_PKG_VERSION"), about: about(), rules };
+            Some(diagnostics_sarif(findings, sources, &folder, tool))
+        }
+    }
+}
+
+/// Returns where people read about bkup.
+fn about() -> Option<&'static str> {
+    let about = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")];
+    about.into_iter().find(|uri| !uri.is_empty())
 }
 
 /// Returns the texts that places are counted in: not the masked ones, whose characters are not as many.

@@ -197,7 +197,7 @@ impl<'a> Prune<'a, '_> {
         caused_by_change: bool,
         after: BTreeSet<ActionId>,
     ) {
-        if !self.reachable(backup) || self.is_paused(backup) {
+        if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
             return;
         }
         let purge_after = self.guards.grace.after(self.view.now());
@@ -267,7 +267,7 @@ impl<'a> Prune<'a, '_> {
                 self.hold(backup, reason, &words.join(", "));
             }
             PurgeState::Due => {
-                if !self.reachable(backup) || self.is_paused(backup) {
+                if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
                     return;
                 }
                 let words =
@@ -316,6 +316,15 @@ impl<'a> Prune<'a, '_> {
             after: Vec::new(),
             bytes: None,
         });
+    }
+
+    /// What people changed in the catalog by hand decides no deletion.
+    fn is_doubted(&mut self, backup: &Backup) -> bool {
+        let doubt = self.view.doubt(backup);
+        if let Some(words) = doubt {
+            self.hold(backup, HeldReason::RowEdited, words);
+        }
+        doubt.is_some()
     }
 
     fn reachable(&mut self, backup: &Backup) -> bool {

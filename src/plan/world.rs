@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, narrow};
 use crate::domain::{
-    Address, Backup, BackupId, CatalogFacts, Desired, HeldReason, Instant, Name, Observation, Observed,
+    Address, Backup, BackupId, CatalogFacts, CatalogSigns, Desired, HeldReason, Instant, Name, Observation, Observed,
     ResolvedTenants, Scope, Section, ServerFacts, StoreFacts,
 };
 
@@ -18,6 +18,7 @@ pub struct View<'a> {
     pub catalog: Option<&'a CatalogFacts>,
     pub request: &'a Request,
     missing: HashSet<&'a BackupId>,
+    doubted: HashSet<&'a BackupId>,
     protected: HashSet<&'a Address>,
     by_id: HashMap<&'a BackupId, &'a Backup>,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
@@ -48,8 +49,13 @@ impl<'a> View<'a> {
         catalog: Option<&'a CatalogFacts>,
         request: &'a Request,
     ) -> Self {
-        let missing =
+        let mut missing: HashSet<&BackupId> =
             observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
+        let objects = observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        missing.extend(objects.flat_map(|objects| &objects.damaged).map(|damage| &damage.backup));
+        let edits = observed.signs.catalog.as_ref().and_then(Observation::known);
+        missing.extend(edits.into_iter().flat_map(|edits| &edits.failed_looks).map(|look| &look.backup));
+        let doubted = edits.into_iter().flat_map(|edits| &edits.executions).collect();
         let backups = catalog.map_or(&[][..], |facts| &facts.backups);
         let by_id = backups.iter().map(|backup| (&backup.id, backup)).collect();
         let mut groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>> = BTreeMap::new();
@@ -63,7 +69,7 @@ impl<'a> View<'a> {
             applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
         });
         protected.extend(applied.map(|(address, _)| address));
-        Self { desired, observed, catalog, request, missing, protected, by_id, groups, by_scope }
+        Self { desired, observed, catalog, request, missing, doubted, protected, by_id, groups, by_scope }
     }
 
     /// Returns the instant the plan is made for.
@@ -96,7 +102,26 @@ impl<'a> View<'a> {
         self.by_id.get(id).copied()
     }
 
-    /// Returns whether the store's listing did not show the backup's manifest.
+    /// Returns what people did to the catalog's rows, where that is known.
+    pub fn edits(&self) -> Option<&'a CatalogSigns> {
+        self.observed.signs.catalog.as_ref().and_then(Observation::known)
+    }
+
+    /// Returns why nothing of a backup is deleted, where the catalog's own word for it cannot be taken: its row was
+    /// changed by hand, or the rule it is kept by was and no policy says what it should be.
+    pub fn doubt(&self, backup: &Backup) -> Option<&'static str> {
+        if self.doubted.contains(&backup.id) {
+            return Some("its row in the catalog was changed by hand");
+        }
+        if self.desired.schedules.contains_key(&backup.schedule) {
+            return None;
+        }
+        let sign = self.edits()?.documents.get(&schedule_address(&backup.schedule))?;
+        let rule = !sign.intact || sign.edits.iter().any(|edit| edit.column == "retention");
+        rule.then_some("the rule that keeps it was changed in the catalog by hand")
+    }
+
+    /// Returns whether the store's listing did not show the backup's manifest, or its objects are not as recorded.
     pub fn is_missing(&self, id: &BackupId) -> bool {
         self.missing.contains(id)
     }

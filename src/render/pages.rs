@@ -188,6 +188,11 @@ pages! {
     BK897
     BK898
     BK899
+    BK900
+    BK901
+    BK902
+    BK903
+    BK904
     BK940
     BK941
     BK942

@@ -65,7 +65,8 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     }
     let plan = session.plan(&survey, &args.narrow.wish())?;
     show(context, args, &plan)?;
-    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+    let (findings, suppressed) = survey.beside_plan();
+    context.ui.findings(&findings, &suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 

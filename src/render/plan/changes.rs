@@ -29,6 +29,7 @@ pub(super) fn changes(plan: &Plan, class: ActionClass, title: &str, full: bool, 
         out.push_str(&format!("  {symbol} {}{bytes}\n", action_title(action, style)));
         if let ActionKind::ApplyDocument { op, before, after, .. } = &action.kind
             && *op != DocumentOp::Archive
+            && before != after
         {
             for line in document_diff(before.as_ref(), after.as_ref(), style) {
                 out.push_str(&format!("      {line}\n"));
