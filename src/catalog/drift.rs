@@ -54,21 +54,23 @@ pub struct RecordedBackup {
 }
 
 impl Reader {
-    /// Returns what people did to the rows; nothing where there is no catalog.
+    /// Returns what people did to the rows, and where the catalog is, or is to be made.
     ///
     /// # Errors
     /// As every question.
     pub async fn signs(&self) -> Result<CatalogSigns, CatalogError> {
         let mut transaction = self.session().begin().await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
-        let Some(version) = presence(&mut transaction).await?.version()? else { return Ok(CatalogSigns::default()) };
-        let mut signs = CatalogSigns {
-            documents: documents(&mut transaction).await?,
-            schedules_by_hand: by_hand(&mut transaction, "schedules", "schedule_name", "schedule.").await?,
-            plans_by_hand: by_hand(&mut transaction, "recovery_plans", "plan_name", "recovery-plan.").await?,
-            executions: if version < RECORDS_SINCE { Vec::new() } else { edited(&mut transaction).await? },
-            failed_looks: failed_looks(&mut transaction).await?,
-            place: None,
+        let mut signs = match presence(&mut transaction).await?.version()? {
+            None => CatalogSigns::default(),
+            Some(version) => CatalogSigns {
+                documents: documents(&mut transaction).await?,
+                schedules_by_hand: by_hand(&mut transaction, "schedules", "schedule_name", "schedule.").await?,
+                plans_by_hand: by_hand(&mut transaction, "recovery_plans", "plan_name", "recovery-plan.").await?,
+                executions: if version < RECORDS_SINCE { Vec::new() } else { edited(&mut transaction).await? },
+                failed_looks: failed_looks(&mut transaction).await?,
+                place: None,
+            },
         };
         transaction.commit().await?;
         let mut connection = self.session().connection().await?;

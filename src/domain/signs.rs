@@ -87,6 +87,8 @@ pub struct ObjectSigns {
     pub damaged: Vec<Damage>,
     /// How many objects belong to no backup and no attempt.
     pub strays: u64,
+    /// Whether there are more, of so many backups that they were not told apart.
+    pub strays_more: bool,
     /// Their bytes.
     pub stray_bytes: Bytes,
     /// The first few of their keys, any text.

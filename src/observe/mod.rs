@@ -51,10 +51,15 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         }
         _ => BTreeMap::new(),
     };
-    let reader = sources.catalog.as_ref().ok().filter(|_| matches!(catalog.known(), Some(CatalogState::Present(_))));
-    let (edits, objects) = match reader {
-        Some(reader) => (Some(reader.signs().await), Some(reader.recorded_objects().await)),
-        None => (None, None),
+    let reader = sources.catalog.as_ref().ok().filter(|_| catalog.known().is_some());
+    let edits = match reader {
+        Some(reader) => Some(reader.signs().await),
+        None => None,
+    };
+    let reader = reader.filter(|_| matches!(catalog.known(), Some(CatalogState::Present(_))));
+    let objects = match reader {
+        Some(reader) => Some(reader.recorded_objects().await),
+        None => None,
     };
     let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
     let none = HashSet::new();

@@ -44,6 +44,7 @@ pub struct Expected<'a> {
 struct Strangers {
     by_backup: HashMap<BackupId, (Tally, String)>,
     others: Tally,
+    more: bool,
     examples: Vec<String>,
     /// Backups of which a manifest was seen that the catalog does not know: their objects are theirs.
     foreign: HashSet<BackupId>,
@@ -151,8 +152,8 @@ impl Strangers {
                 let (tally, _) = self.by_backup.entry(id).or_insert_with(|| (Tally::default(), object.key.clone()));
                 tally.add(&object.key, object.size);
             }
-            // So many strangers cannot be told apart: they may all be of foreign backups.
-            Some(_) => {}
+            // So many strangers are not told apart: they may all be of foreign backups.
+            Some(_) => self.more = true,
             None => {
                 self.others.add(&object.key, object.size);
                 if self.examples.len() < EXAMPLES {
@@ -166,6 +167,7 @@ impl Strangers {
     fn tell(self, objects: &mut ObjectSigns) {
         let mut total = self.others;
         let mut examples = self.examples;
+        objects.strays_more = self.more;
         for (id, (tally, example)) in self.by_backup {
             if !self.foreign.contains(&id) {
                 total.objects += tally.objects;

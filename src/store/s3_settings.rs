@@ -45,13 +45,20 @@ where
         ("NotImplemented" | "MethodNotAllowed" | "UnsupportedOperation" | "NoSuchKey", _) | (_, 405 | 501) => {
             Observation::Known(None)
         }
-        // An answer of another kind under success: a server that does not know the question.
-        (_, 200..=299) => Observation::Known(None),
+        // A server that does not know the question answers the one it knows, and lists the bucket.
+        (_, 200..=299) if body_of(error).contains("<ListBucketResult") => Observation::Known(None),
+        (_, 200..=299) => Observation::Unreachable("the store's answer cannot be understood".to_owned()),
         (_, 401 | 403) => Observation::Unreachable(format!("the store denies it: it takes {permission}")),
         ("", 0) => Observation::Unreachable("the store does not answer".to_owned()),
         ("", status) => Observation::Unreachable(format!("the store answers with HTTP status {status}")),
         (code, _) => Observation::Unreachable(format!("{code}: {words}")),
     }
+}
+
+/// Returns the text of an answer that the SDK could not read.
+fn body_of<E>(error: &SdkError<E, HttpResponse>) -> &str {
+    let bytes = error.raw_response().and_then(|response| response.body().bytes()).unwrap_or_default();
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 async fn versioning(client: &Client, bucket: &str) -> Seen<BucketVersioning> {
@@ -102,11 +109,14 @@ async fn public(client: &Client, bucket: &str) -> Seen<Vec<String>> {
         client.get_bucket_policy_status().bucket(bucket).send(),
         client.get_bucket_acl().bucket(bucket).send(),
     );
+    let said = |open: bool| {
+        Observation::Known(Some(if open { vec!["its policy lets everybody in".to_owned()] } else { Vec::new() }))
+    };
     let policy = match policy {
-        Ok(answer) => {
-            let open = answer.policy_status().and_then(|status| status.is_public()) == Some(true);
-            Observation::Known(Some(if open { vec!["its policy lets everybody in".to_owned()] } else { Vec::new() }))
-        }
+        Ok(answer) => said(answer.policy_status().and_then(|status| status.is_public()) == Some(true)),
+        // The documentation writes the word in capitals, which the SDK refuses.
+        Err(error) if body_of(&error).contains("<IsPublic>TRUE<") => said(true),
+        Err(error) if body_of(&error).contains("<IsPublic>FALSE<") => said(false),
         Err(error) => without(&error, "s3:GetBucketPolicyStatus", ("NoSuchBucketPolicy", Vec::new())),
     };
     let acl = match acl {

@@ -505,7 +505,7 @@ fn other_databases_of_a_server_are_told_once_and_may_be_lived_with() {
 fn a_database_that_is_not_the_empty_one_of_every_server_is_told_whatever_its_name() {
     let mut model = sound();
     neighbours(&mut model).empty.clear();
-    assert!(one(&model).words.contains("`postgres (8 MiB)`"));
+    assert!(one(&model).words.contains("`postgres (8.00 MiB)`"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct DriftArgs {
 /// # Errors
 /// Where the policies are invalid or the catalog cannot be read.
 pub fn run(context: &mut Context, args: &DriftArgs) -> Result<Exit, CliError> {
-    let session = Session::review(context)?;
+    let session = Session::open(context)?;
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, false))??;
     let narrow = NarrowArgs {

@@ -110,8 +110,9 @@ fn strays(signs: &StoreSigns, draft: &mut Plan, address: &Address) {
                 unread(draft, "the key objects", why);
             }
             if objects.strays > 0 {
+                let least = if objects.strays_more { "at least " } else { "" };
                 let words = format!(
-                    "{} among the backups and of none the catalog knows ({}), such as {}; bkup leaves them alone",
+                    "{least}{} among the backups and of none the catalog knows ({}), such as {}; bkup leaves them alone",
                     are(objects.strays, "object"),
                     objects.stray_bytes,
                     objects.stray_examples.first().map_or("(none shown)", String::as_str),

@@ -35,7 +35,10 @@ pub(super) fn changes(plan: &Plan, class: ActionClass, title: &str, full: bool, 
                 out.push_str(&format!("      {line}\n"));
             }
         }
-        out.push_str(&because(action, style));
+        // A quarantine's title says its reason already.
+        if !matches!(&action.kind, ActionKind::Quarantine { words, .. } if *words == action.reason.words) {
+            out.push_str(&because(action, style));
+        }
     }
     Some(out)
 }

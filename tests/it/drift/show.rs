@@ -21,7 +21,8 @@ fn adrift() -> Model {
     let damage = |backup: BackupId| Damage { backup, words: "its data object is gone".to_owned(), gone: true };
     let damaged = vec![damage(first_backup(&mut model))];
     let stray_examples = vec!["backups/app/old.dump".to_owned()];
-    let strays = ObjectSigns { damaged, strays: 3, stray_bytes: Bytes(3 << 20), stray_examples, keys_unread: None };
+    let strays =
+        ObjectSigns { damaged, strays: 3, stray_bytes: Bytes(3 << 20), stray_examples, ..ObjectSigns::default() };
     store(&mut model).objects = Observation::Known(strays);
     neighbours(&mut model).databases.insert("billing".to_owned(), Some(Bytes(120 << 20)));
     model
