@@ -44,9 +44,8 @@ fn policies() -> Desired {
     let file = SourceFile { name: "bench.yaml".to_owned(), bytes: POLICIES.as_bytes().to_vec() };
     let (set, findings) = read(&[file]);
     assert!(findings.is_empty(), "{findings:?}");
-    let tenants = (0..TENANTS)
-        .map(|index| Tenant { slug: slug(index), schema: format!("tenant_{index}"), id: None })
-        .collect();
+    let tenants =
+        (0..TENANTS).map(|index| Tenant { slug: slug(index), schema: format!("tenant_{index}"), id: None }).collect();
     set.desired(&BTreeMap::from([(name("app"), LiveTenants::Known(tenants))])).0
 }
 
@@ -177,7 +176,12 @@ fn timed(what: &str, desired: &Desired, observed: &Observed, actions: std::ops::
             let begun = Monotonic::now();
             let plan = black_box(plan(desired, observed, &request()));
             let took = begun.elapsed().as_secs_f64();
-            assert!(actions.contains(&plan.actions.len()), "{} actions, {:?}", plan.actions.len(), plan.actions.first());
+            assert!(
+                actions.contains(&plan.actions.len()),
+                "{} actions, {:?}",
+                plan.actions.len(),
+                plan.actions.first()
+            );
             took
         })
         .collect();

@@ -103,7 +103,11 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             }
             let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
             progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
-            let summary = if *op == DocumentOp::Archive { "archived; its backups stay" } else { "recorded" };
+            let summary = match op {
+                DocumentOp::Archive => "archived; its backups stay",
+                DocumentOp::Restore => "written again as it was applied",
+                DocumentOp::Create | DocumentOp::Update | DocumentOp::Revive => "recorded",
+            };
             Ok(Outcome::Done { summary: summary.to_owned() })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {

@@ -12,9 +12,9 @@ use super::run::Progress;
 use super::runtime::Runtime;
 use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
-use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, Verification};
+use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, StaleUpload, Verification};
 use crate::store::layout::{self, MarkKind};
-use crate::store::{self, ReadStore, StoreError, WriteStore};
+use crate::store::{self, ReadStore, StoreError, UploadId, WriteStore};
 
 /// How many objects one request deletes.
 const BATCH: usize = 1000;
@@ -22,7 +22,13 @@ const BATCH: usize = 1000;
 /// Tombstones, then purges.
 pub(super) async fn run(progress: &mut Progress<'_>) {
     let wanted = |kind: &ActionKind| {
-        matches!(kind, ActionKind::Tombstone(_) | ActionKind::Purge(_) | ActionKind::CollectGarbage { .. })
+        matches!(
+            kind,
+            ActionKind::Tombstone(_)
+                | ActionKind::Purge(_)
+                | ActionKind::AbortUploads { .. }
+                | ActionKind::CollectGarbage { .. }
+        )
     };
     // The plan puts nothing before what it waits for: its order is the order.
     for action in progress.actions(wanted) {
@@ -83,6 +89,7 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             progress.note("backup purged", work.backup.as_str(), json!({ "objects": gone + 1, "scope": work.scope }));
             Ok(Outcome::Done { summary: format!("purged, {} objects", gone + 1) })
         }
+        ActionKind::AbortUploads { store, uploads } => abort(progress, store, uploads).await,
         ActionKind::CollectGarbage { store, database, scope, backup, attempt } => {
             collect(progress, lease, store, database.as_ref(), scope, backup, *attempt).await
         }
@@ -134,6 +141,18 @@ async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize
             return Ok(gone);
         }
     }
+}
+
+/// Ends uploads whose attempts are over. An attempt that is over never works again, so what the plan saw still holds.
+async fn abort(progress: &mut Progress<'_>, name: &Name, uploads: &[StaleUpload]) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let store = Arc::clone(&runtime.store(name).map_err(failed_with)?.store);
+    for StaleUpload { key, upload } in uploads {
+        store.abort_upload(key, &UploadId(upload.clone())).await.map_err(|error| failed(&error))?;
+    }
+    let facts = json!({ "uploads": uploads });
+    progress.note("uploads aborted", format!("store.{name}"), facts);
+    Ok(Outcome::Done { summary: format!("{} aborted", uploads.len()) })
 }
 
 /// Deletes what an attempt without a manifest of its own left behind, unfinished uploads included.

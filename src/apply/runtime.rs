@@ -122,5 +122,6 @@ pub(super) const fn op_word(op: DocumentOp) -> &'static str {
         DocumentOp::Update => "policy updated",
         DocumentOp::Archive => "policy archived",
         DocumentOp::Revive => "policy revived",
+        DocumentOp::Restore => "policy row restored",
     }
 }

@@ -126,6 +126,8 @@ pub enum Command {
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing
     Plan(commands::plan::PlanArgs),
+    /// Show how the world differs from what bkup knows; changes nothing
+    Drift(commands::drift::DriftArgs),
     /// Do what the policies ask for
     Apply(commands::apply::ApplyArgs),
     /// Show every class and tenant against its objectives

@@ -37,7 +37,7 @@ const TABLE: [(Exit, &str); 12] = [
     (Exit::Failed, "failed, nothing was changed"),
     (
         Exit::Differences,
-        "differences, only where asked: plan --detailed-exitcode (changes and drift;\ndue work with --include-due), fmt --check",
+        "differences, only where asked: plan --detailed-exitcode (changes and drift;\ndue work with --include-due), drift --detailed-exitcode, fmt --check",
     ),
     (Exit::InvalidPolicies, "invalid policies, or none found"),
     (Exit::Refused, "refused by a guard"),

@@ -4,7 +4,8 @@ use super::args::{Command, Format};
 use super::context::Context;
 use super::failure::CliError;
 use super::wiring;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
+use crate::domain::DRIFT_CODES;
 use crate::policy::SourceFile;
 use crate::render::{FixMade, PLAN_CODES, SarifTool, Sources, diagnostics_github, diagnostics_sarif, judged_json};
 
@@ -16,7 +17,7 @@ pub(super) fn check(format: Format, command: &Command) -> Result<(), CliError> {
     use Format::{Github, Json, Markdown, Sarif, Text};
     // Everything has two. A new command says here if it has more.
     let has: &[Format] = match command {
-        Command::Validate(_) => &[Text, Json, Sarif, Github],
+        Command::Validate(_) | Command::Drift(_) => &[Text, Json, Sarif, Github],
         Command::Plan(_) | Command::Show(_) => &[Text, Json, Markdown, Sarif, Github],
         Command::Status(_) => &[Text, Json, Markdown],
         _ => &[Text, Json],
@@ -48,18 +49,32 @@ pub(super) fn findings(
 
 /// Returns findings as a log for code scanning or as annotations; `None` where neither was asked for.
 pub(super) fn for_programs(context: &Context, findings: &[Diagnostic], texts: &Sources) -> Option<String> {
+    let rules: Vec<_> = wiring::policy_codes().iter().copied().chain(PLAN_CODES).chain(DRIFT_CODES).collect();
+    told(context, texts, findings, &rules)
+}
+
+/// Returns findings with rules of their own in a format for programs; `None` where another was asked for.
+pub(super) fn told(
+    context: &Context,
+    sources: &Sources,
+    findings: &[Diagnostic],
+    rules: &[(Code, &str)],
+) -> Option<String> {
     let folder = context.cwd.display().to_string();
     match context.ui.format {
         Format::Text | Format::Json | Format::Markdown => None,
-        Format::Github => Some(diagnostics_github(findings, texts, &folder)),
+        Format::Github => Some(diagnostics_github(findings, sources, &folder)),
         Format::Sarif => {
-            let about = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")];
-            let about = about.into_iter().find(|uri| !uri.is_empty());
-            let rules: Vec<_> = wiring::policy_codes().iter().copied().chain(PLAN_CODES).collect();
-            let tool = SarifTool { version: env!("CARGO_PKG_VERSION"), about, rules: &rules };
-            Some(diagnostics_sarif(findings, texts, &folder, tool))
+            let tool = SarifTool { version: env!("CARGO_PKG_VERSION"), about: about(), rules };
+            Some(diagnostics_sarif(findings, sources, &folder, tool))
         }
     }
+}
+
+/// Returns where people read about bkup.
+fn about() -> Option<&'static str> {
+    let about = [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")];
+    about.into_iter().find(|uri| !uri.is_empty())
 }
 
 /// Returns the texts that places are counted in: not the masked ones, whose characters are not as many.

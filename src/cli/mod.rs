@@ -107,6 +107,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Drift(args) => commands::drift::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),
         Command::Status(args) => commands::status::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),

@@ -59,6 +59,15 @@ pub struct Survey {
     pub suppressed: Vec<Diagnostic>,
 }
 
+impl Survey {
+    /// Returns the findings about live tenants that a plan does not tell as drift.
+    #[must_use]
+    pub fn beside_plan(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let beside = |found: &[Diagnostic]| found.iter().filter(|f| !policy::is_drift(f.code)).cloned().collect();
+        (beside(&self.findings), beside(&self.suppressed))
+    }
+}
+
 /// What somebody asks of a plan beside the policies.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {

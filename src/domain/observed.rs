@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RetentionRule, Scope, Tenant};
+use super::{Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RetentionRule, Scope, Signs, Tenant};
 
 /// Something that was looked at, or the reason why it could not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Observed {
     pub servers: BTreeMap<Name, Observation<ServerFacts>>,
     /// What each clock said, beside bkup's own at the same moment. A simulated catalog has none to compare with.
     pub clocks: Vec<Clock>,
+    /// What was seen for drift alone.
+    pub signs: Signs,
 }
 
 /// A clock that was read.

@@ -31,7 +31,7 @@ pub fn change_digest(plan: &Plan) -> Digest {
         .actions
         .iter()
         .filter_map(|action| match &action.kind {
-            ActionKind::ApplyDocument { op, before, after, .. } => {
+            ActionKind::ApplyDocument { op, before, after, .. } if action.class == ActionClass::Change => {
                 Some(json!({"address": action.address, "op": op, "before": before, "after": after}))
             }
             ActionKind::Tombstone(work) | ActionKind::Purge(work) if work.caused_by_change => {

@@ -5,6 +5,7 @@
 mod backups;
 mod coverage;
 mod digests;
+mod drift;
 mod drills;
 mod ensure;
 mod guards;
@@ -102,6 +103,7 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     let view = world::View::new(desired, observed, catalog, request);
     draft.rules = rules(&view);
     ensure::plan(&view, &mut draft);
+    drift::plan(&view, &mut draft);
     unserved::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);

@@ -24,7 +24,8 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         let work = &backup.work;
         coming.entry((&work.schedule, Some(&work.database), &work.scope)).or_default().push(backup);
     }
-    let drilled = drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
+    let drilled: HashMap<&BackupId, ActionId> =
+        drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
     let mut namers: HashMap<&BackupId, usize> = HashMap::new();
     for shared in view.backups().iter().filter_map(|b| b.shared.as_ref()) {
         *namers.entry(shared).or_default() += 1;
@@ -35,7 +36,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         before: &before,
         planned,
         coming,
-        drilled,
+        drilled: &drilled,
         draft,
         namers,
         purged: HashSet::new(),
@@ -81,7 +82,7 @@ struct Prune<'a, 'd> {
     /// The backups that this plan takes, by what they will belong to.
     coming: HashMap<GroupKey<'a>, Vec<&'a PlannedBackup>>,
     /// The backups that this plan drills.
-    drilled: HashMap<&'a BackupId, ActionId>,
+    drilled: &'d HashMap<&'a BackupId, ActionId>,
     draft: &'d mut Plan,
     /// How many backups that stay name a shared archive.
     namers: HashMap<&'a BackupId, usize>,
@@ -110,7 +111,7 @@ impl<'a> Prune<'a, '_> {
         let Some(rules) = self.rules(schedule) else { return };
         let backups: Vec<&'a Backup> = view.group(schedule, database, scope).to_vec();
         let coming = self.coming.get(&(schedule, database, scope)).cloned().unwrap_or_default();
-        let drilled = &self.drilled;
+        let drilled = self.drilled;
         let now = view.now();
         let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, drilled)).collect();
         let mut with_coming = points;
@@ -183,9 +184,7 @@ impl<'a> Prune<'a, '_> {
                 }
                 continue;
             }
-            let pinned = view.protects(backup)
-                || backup.quarantine.is_some()
-                || view.is_leased(&backup.id);
+            let pinned = view.protects(backup) || backup.quarantine.is_some() || view.is_leased(&backup.id);
             if named.contains(&backup.id) || pinned {
                 self.kept(backup, || vec!["shared archive of kept tenant backups".to_owned()], None);
                 continue;
@@ -210,7 +209,7 @@ impl<'a> Prune<'a, '_> {
         caused_by_change: bool,
         after: BTreeSet<ActionId>,
     ) {
-        if !self.reachable(backup) || self.is_paused(backup) {
+        if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
             return;
         }
         let purge_after = self.guards.grace.after(self.view.now());
@@ -288,7 +287,7 @@ impl<'a> Prune<'a, '_> {
                 self.hold(backup, reason, &words.join(", "));
             }
             PurgeState::Due => {
-                if !self.reachable(backup) || self.is_paused(backup) {
+                if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
                     return;
                 }
                 let words =
@@ -337,6 +336,15 @@ impl<'a> Prune<'a, '_> {
             after: Vec::new(),
             bytes: None,
         });
+    }
+
+    /// What people changed in the catalog by hand decides no deletion.
+    fn is_doubted(&mut self, backup: &Backup) -> bool {
+        let doubt = self.view.doubt(backup);
+        if let Some(words) = doubt {
+            self.hold(backup, HeldReason::RowEdited, words);
+        }
+        doubt.is_some()
     }
 
     fn reachable(&mut self, backup: &Backup) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, narrow};
 use crate::domain::{
-    Address, Backup, BackupId, CatalogFacts, Desired, HeldReason, Instant, Name, Observation, Observed,
+    Address, Backup, BackupId, CatalogFacts, CatalogSigns, Desired, HeldReason, Instant, Name, Observation, Observed,
     ResolvedTenants, Scope, Section, ServerFacts, StoreFacts,
 };
 
@@ -20,6 +20,7 @@ pub struct View<'a> {
     pub request: &'a Request,
     missing: HashSet<&'a BackupId>,
     leased: HashSet<&'a BackupId>,
+    doubted: HashSet<&'a BackupId>,
     protected: HashSet<&'a Address>,
     /// The places of the backups in the order of their ids, made when first asked for: with nothing to do, nobody asks.
     by_id: OnceCell<Vec<usize>>,
@@ -53,8 +54,13 @@ impl<'a> View<'a> {
         catalog: Option<&'a CatalogFacts>,
         request: &'a Request,
     ) -> Self {
-        let missing: HashSet<&BackupId> =
+        let mut missing: HashSet<&BackupId> =
             observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
+        let objects = observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        missing.extend(objects.flat_map(|objects| &objects.damaged).map(|damage| &damage.backup));
+        let edits = observed.signs.catalog.as_ref().and_then(Observation::known);
+        missing.extend(edits.into_iter().flat_map(|edits| &edits.failed_looks).map(|look| &look.backup));
+        let doubted = edits.into_iter().flat_map(|edits| &edits.executions).collect();
         let backups = catalog.map_or(&[][..], |facts| &facts.backups);
         let needed = needed(backups, &missing);
         let (groups, by_scope) = grouped(backups);
@@ -65,7 +71,20 @@ impl<'a> View<'a> {
         protected.extend(applied.map(|(address, _)| address));
         let leased = catalog.into_iter().flat_map(|catalog| &catalog.leased).collect();
         let by_id = OnceCell::new();
-        Self { desired, observed, catalog, request, missing, leased, protected, by_id, needed, groups, by_scope }
+        Self {
+            desired,
+            observed,
+            catalog,
+            request,
+            missing,
+            leased,
+            doubted,
+            protected,
+            by_id,
+            needed,
+            groups,
+            by_scope,
+        }
     }
 
     /// Returns the instant the plan is made for.
@@ -105,7 +124,26 @@ impl<'a> View<'a> {
         Some(&backups[places[at]])
     }
 
-    /// Returns whether the store's listing did not show the backup's manifest.
+    /// Returns what people did to the catalog's rows, where that is known.
+    pub fn edits(&self) -> Option<&'a CatalogSigns> {
+        self.observed.signs.catalog.as_ref().and_then(Observation::known)
+    }
+
+    /// Returns why nothing of a backup is deleted, where the catalog's own word for it cannot be taken: its row was
+    /// changed by hand, or the rule it is kept by was and no policy says what it should be.
+    pub fn doubt(&self, backup: &Backup) -> Option<&'static str> {
+        if self.doubted.contains(&backup.id) {
+            return Some("its row in the catalog was changed by hand");
+        }
+        if self.desired.schedules.contains_key(&backup.schedule) {
+            return None;
+        }
+        let sign = self.edits()?.documents.get(&schedule_address(&backup.schedule))?;
+        let rule = !sign.intact || sign.edits.iter().any(|edit| edit.column == "retention");
+        rule.then_some("the rule that keeps it was changed in the catalog by hand")
+    }
+
+    /// Returns whether the store's listing did not show the backup's manifest, or its objects are not as recorded.
     pub fn is_missing(&self, id: &BackupId) -> bool {
         self.missing.contains(id)
     }

@@ -30,6 +30,7 @@ mod write;
 pub use check::masked;
 pub use fix::{Mended, apply_edits, mend};
 pub use format::format;
+pub use ignore::is_drift;
 pub use prove::{Facts, Measured, changed_plans};
 pub(crate) use raw::{Named, Version};
 pub(crate) use read::{Dialect, read_texts, sort};

@@ -11,6 +11,7 @@ mod coverage;
 mod diagnostics;
 mod difference;
 mod document;
+mod drift;
 mod escape;
 mod evidence;
 mod explanation;
@@ -39,6 +40,7 @@ pub use diagnostics::{
     judged_json, suppressed_summary,
 };
 pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
+pub use drift::{DRIFT_FORMAT, drift_json, drift_text};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};

@@ -188,9 +188,13 @@ pages! {
     BK897
     BK898
     BK899
+    BK900
+    BK901
+    BK902
+    BK903
+    BK904
     BK925
     BK926
-    BK927
     BK928
     BK929
     BK940

@@ -12,6 +12,7 @@ use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreError, UnfinishedUpload, UploadId, WriteStore,
 };
+use crate::domain::StoreSettings;
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +194,18 @@ impl ReadStore for Faulty {
 
     fn retries(&self) -> u64 {
         self.inner.retries()
+    }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        self.pass(Operation::UnfinishedUploads, self.inner.uploads(prefix)).await
+    }
+
+    async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        self.inner.upload_size(key, upload).await
+    }
+
+    async fn settings(&self) -> StoreSettings {
+        self.inner.settings().await
     }
 }
 

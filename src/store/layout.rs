@@ -250,6 +250,18 @@ pub fn parse_manifest(key: &str) -> Option<ManifestKey> {
     })
 }
 
+/// Reads backup and attempt back from the key of a data object or a key object, or of the folder it lies in; `None` for
+/// every other key.
+#[must_use]
+pub fn parse_attempt(key: &str) -> Option<(BackupId, u64)> {
+    let rest = key.strip_prefix(BACKUPS).or_else(|| key.strip_prefix(KEYS))?;
+    let mut segments = rest.splitn(5, '/').skip(2);
+    let (id, attempt) = (segments.next()?, segments.next()?);
+    // A file beside the attempts' folders is none of theirs.
+    segments.next()?;
+    Some((parse_id(id)?, attempt.strip_prefix("a-")?.parse().ok()?))
+}
+
 /// Refuses keys that bkup does not make: empty, absolute, hidden or climbing segments, bytes with a meaning elsewhere.
 ///
 /// # Errors
@@ -302,6 +314,21 @@ mod tests {
         let run_id = RunId::of("2026-03-01T02:00:00Z".parse().unwrap(), 0xabc);
         assert_eq!(run(&run_id), "runs/2026/03/20260301T020000Z-0000000000000abc.json");
         assert_eq!(evidence(&"full".parse().unwrap(), "d-1"), "evidence/full/d-1.json");
+    }
+
+    #[test]
+    fn data_and_key_objects_tell_their_attempt_and_nothing_else_does() {
+        let db: Name = "app".parse().unwrap();
+        let tenant = Scope::Tenant("Acme GmbH".to_owned());
+        let data = part(Some(&db), &tenant, &id(), 7, "archive.dump");
+        let keys = [data, key_object(Some(&db), &tenant, &id(), 7, "00ff"), attempt_folder(None, &tenant, &id(), 7)];
+        for key in keys {
+            assert_eq!(parse_attempt(&key), Some((id(), 7)), "{key}");
+        }
+        let folder = backup_folder(Some(&db), &tenant, &id());
+        for key in [manifest(Some(&db), &tenant, &id()), format!("{folder}a-7"), format!("{folder}b-7/x"), folder] {
+            assert_eq!(parse_attempt(&key), None, "{key}");
+        }
     }
 
     #[test]

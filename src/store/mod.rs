@@ -21,6 +21,7 @@ mod read;
 mod retry;
 mod s3;
 mod s3_error;
+mod s3_settings;
 mod upload;
 
 pub use api::{

@@ -195,7 +195,7 @@ plain_words!(
     KindWord, "ActionKind", "a kind of action",
     [
         "ensure_catalog", "ensure_store", "apply_document", "back_up", "record_missed", "drill", "tombstone", "purge",
-        "quarantine", "collect_garbage",
+        "quarantine", "abort_uploads", "collect_garbage",
     ]
 );
 

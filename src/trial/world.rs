@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diag::Diagnostic;
 use crate::domain::{
     Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, Desired, DrillRecord, Instant, Name, Narrowing,
-    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, StoreFacts, StoreMarker, Tenant,
+    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Tenant,
     TenantSelector,
 };
 use crate::plan::Request;
@@ -231,7 +231,7 @@ fn observe(
     } else {
         Observation::Known(CatalogState::Absent)
     };
-    Observed { catalog, stores, servers, clocks: Vec::new() }
+    Observed { catalog, stores, servers, clocks: Vec::new(), signs: Signs::default() }
 }
 
 fn seen<T>(reachable: bool, facts: T) -> Observation<T> {

@@ -13,6 +13,7 @@ mod cli;
 mod cli_format;
 mod demo;
 mod disaster;
+mod drift;
 mod drill;
 mod engine;
 mod engine_archive;

@@ -76,7 +76,8 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     if !context.ui.is_json() {
         let view = PlanView { plan: &plan, next: None, full: context.ui.verbosity > 0 };
         context.ui.print(&plan_text(view, &context.ui.style));
-        context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+        let (findings, suppressed) = survey.beside_plan();
+        context.ui.findings(&findings, &suppressed, &session.texts);
     }
     if !plan.refusals.is_empty() {
         github::planned(context, &plan, None);

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backup;
 pub mod completions;
 pub mod demo;
+pub mod drift;
 pub mod drill;
 pub mod explain;
 pub mod export;

@@ -73,14 +73,15 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     let plan = session.plan(&survey, &args.narrow.wish())?;
+    let (beside, suppressed) = survey.beside_plan();
     let mut findings = plan_findings(&plan);
-    findings.extend(session.found.iter().chain(&survey.findings).cloned());
+    findings.extend(session.found.iter().chain(&beside).cloned());
     show(context, args, &plan, &findings, &session.texts)?;
     if context.ui.format != Format::Github {
         // That format is annotations already.
         github::annotate(context, &findings, &session.texts);
     }
-    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+    context.ui.findings(&beside, &suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 

@@ -86,6 +86,7 @@ const fn verb(action: &Action) -> &'static str {
             DocumentOp::Update => "change",
             DocumentOp::Archive => "archive",
             DocumentOp::Revive => "bring back",
+            DocumentOp::Restore => "restore",
         },
         _ => "do",
     }

@@ -11,10 +11,9 @@ use crate::diag::{Code, Diagnostic, Severity, Span};
 use crate::domain::{Action, ActionKind, Bytes, HeldReason, Plan, SourceLocation};
 
 /// The codes of [`plan_findings`], with their meaning in one line.
-pub const PLAN_CODES: [(Code, &str); 5] = [
+pub const PLAN_CODES: [(Code, &str); 4] = [
     (Code("BK925"), "a plan deletes backups"),
     (Code("BK926"), "a guard refuses a plan"),
-    (Code("BK927"), "the world differs from the catalog"),
     (Code("BK928"), "work that is due is held"),
     (Code("BK929"), "an objective is breached"),
 ];
@@ -37,8 +36,12 @@ pub fn plan_findings(plan: &Plan) -> Vec<Diagnostic> {
     out.extend(breaches(plan));
     for finding in &plan.findings {
         out.push(
-            Diagnostic::warning(Code("BK927"), format!("{}: {}", finding.address, finding.words))
-                .help("`bkup plan` shows all of it; no action of bkup mends it"),
+            Diagnostic::new(
+                finding.kind.code(),
+                finding.severity.into(),
+                format!("{}: {}", finding.address, finding.words),
+            )
+            .help(finding.help.clone()),
         );
     }
     out.extend(held(plan));
