@@ -38,6 +38,8 @@ done <<<"${BKUP_ARGS:-}"
 
 case $BKUP_COMMAND in
   plan)
+    # What an earlier step left must not be taken for this one's.
+    rm -f "$BKUP_OUT/plan.json" "$BKUP_OUT/plan.md"
     args+=(--md-key "$BKUP_KEY")
     has --out || args+=(--out "$BKUP_OUT/plan.json")
     has --md-out || args+=(--md-out "$BKUP_OUT/plan.md")
@@ -56,6 +58,7 @@ case $BKUP_COMMAND in
     else
       has --auto-approve || args+=(--auto-approve)
     fi
+    rm -f "$BKUP_OUT/report.json" "$BKUP_OUT/report.md"
     args+=(--md-key "$BKUP_KEY")
     has --report || args+=(--report "$BKUP_OUT/report.json")
     has --md-out || args+=(--md-out "$BKUP_OUT/report.md")
