@@ -119,6 +119,7 @@ if [ ! -s "${BKUP_MD:-}" ]; then
     *[!0-9A-Za-z._-]*) leave 'there is no plan' ;;
   esac
   BKUP_MD=$work/plan.md
+  # shellcheck disable=SC2016 # these backticks are Markdown's
   printf '<!-- bkup:plan:%s -->\n### ✗ No plan: bkup ended with `%s`\n\n%s\n' "${BKUP_KEY:-default}" "$BKUP_REASON" \
     'The log of this run says why. What an earlier run planned is not what would be applied now.' >"$BKUP_MD"
 fi
