@@ -6,6 +6,7 @@
 #   BKUP_POLICIES    the folder of the policies
 #   BKUP_PLAN        a saved plan to apply; empty: none
 #   BKUP_DIGEST      the digest that it must have; empty: any
+#   BKUP_CHANGES     without a saved plan: the change digest that planning again must come to; empty: any
 #   BKUP_OUT         the folder for what the run leaves: plan.json, plan.md, report.json, report.md
 #   BKUP_KEY         tells several policy sets apart
 set -euo pipefail
@@ -53,8 +54,11 @@ case $BKUP_COMMAND in
         [ "$found" = "$BKUP_DIGEST" ] || fail 'digest: the plan is not the one that was reviewed'
       fi
       args+=("$BKUP_PLAN")
+      [ -z "${BKUP_CHANGES:-}" ] || fail 'change-digest: a saved plan has the input digest'
     elif [ -n "${BKUP_DIGEST:-}" ]; then
       fail 'digest: it is for a saved plan; name that with the input plan'
+    elif [ -n "${BKUP_CHANGES:-}" ]; then
+      args+=(--expect-digest "$BKUP_CHANGES")
     else
       has --auto-approve || args+=(--auto-approve)
     fi

@@ -358,6 +358,8 @@ fn each_line_of_args_is_one_argument_and_none_is_expanded() {
 #[test]
 fn apply_needs_no_plan_and_takes_only_the_one_that_was_meant() {
     assert!(ran("apply", "", &[]).said.contains("<--auto-approve>\n"));
+    let again = ran("apply", "", &[("BKUP_CHANGES", "abc")]).said;
+    assert!(again.starts_with("<apply>\n<--expect-digest>\n<abc>\n") && !again.contains("auto-approve"), "{again}");
     let runner = Runner::new();
     let plan = runner.file("plan.json", "{\"digest\":\"abc\"}");
     let ended = ran("apply", "", &[("BKUP_PLAN", &plan), ("BKUP_DIGEST", "abc")]);
@@ -367,6 +369,7 @@ fn apply_needs_no_plan_and_takes_only_the_one_that_was_meant() {
         (vec![("BKUP_PLAN", plan.as_str()), ("BKUP_DIGEST", "abd")], "not the one that was reviewed"),
         (vec![("BKUP_PLAN", "/nowhere/plan.json")], "there is no such file"),
         (vec![("BKUP_DIGEST", "abc")], "it is for a saved plan"),
+        (vec![("BKUP_PLAN", plan.as_str()), ("BKUP_CHANGES", "abc")], "a saved plan has the input digest"),
     ] {
         let ended = ran("apply", "", &more);
         assert_eq!((ended.code, ended.said.contains(words)), (64, true), "{}", ended.said);
