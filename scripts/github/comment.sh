@@ -6,6 +6,7 @@
 #   BKUP_COMMENT     always; on-change: a first comment only where something changes or is deleted; never
 #   BKUP_CHANGES     true where something changes; BKUP_DELETES how many backups are deleted
 #   BKUP_REASON      how bkup ended; anything but success is worth a comment
+#   BKUP_KEY         tells several policy sets apart; for the words that stand where there is no plan
 #   BKUP_AUTHOR      who writes: only that user's comments are updated, whatever others write into theirs
 #   BKUP_TOKEN       the token; it is in no argument of any program
 #   GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_EVENT_PATH   set by GitHub
@@ -109,7 +110,19 @@ case ${BKUP_COMMENT:-always} in
   always | on-change) ;;
   *) leave 'the input comment is none of always, on-change and never' ;;
 esac
-[ -s "${BKUP_MD:-}" ] || leave 'there is no plan'
+if [ ! -s "${BKUP_MD:-}" ]; then
+  # Without these words an earlier plan would stand there as if it were of this commit.
+  case ${BKUP_REASON:-} in
+    '' | *[!a-z_]*) leave 'there is no plan' ;;
+  esac
+  case ${BKUP_KEY:-default} in
+    *[!0-9A-Za-z._-]*) leave 'there is no plan' ;;
+  esac
+  BKUP_MD=$work/plan.md
+  # shellcheck disable=SC2016 # these backticks are Markdown's
+  printf '<!-- bkup:plan:%s -->\n### ✗ No plan: bkup ended with `%s`\n\n%s\n' "${BKUP_KEY:-default}" "$BKUP_REASON" \
+    'The log of this run says why. What an earlier run planned is not what would be applied now.' >"$BKUP_MD"
+fi
 number=$(jq -r '.pull_request.number // .issue.number // empty | select(type == "number")' "$GITHUB_EVENT_PATH" 2>/dev/null) || number=
 [ -n "$number" ] || exit 0
 [ -n "${BKUP_TOKEN:-}" ] || leave 'there is no token'

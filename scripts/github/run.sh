@@ -6,6 +6,7 @@
 #   BKUP_POLICIES    the folder of the policies
 #   BKUP_PLAN        a saved plan to apply; empty: none
 #   BKUP_DIGEST      the digest that it must have; empty: any
+#   BKUP_CHANGES     without a saved plan: the change digest that planning again must come to; empty: any
 #   BKUP_OUT         the folder for what the run leaves: plan.json, plan.md, report.json, report.md
 #   BKUP_KEY         tells several policy sets apart
 set -euo pipefail
@@ -38,6 +39,8 @@ done <<<"${BKUP_ARGS:-}"
 
 case $BKUP_COMMAND in
   plan)
+    # What an earlier step left must not be taken for this one's.
+    rm -f "$BKUP_OUT/plan.json" "$BKUP_OUT/plan.md"
     args+=(--md-key "$BKUP_KEY")
     has --out || args+=(--out "$BKUP_OUT/plan.json")
     has --md-out || args+=(--md-out "$BKUP_OUT/plan.md")
@@ -51,11 +54,15 @@ case $BKUP_COMMAND in
         [ "$found" = "$BKUP_DIGEST" ] || fail 'digest: the plan is not the one that was reviewed'
       fi
       args+=("$BKUP_PLAN")
+      [ -z "${BKUP_CHANGES:-}" ] || fail 'change-digest: a saved plan has the input digest'
     elif [ -n "${BKUP_DIGEST:-}" ]; then
       fail 'digest: it is for a saved plan; name that with the input plan'
+    elif [ -n "${BKUP_CHANGES:-}" ]; then
+      args+=(--expect-digest "$BKUP_CHANGES")
     else
       has --auto-approve || args+=(--auto-approve)
     fi
+    rm -f "$BKUP_OUT/report.json" "$BKUP_OUT/report.md"
     args+=(--md-key "$BKUP_KEY")
     has --report || args+=(--report "$BKUP_OUT/report.json")
     has --md-out || args+=(--md-out "$BKUP_OUT/report.md")

@@ -151,6 +151,7 @@ impl Session {
             return Ok(offline);
         }
         let session = Self::over(context, &offline, files);
+        github::hide(context, &session.set.catalog_url(), &session.base);
         let facts = Facts::of(context);
         let survey = context.block_on_reading(session.survey(&facts, false))??;
         for (name, server) in &survey.observed.servers {
@@ -180,6 +181,7 @@ impl Session {
             return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
         }
         let (base, _) = set.desired(&BTreeMap::new());
+        github::hide(context, &set.catalog_url(), &base);
         Ok(Self { set, base, texts, found: findings, env: context.env_lookup() })
     }
 

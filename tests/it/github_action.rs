@@ -269,6 +269,38 @@ fn what_no_thread_can_hold_says_how_much_is_missing_and_where_it_is() {
 }
 
 #[test]
+fn a_plan_that_could_not_be_made_takes_the_place_of_the_old_one() {
+    let github = GitHub::start();
+    comment(&github, &text("of an earlier commit"));
+    let failed = [("BKUP_MD", "/nowhere/plan.md"), ("BKUP_REASON", "invalid_policies"), ("BKUP_COMMENT", "on-change")];
+    let ended = comment_with(&github, "", &failed);
+    assert_eq!(ended.code, 0, "{}", ended.said);
+    let [made] = ours(&github).try_into().unwrap();
+    assert!(
+        made.body.starts_with(&format!("{MARKER}\n### ✗ No plan: bkup ended with `invalid_policies`\n")),
+        "{}",
+        made.body
+    );
+    for reason in ["", "$(id)", "x\n## y"] {
+        let github = GitHub::start();
+        let ended = comment_with(&github, "", &[("BKUP_MD", "/nowhere"), ("BKUP_REASON", reason)]);
+        assert!(ended.said.contains("there is no plan") && github.requests().is_empty(), "{}", ended.said);
+    }
+}
+
+#[test]
+fn what_an_earlier_step_left_is_not_taken_for_this_one_s() {
+    let runner = with_stand_in(Runner::new()).env("BKUP_COMMAND", "plan");
+    std::fs::create_dir(runner.path("out")).unwrap();
+    for name in ["out/plan.md", "out/plan.json", "out/other.txt"] {
+        runner.file(name, "old");
+    }
+    assert_eq!(runner.run("run.sh").code, 0);
+    let left: Vec<_> = std::fs::read_dir(runner.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["other.txt"]);
+}
+
+#[test]
 fn on_change_is_silent_only_while_nothing_changes_and_nothing_was_said() {
     let quiet =
         [("BKUP_COMMENT", "on-change"), ("BKUP_CHANGES", "false"), ("BKUP_DELETES", "0"), ("BKUP_REASON", "success")];
@@ -326,6 +358,8 @@ fn each_line_of_args_is_one_argument_and_none_is_expanded() {
 #[test]
 fn apply_needs_no_plan_and_takes_only_the_one_that_was_meant() {
     assert!(ran("apply", "", &[]).said.contains("<--auto-approve>\n"));
+    let again = ran("apply", "", &[("BKUP_CHANGES", "abc")]).said;
+    assert!(again.starts_with("<apply>\n<--expect-digest>\n<abc>\n") && !again.contains("auto-approve"), "{again}");
     let runner = Runner::new();
     let plan = runner.file("plan.json", "{\"digest\":\"abc\"}");
     let ended = ran("apply", "", &[("BKUP_PLAN", &plan), ("BKUP_DIGEST", "abc")]);
@@ -335,6 +369,7 @@ fn apply_needs_no_plan_and_takes_only_the_one_that_was_meant() {
         (vec![("BKUP_PLAN", plan.as_str()), ("BKUP_DIGEST", "abd")], "not the one that was reviewed"),
         (vec![("BKUP_PLAN", "/nowhere/plan.json")], "there is no such file"),
         (vec![("BKUP_DIGEST", "abc")], "it is for a saved plan"),
+        (vec![("BKUP_PLAN", plan.as_str()), ("BKUP_CHANGES", "abc")], "a saved plan has the input digest"),
     ] {
         let ended = ran("apply", "", &more);
         assert_eq!((ended.code, ended.said.contains(words)), (64, true), "{}", ended.said);

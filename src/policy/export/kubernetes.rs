@@ -10,7 +10,7 @@ use super::{Ask, Needs, header, quoted};
 /// One kind of job.
 struct Job<'a> {
     name: &'static str,
-    what: &'static str,
+    what: String,
     /// Minute and hour in cron's form, and the zone they are read in.
     schedule: String,
     zone: &'a str,
@@ -29,7 +29,7 @@ pub(super) fn files(needs: &Needs, ask: &Ask) -> Vec<(String, String)> {
     let zone = needs.cadence.zone.as_str();
     let apply = Job {
         name: "bkup-apply",
-        what: "Does what is due: backups, changes of the policies, and pruning within the guards.",
+        what: needs.everything(),
         schedule: format!("{} * * * *", needs.cadence.minute_field(0)),
         zone: "Etc/UTC",
         args: vec!["apply", "--auto-approve"],
@@ -40,7 +40,7 @@ pub(super) fn files(needs: &Needs, ask: &Ask) -> Vec<(String, String)> {
     };
     let retention = Job {
         name: "bkup-retention",
-        what: "Prunes what no retention rule keeps any more, within the guards.",
+        what: "Prunes what no retention rule keeps any more, within the guards.".to_owned(),
         schedule: "41 5 * * *".to_owned(),
         zone,
         args: vec!["apply", "--auto-approve", "--only", "retention"],
@@ -51,7 +51,7 @@ pub(super) fn files(needs: &Needs, ask: &Ask) -> Vec<(String, String)> {
     };
     let drill = Job {
         name: "bkup-drill",
-        what: "Restores into a scratch server what a recovery plan's drill asks for, when it is due.",
+        what: "Restores into a scratch server what a recovery plan's drill asks for, when it is due.".to_owned(),
         schedule: "23 6 * * *".to_owned(),
         zone,
         args: vec!["apply", "--auto-approve", "--only", "drills"],
@@ -85,7 +85,7 @@ fn common(needs: &Needs) -> String {
     if needs.drills && !needs.identities.is_empty() {
         what.push_str(&format!("\n  Secret bkup-identity with the keys {}: for drills alone", keys(&needs.identities)));
     }
-    let mut out = header("kubernetes", &what, needs);
+    let mut out = header("kubernetes", &what);
     out.push_str(
         "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: bkup\n  labels:\n    app.kubernetes.io/name: bkup\n\
          automountServiceAccountToken: false\n",
@@ -102,7 +102,7 @@ fn common(needs: &Needs) -> String {
 }
 
 fn cron_job(job: &Job<'_>, needs: &Needs, ask: &Ask) -> String {
-    let mut out = header("kubernetes", job.what, needs);
+    let mut out = header("kubernetes", &job.what);
     out.push_str(&format!(
         "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {0}\n  labels:\n    app.kubernetes.io/name: bkup\n    \
          app.kubernetes.io/component: {0}\nspec:\n  schedule: {1}\n  timeZone: {2}\n  # A run that takes long does what is \
@@ -147,6 +147,9 @@ fn pod(job: &Job<'_>, needs: &Needs, ask: &Ask) -> String {
     needs.variables.iter().for_each(|name| secret(name, "bkup-runner", false));
     if needs.s3 {
         ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].iter().for_each(|name| secret(name, "bkup-runner", true));
+        if needs.regions.is_empty() {
+            secret("AWS_REGION", "bkup-runner", true);
+        }
     }
     if job.identity {
         needs.identities.iter().for_each(|name| secret(name, "bkup-identity", false));
@@ -181,7 +184,7 @@ fn many(needs: &Needs, ask: &Ask) -> String {
                 kubectl patch job bkup-apply-many --type merge -p '{\"spec\":{\"suspend\":false}}'";
     let job = Job {
         name: "bkup-apply-many",
-        what,
+        what: what.to_owned(),
         schedule: String::new(),
         zone: "Etc/UTC",
         args: vec!["apply", "--auto-approve", "--lock-timeout", "1h"],
@@ -190,7 +193,7 @@ fn many(needs: &Needs, ask: &Ask) -> String {
         memory: ("256Mi", "1Gi"),
         scratch: "2Gi",
     };
-    let mut out = header("kubernetes", job.what, needs);
+    let mut out = header("kubernetes", &job.what);
     out.push_str(&format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {0}\n  labels:\n    app.kubernetes.io/name: bkup\n    \
          app.kubernetes.io/component: {0}\nspec:\n  suspend: true\n  completionMode: Indexed\n  completions: 4\n  \

@@ -119,18 +119,21 @@ impl Needs {
 pub const HEADER: &str = "# Written by `bkup export";
 
 /// Returns the comment at the top of a file.
-fn header(target: &str, what: &str, needs: &Needs) -> String {
-    let mut out = format!("{HEADER} {target}`; the next one replaces it.\n#\n");
-    for line in what.lines() {
-        out.push_str(&format!("# {line}\n"));
-    }
-    if !needs.schedules.is_empty() {
-        out.push_str("#\n# It does what these ask for:\n");
-        for (name, words) in &needs.schedules {
-            out.push_str(&format!("#   {name}: {words}\n"));
+fn header(target: &str, what: &str) -> String {
+    let lines = what.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n");
+    format!("{HEADER} {target}`; the next one replaces it.\n#\n{}", lines.collect::<String>())
+}
+
+impl Needs {
+    /// Returns what a job that does all of it is there for.
+    fn everything(&self) -> String {
+        let mut out = "Does what is due: backups, changes of the policies, and pruning within the guards.".to_owned();
+        if !self.schedules.is_empty() {
+            out.push_str("\nIt takes what these ask for:");
+            self.schedules.iter().for_each(|(name, words)| out.push_str(&format!("\n  {name}: {words}")));
         }
+        out
     }
-    out
 }
 
 /// Writes a text as a YAML scalar that no reader takes for anything else.

@@ -13,15 +13,14 @@ pub(super) fn files(needs: &Needs, ask: &Ask) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut add = |name: &str, what: &str, args: &str, calendar: &str, identity: bool| {
         out.push((format!("{name}.service"), service(needs, ask, name, what, args, identity)));
-        out.push((format!("{name}.timer"), timer(needs, name, what, calendar)));
+        out.push((format!("{name}.timer"), timer(name, what, calendar)));
     };
-    let what = "Does what is due: backups, changes of the policies, and pruning within the guards";
-    add("bkup-apply", what, "apply --auto-approve", &format!("*-*-* *:{minutes}:00 UTC"), false);
-    let what = "Prunes what no retention rule keeps any more, within the guards";
+    add("bkup-apply", &needs.everything(), "apply --auto-approve", &format!("*-*-* *:{minutes}:00 UTC"), false);
+    let what = "Prunes what no retention rule keeps any more, within the guards.";
     let args = "apply --auto-approve --only retention";
     add("bkup-retention", what, args, &format!("*-*-* 05:41:00 {zone}"), false);
     if needs.drills {
-        let what = "Restores into a scratch server what drills ask for, when they are due";
+        let what = "Restores into a scratch server what drills ask for, when they are due.";
         add("bkup-drill", what, "apply --auto-approve --only drills", &format!("*-*-* 06:23:00 {zone}"), true);
     }
     out
@@ -29,7 +28,7 @@ pub(super) fn files(needs: &Needs, ask: &Ask) -> Vec<(String, String)> {
 
 fn service(needs: &Needs, ask: &Ask, name: &str, what: &str, args: &str, identity: bool) -> String {
     let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-    let mut about = format!("{what}.\n\nIt runs as the user bkup: useradd --system --home-dir /var/lib/bkup bkup\n");
+    let mut about = format!("{what}\n\nIt runs as the user bkup: useradd --system --home-dir /var/lib/bkup bkup\n");
     about.push_str(&format!("/etc/bkup/bkup.env (0600, root) holds {}", list(&needs.variables)));
     if needs.s3 {
         about.push_str(", and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION unless the machine has a role");
@@ -45,7 +44,8 @@ fn service(needs: &Needs, ask: &Ask, name: &str, what: &str, args: &str, identit
     } else {
         "EnvironmentFile=/etc/bkup/bkup.env\n"
     };
-    let mut out = header("systemd", &about, needs);
+    let mut out = header("systemd", &about);
+    let what = title(what);
     out.push_str(&format!(
         "[Unit]\nDescription={what}\nDocumentation=man:bkup(1)\nWants=network-online.target\nAfter=network-online.target\n\n\
          [Service]\nType=oneshot\nUser=bkup\nGroup=bkup\n{files}ExecStart={} {args} --policies {}\n\
@@ -65,8 +65,14 @@ fn service(needs: &Needs, ask: &Ask, name: &str, what: &str, args: &str, identit
     out
 }
 
-fn timer(needs: &Needs, name: &str, what: &str, calendar: &str) -> String {
-    let mut out = header("systemd", &format!("{what}: when {name}.service runs."), needs);
+/// Returns the first sentence, without its full stop: what a unit is called.
+fn title(what: &str) -> &str {
+    what.lines().next().unwrap_or_default().trim_end_matches('.')
+}
+
+fn timer(name: &str, what: &str, calendar: &str) -> String {
+    let what = title(what);
+    let mut out = header("systemd", &format!("When {name}.service runs."));
     out.push_str(&format!(
         "[Unit]\nDescription={what}: the clock\n\n[Timer]\nOnCalendar={calendar}\n# What was due while the machine was off \
          is done when it is back.\nPersistent=true\nAccuracySec=1s\nUnit={name}.service\n\n[Install]\nWantedBy=timers.target\n"

@@ -25,14 +25,14 @@ pub(super) fn span(shown: &str) -> String {
 /// backticks is code in bkup's own sentences; however a name may pair them, each piece is safe by itself.
 pub(super) fn words(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    let (plain, spans): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    let (plain, spans): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(|(at, _)| at.is_multiple_of(2));
     // Two spans that touch would be one.
     let apart = plain.iter().skip(1).rev().skip(1).all(|(_, part)| !part.is_empty());
     let written = spans.iter().all(|(_, part)| !part.is_empty());
-    if parts.len() % 2 == 0 || !apart || !written || !plain.iter().all(|(_, part)| is_tame(part)) {
+    if parts.len().is_multiple_of(2) || !apart || !written || !plain.iter().all(|(_, part)| is_tame(part)) {
         return code(text);
     }
-    parts.iter().enumerate().map(|(at, part)| if at % 2 == 0 { tame(part) } else { code(part) }).collect()
+    parts.iter().enumerate().map(|(at, part)| if at.is_multiple_of(2) { tame(part) } else { code(part) }).collect()
 }
 
 fn tame(text: &str) -> String {

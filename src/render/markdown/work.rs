@@ -40,15 +40,20 @@ pub(super) fn changes(plan: &Plan, class: ActionClass, title: &str, depth: Depth
     if depth == Depth::Counts {
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         for action in &actions {
-            *kinds.entry(verb(action)).or_default() += 1;
+            *kinds.entry(verb(action).unwrap_or_else(|| action.kind.word())).or_default() += 1;
         }
-        let parts: Vec<String> = kinds.into_iter().map(|(verb, n)| format!("{n} {verb}")).collect();
+        let parts: Vec<String> = kinds.into_iter().map(|(verb, n)| format!("{n} {}", verb.replace('_', " "))).collect();
         out.push_str(&format!("{}\n", parts.join(", ")));
         return Some(out);
     }
     for action in actions {
         // No sign before the word: `- + add` would be a list in a list.
-        out.push_str(&format!("- {} {}: {}\n", verb(action), subject(action), because(&action.reason)));
+        let subject = match verb(action) {
+            Some(verb) => format!("{verb} {}", code(&action.address.to_string())),
+            // Titles are escaped already.
+            None => span(&action_title(action, &Style::plain())),
+        };
+        out.push_str(&format!("- {subject}: {}\n", because(&action.reason)));
         if let Some(lines) = diff(action, depth) {
             // Folded where it is long, open where it is the point: indented, so that it belongs to its line.
             let fenced = block("diff", &lines);
@@ -76,8 +81,9 @@ fn diff(action: &Action, depth: Depth) -> Option<Vec<String>> {
     (!lines.is_empty() && lines.len() <= room).then_some(lines)
 }
 
-const fn verb(action: &Action) -> &'static str {
-    match &action.kind {
+/// Returns what happens to the address of an action; absent where its title says more.
+const fn verb(action: &Action) -> Option<&'static str> {
+    Some(match &action.kind {
         ActionKind::EnsureCatalog { from_version: None, .. } => "make",
         ActionKind::EnsureCatalog { .. } => "migrate",
         ActionKind::EnsureStore { .. } => "mark",
@@ -88,18 +94,8 @@ const fn verb(action: &Action) -> &'static str {
             DocumentOp::Revive => "bring back",
             DocumentOp::Restore => "restore",
         },
-        _ => "do",
-    }
-}
-
-fn subject(action: &Action) -> String {
-    match &action.kind {
-        ActionKind::ApplyDocument { .. } | ActionKind::EnsureCatalog { .. } | ActionKind::EnsureStore { .. } => {
-            code(&action.address.to_string())
-        }
-        // Titles are escaped already.
-        _ => span(&action_title(action, &Style::plain())),
-    }
+        _ => return None,
+    })
 }
 
 /// Returns the differences that no action mends, one by one or counted; absent where there are none.
