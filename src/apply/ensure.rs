@@ -4,10 +4,11 @@ use serde_json::json;
 use tokio::time::Instant as Monotonic;
 
 use super::failure::ApplyError;
+use super::recheck;
 use super::run::{Progress, document_digest, millis};
 use super::runtime::{Runtime, op_word};
 use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
-use crate::domain::{Action, ActionId, ActionKind, CatalogState, Digest, DocumentOp, Name, Outcome, Plan};
+use crate::domain::{Action, ActionId, ActionKind, CatalogState, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
 use crate::store;
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
@@ -119,7 +120,16 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             progress.note("slots missed", action.address.to_string(), facts);
             Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
         }
-        ActionKind::Quarantine { backup, words, .. } => {
+        ActionKind::Quarantine { backup, store, words } => {
+            if action.reason.code != ReasonCode::VerificationFailed {
+                let recorded = catalog.reader().recorded_backup(backup).await.map_err(|error| failed(&error))?;
+                let handle = runtime.store(store).map_err(failed_with)?;
+                if let Some(recorded) = recorded
+                    && recheck::is_whole(handle, &recorded).await?
+                {
+                    return Ok(Outcome::Skipped { reason: "its objects are all there again".to_owned() });
+                }
+            }
             let marked = catalog.quarantine(backup, words, now).await.map_err(|error| failed(&error))?;
             progress.note("backup quarantined", backup.as_str(), json!({ "reason": words }));
             Ok(match marked {

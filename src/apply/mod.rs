@@ -8,6 +8,7 @@ mod drills;
 mod ensure;
 mod failure;
 mod prune;
+mod recheck;
 mod record;
 mod run;
 mod runtime;

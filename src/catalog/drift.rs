@@ -24,8 +24,6 @@ use crate::domain::{
 const RECORDS_SINCE: i64 = 5;
 /// How many names of rows put in by hand are said.
 const EXAMPLES: i64 = 3;
-/// How many edited backups are said in one plan.
-const MOST_EDITED: i64 = 100;
 
 /// What was recorded of the objects of every backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,37 +89,8 @@ impl Reader {
         let Some(version) = presence(&mut transaction).await?.version()? else {
             return Ok(RecordedObjects::default());
         };
-        let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
-        let sql = format!(
-            "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, parts, \
-                    coalesce(cardinality(recipients), 0)::bigint AS keys \
-             FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
-               AND manifest_key IS NOT NULL"
-        );
-        let mut recorded = RecordedObjects::default();
-        {
-            let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch(&mut *transaction);
-            while let Some(row) = rows.try_next().await? {
-                let manifest_size: Option<i64> = row.try_get("manifest_size")?;
-                let mut backup = RecordedBackup {
-                    store: row.parsed("store")?,
-                    attempt: row.count("attempt")?,
-                    manifest_key: row.text("manifest_key")?,
-                    manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
-                    data: Tally::default(),
-                    keys: row.count("keys")?,
-                };
-                let folder = backup.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
-                let own = format!("{folder}a-{}/", backup.attempt);
-                for part in cell::<Vec<DataPart>>(&row, "parts")?.unwrap_or_default() {
-                    // One in an earlier backup's folder is counted there.
-                    if part.key.starts_with(&own) {
-                        backup.data.add(&part.key, part.size);
-                    }
-                }
-                recorded.backups.insert(BackupId::from_text(row.text("backup_id")?), backup);
-            }
-        }
+        let backups = recorded(&mut transaction, version, None).await?;
+        let mut recorded = RecordedObjects { backups, ..RecordedObjects::default() };
         let rows = sqlx::query(
             "SELECT backup_id, attempt FROM bkup.executions WHERE attempt IS NOT NULL AND backup_id IS NOT NULL \
              AND collected_at IS NULL AND status IN ('RUNNING', 'FAILED', 'CANCELED')",
@@ -133,6 +102,18 @@ impl Reader {
         }
         transaction.commit().await?;
         Ok(recorded)
+    }
+
+    /// Returns what was recorded of one backup's objects; `None` where it is not there any more.
+    ///
+    /// # Errors
+    /// As every question.
+    pub async fn recorded_backup(&self, backup: &BackupId) -> Result<Option<RecordedBackup>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        match presence(&mut connection).await?.version()? {
+            None => Ok(None),
+            Some(version) => Ok(recorded(&mut connection, version, Some(backup)).await?.remove(backup)),
+        }
     }
 
     /// Returns which of these attempts are over: completed, purged, or collected. One that began since anything else was
@@ -156,6 +137,44 @@ impl Reader {
         .await?;
         rows.iter().map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?))).collect()
     }
+}
+
+/// Reads what was recorded of one backup, or of all.
+async fn recorded(
+    connection: &mut PgConnection,
+    version: i64,
+    only: Option<&BackupId>,
+) -> Result<HashMap<BackupId, RecordedBackup>, CatalogError> {
+    let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
+    let sql = format!(
+        "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, parts, \
+                coalesce(cardinality(recipients), 0)::bigint AS keys \
+         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
+           AND manifest_key IS NOT NULL AND ($1::text IS NULL OR backup_id = $1)"
+    );
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(only.map(BackupId::as_str)).fetch(connection);
+    let mut backups = HashMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let manifest_size: Option<i64> = row.try_get("manifest_size")?;
+        let mut backup = RecordedBackup {
+            store: row.parsed("store")?,
+            attempt: row.count("attempt")?,
+            manifest_key: row.text("manifest_key")?,
+            manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
+            data: Tally::default(),
+            keys: row.count("keys")?,
+        };
+        let folder = backup.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
+        let own = format!("{folder}a-{}/", backup.attempt);
+        for part in cell::<Vec<DataPart>>(&row, "parts")?.unwrap_or_default() {
+            // One in an earlier backup's folder is counted there.
+            if part.key.starts_with(&own) {
+                backup.data.add(&part.key, part.size);
+            }
+        }
+        backups.insert(BackupId::from_text(row.text("backup_id")?), backup);
+    }
+    Ok(backups)
 }
 
 /// Compares every record with its digest, and every row that shows one with what bkup would write.
@@ -305,7 +324,7 @@ async fn by_hand(
 async fn edited(connection: &mut PgConnection) -> Result<Vec<BackupId>, CatalogError> {
     let sql = format!(
         "SELECT e.backup_id FROM bkup.executions e WHERE e.status = 'COMPLETED' AND NOT e.deleted \
-           AND e.backup_id IS NOT NULL AND e.recorded <> {RECORDED} ORDER BY e.backup_id LIMIT {MOST_EDITED}"
+           AND e.backup_id IS NOT NULL AND e.recorded <> {RECORDED} ORDER BY e.backup_id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
     rows.iter().map(|row| row.text("backup_id").map(BackupId::from_text)).collect()

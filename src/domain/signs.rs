@@ -28,7 +28,7 @@ pub struct CatalogSigns {
     pub schedules_by_hand: (Vec<String>, u64),
     /// Recovery plans that no policy put in: the same.
     pub plans_by_hand: (Vec<String>, u64),
-    /// Backups whose row says something else than what was recorded: the first of them, oldest first.
+    /// Backups whose row says something else than what was recorded, oldest first.
     pub executions: Vec<BackupId>,
     /// Looks at backups that are there that failed and left no quarantine.
     pub failed_looks: Vec<FailedLook>,

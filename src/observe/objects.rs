@@ -69,9 +69,14 @@ pub async fn list(
         if let Some(manifest) = layout::parse_manifest(&object.key) {
             facts.manifests += 1;
             let known = expected.backups.get(&manifest.id);
+            let recorded = expected.of(&manifest.id);
             if !unseen.remove(&manifest.id) && known.is_none() {
+                // One that was made since the plan's own look at the catalog is no stranger.
+                if recorded.is_some() {
+                    continue;
+                }
                 strangers.see_manifest(manifest.id, object.key, &mut facts);
-            } else if let Some((id, recorded)) = expected.of(&manifest.id)
+            } else if let Some((id, recorded)) = recorded
                 && recorded.manifest_size.is_some_and(|size| size != object.size)
                 && recorded.manifest_key == object.key
             {

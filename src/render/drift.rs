@@ -1,6 +1,5 @@
 //! The drift of a plan: what people must mend, as a section of a plan, and all of it by itself for `bkup drift`. Pure.
 
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::action::count;
@@ -101,23 +100,19 @@ fn blind(plan: &Plan) -> Vec<&Held> {
 }
 
 /// The drift as `bkup drift --format json` writes it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct Drift<'a> {
     /// The version of this form, `major.minor`: a minor one only adds keys.
     format_version: &'a str,
     /// The instant it was looked at for.
-    #[schemars(with = "String")]
     as_of: Instant,
     /// How much there is: actions and findings, without notes.
     drift: usize,
     /// What an apply mends, as in a plan.
-    #[schemars(with = "Vec<serde_json::Value>")]
     actions: Vec<&'a Action>,
     /// What it does not, and notes.
-    #[schemars(with = "Vec<serde_json::Value>")]
     findings: &'a [DriftFinding],
     /// What could not be looked at.
-    #[schemars(with = "Vec<serde_json::Value>")]
     not_looked_at: Vec<&'a Held>,
 }
 

@@ -283,6 +283,16 @@ fn a_backup_that_is_not_whole_goes_to_quarantine_with_its_reason_and_nothing_cou
 }
 
 #[test]
+fn a_row_that_was_edited_condemns_no_backup() {
+    let mut model = sound();
+    let id = first_backup(&mut model);
+    let damage = Damage { backup: id.clone(), words: "its data object is gone".to_owned(), gone: true };
+    store(&mut model).objects = Observation::Known(ObjectSigns { damaged: vec![damage], ..ObjectSigns::default() });
+    edits(&mut model).executions.push(id);
+    assert_eq!(one(&model).kind, DriftKind::ExecutionEdited);
+}
+
+#[test]
 fn a_failed_verification_without_quarantine_goes_there_now() {
     let mut model = sound();
     let id = first_backup(&mut model);

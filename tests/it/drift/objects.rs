@@ -71,6 +71,20 @@ async fn a_backup_that_is_not_whole_any_more_is_quarantined_and_replaced() {
 }
 
 #[tokio::test]
+async fn objects_that_came_back_after_the_plan_was_made_are_in_use_again() {
+    let setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme"]).await;
+    let _ = setup.apply().success();
+    let key = format!("deep/prefix/{}", key_of(&setup, "archive.dump").await);
+    let bytes = setup.s3().remove(&key).expect("an object");
+    let _ = setup.run(&["plan", "--out", "plan.json"]).success();
+    setup.s3().set(&key, bytes);
+    let applied = setup.run(&["apply", "plan.json"]);
+    assert!(applied.stdout.contains("its objects are all there again"), "{}{}", applied.stdout, applied.stderr);
+    assert_eq!(setup.catalog("SELECT count(*) FROM bkup.executions WHERE quarantine IS NOT NULL").await, "0");
+    setup.assert_converges().await;
+}
+
+#[tokio::test]
 async fn objects_of_nobody_are_told_when_they_are_old_enough_and_left_alone() {
     let setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme"]).await;
     let _ = setup.apply().success();
@@ -179,7 +193,7 @@ async fn hundreds_of_thousands_of_objects_are_summed_up_page_by_page() {
     for (objects, told, more) in [(300_000, 300_000, false), (1_200_000, 1_000_000, true)] {
         let store = Arc::new(Endless { objects, pages: AtomicU64::new(0) });
         let sources = Sources {
-            catalog: Ok(Reader::open(&setup.cluster.url(CATALOG)).expect("a reader")),
+            catalog: Ok(Reader::with(setup.cluster.connection(CATALOG).options())),
             stores: BTreeMap::from([(name("primary"), Ok(Arc::clone(&store) as Arc<dyn ReadStore>))]),
             databases: BTreeMap::new(),
         };
