@@ -20,11 +20,13 @@ mod name;
 mod observed;
 mod plan;
 mod quantity;
+mod rebuilt;
 mod recovery;
 mod report;
 mod restoration;
 mod retention;
 mod scope;
+mod state_file;
 mod storage;
 mod tenant;
 mod text;
@@ -69,6 +71,7 @@ pub use plan::{
     PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
+pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
 pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
@@ -77,6 +80,7 @@ pub use report::{ActionOutcome, ApplyReport, Outcome};
 pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
 pub use scope::{InvalidScope, Scope};
+pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, StateFile, StoreSeen};
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
