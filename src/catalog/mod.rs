@@ -42,7 +42,7 @@ pub use migrate::{Created, TenantLink, newest_version};
 pub use plans::{Begun, OutcomeRow};
 pub use readings::{Reading, ReadingEnd, ReadingKind};
 pub use rebuild::{Base, Rebuilding};
-pub use rebuilt::{AttemptSeen, LastMark, Marked, RebuiltCounts, Recovered};
+pub use rebuilt::{AttemptSeen, FinishedPlan, LastMark, Marked, RebuiltCounts, Recovered};
 pub use session::transport_note;
 pub use stamp::as_recorded;
 pub use state::{Meta, Reader};

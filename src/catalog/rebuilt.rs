@@ -10,7 +10,7 @@ use super::readings::{Attempt, write_drill};
 use super::rebuild::{Rebuilding, parts_of};
 use super::stamp::{Cells, Stamp, bigint, plain};
 use super::stores::DigestKey;
-use crate::domain::{ApplyReport, BackupId, DrillRecord, Evidence, Instant, Manifest, Name, Scope, StateFile};
+use crate::domain::{BackupId, Digest, DrillRecord, Evidence, Instant, Manifest, Name, RunId, Scope, StateFile};
 
 /// A backup whose manifest was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,21 @@ pub struct AttemptSeen {
     pub scope: Scope,
     /// The attempt.
     pub attempt: u64,
+}
+
+/// A plan that a run finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedPlan {
+    /// Its digest.
+    pub plan: Digest,
+    /// The run.
+    pub run: RunId,
+    /// The serial afterwards.
+    pub serial: i64,
+    /// When the run began.
+    pub begin: Instant,
+    /// When it ended.
+    pub end: Instant,
 }
 
 /// How much there is.
@@ -247,13 +262,13 @@ impl Rebuilding {
     ///
     /// # Errors
     /// As every statement: unreachable, refused.
-    pub async fn finished_plan(&mut self, report: &ApplyReport, lineage: &str) -> Result<(), CatalogError> {
+    pub async fn finished_plan(&mut self, report: &FinishedPlan, lineage: &str) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO bkup.plans (digest, change_digest, policy_digest, lineage, serial, as_of, document, run, \
                  status, begun_at, finished_at) VALUES ($1, '', '', $2, $3, $4, '{}', $5, 'FINISHED', $4, $6) \
              ON CONFLICT (digest) DO NOTHING",
         )
-        .bind(report.plan_digest.to_string())
+        .bind(report.plan.to_string())
         .bind(lineage)
         .bind(report.serial)
         .bind(Stamp(report.begin))
