@@ -25,7 +25,10 @@ pub(super) async fn serial(progress: &mut Progress<'_>) -> Result<i64, CatalogEr
 pub(super) async fn state(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
     let Ok(CatalogState::Present(facts)) = runtime.catalog.reader().state().await else { return };
     // A state without what it exists for would be worse than the one before it, which still stands.
-    let Ok(kept) = runtime.catalog.reader().kept().await else { return };
+    let kept = match runtime.catalog.reader().kept().await {
+        Ok(kept) => kept,
+        Err(error) => return tracing::warn!(%error, "the state of the catalog could not be read for the stores"),
+    };
     let state = StateFile {
         format_version: STATE_FORMAT.to_owned(),
         serial: report.serial,

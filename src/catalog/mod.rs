@@ -5,6 +5,7 @@
 //! every effect is one statement or one short transaction, guarded by the lease of the action it belongs to. No clock
 //! is read here but the database's own, which leases run by; every other instant is a parameter.
 
+mod archive;
 mod audit;
 mod backups;
 mod by_hand;
@@ -31,6 +32,7 @@ mod tenants;
 mod unmet;
 mod writer;
 
+pub use archive::ARCHIVED_AFTER;
 pub use audit::{AuditEvent, AuditVerdict};
 pub use backups::{Completed, Completion, Intended, Intent};
 pub use claims::{ClaimOutcome, LEASE, Lease};

@@ -232,6 +232,12 @@ impl Rebuilding {
         Ok(true)
     }
 
+    /// Returns when the catalog is rebuilt, by its own clock.
+    #[must_use]
+    pub const fn at(&self) -> Instant {
+        self.at
+    }
+
     /// Takes the chain on with an event, and makes the catalog visible to everybody.
     ///
     /// # Errors

@@ -138,6 +138,10 @@ pub enum Command {
     Simulate(commands::simulate::SimulateArgs),
     /// Show a saved plan, also a stale or applied one
     Show(commands::show::ShowArgs),
+    /// Make a lost catalog again from the stores, or migrate it
+    Catalog(commands::catalog::CatalogArgs),
+    /// Prove the audit log
+    Audit(commands::audit::AuditArgs),
     /// Make keys
     Key(commands::key::KeyArgs),
     /// See the whole promise on this machine, with a server of its own

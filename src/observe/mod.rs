@@ -1,6 +1,8 @@
 //! Asks catalog, stores and servers what is there, in parallel, and never fails as a whole: what cannot be read is
 //! `Unreachable`, with the reason. It gets types without any method that writes.
 
+mod heads;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use crate::domain::{
 };
 use crate::server;
 use crate::store::{self, ReadStore};
+
+pub use heads::{Heads, audit_heads};
 
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);

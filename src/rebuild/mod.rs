@@ -16,4 +16,4 @@ mod survey;
 
 pub use failure::RebuildError;
 pub use run::rebuild;
-pub use survey::{OpenStore, Sources, Survey, newest_states, survey};
+pub use survey::{OpenStore, Sources, Survey, survey};

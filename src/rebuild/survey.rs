@@ -127,44 +127,29 @@ fn check_stores(state: &StateFile, found: &Survey, without: &BTreeSet<Name>) -> 
     Ok(())
 }
 
-/// Returns the newest states of a store that can be read, newest first.
-///
-/// # Errors
-/// When the store cannot be read.
-pub async fn newest_states(
-    name: &Name,
-    store: &Arc<dyn ReadStore>,
-    most: usize,
-    unusable: &mut Vec<Unusable>,
-) -> Result<Vec<StateFile>, StoreError> {
-    let mut serials = BTreeSet::new();
-    let mut listing = store::list(Arc::clone(store), layout::STATE);
-    while let Some(facts) = listing.try_next().await? {
-        if let Some(serial) = layout::parse_state(&facts.key) {
-            serials.insert(serial);
-            if serials.len() > most {
-                serials.pop_first();
-            }
-        }
-    }
-    let mut states = Vec::new();
-    for serial in serials.into_iter().rev() {
-        let key = layout::state(serial);
-        match read(store, &key, STATE_FORMAT).await {
-            Ok(state) => states.push(state),
-            Err(error) if is_unusable(&error) => unusable.push(unusable_of(name, &key, &error)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(states)
-}
-
+/// Returns the newest state of a store that can be read; newer ones that cannot are reported.
 async fn newest_state(
     name: &Name,
     store: &Arc<dyn ReadStore>,
     unusable: &mut Vec<Unusable>,
 ) -> Result<Option<StateFile>, StoreError> {
-    Ok(newest_states(name, store, TRIES, unusable).await?.into_iter().next())
+    let mut serials = BTreeSet::new();
+    let mut listing = store::list(Arc::clone(store), layout::STATE);
+    while let Some(facts) = listing.try_next().await? {
+        serials.extend(layout::parse_state(&facts.key));
+        if serials.len() > TRIES {
+            serials.pop_first();
+        }
+    }
+    for serial in serials.into_iter().rev() {
+        let key = layout::state(serial);
+        match read(store, &key, STATE_FORMAT).await {
+            Ok(state) => return Ok(Some(state)),
+            Err(error) if is_unusable(&error) => unusable.push(unusable_of(name, &key, &error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn unusable_of(store: &Name, key: &str, error: &StoreError) -> Unusable {

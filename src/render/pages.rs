@@ -188,6 +188,11 @@ pages! {
     BK897
     BK898
     BK899
+    BK915
+    BK916
+    BK917
+    BK918
+    BK919
     BK940
     BK941
     BK942

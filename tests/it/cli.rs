@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "validate",
     "explain",
     "init",
@@ -39,6 +39,8 @@ const COMMANDS: [&str; 20] = [
     "drill",
     "simulate",
     "show",
+    "catalog",
+    "audit",
     "key",
     "demo",
     "completions",
@@ -347,7 +349,7 @@ fn no_command_says_a_secret_of_its_environment() {
 }
 
 fn plan_args(detailed_exitcode: bool, include_due: bool) -> PlanArgs {
-    let narrow = NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None };
+    let narrow = NarrowArgs { only: Vec::new(), target: Vec::new(), exclude: Vec::new(), allow_delete: None };
     PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, explain: None, init_simulated: false, narrow }
 }
 
