@@ -228,3 +228,17 @@ impl Explain for CatalogError {
         Diagnostic::error(Code(code), format!("failed to {self}")).help(help)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CatalogError;
+    use crate::diag::Explain;
+
+    #[test]
+    fn a_connection_that_tls_stands_in_the_way_of_says_what_to_set() {
+        let error = CatalogError::from(sqlx::Error::Tls("invalid peer certificate: UnknownIssuer".into()));
+        let finding = error.explain();
+        assert_eq!(finding.code.0, "BK801");
+        assert!(finding.message.contains("UnknownIssuer") && finding.help.unwrap_or_default().contains("sslrootcert"));
+    }
+}

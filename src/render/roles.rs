@@ -3,11 +3,6 @@
 //! Grants say which tables a role may touch; who may take backups away is said by triggers of the schema, so that a
 //! column of a later version is not open to a runner for want of a grant that was forgotten.
 
-/// The tables that a runner writes, and nobody deletes from.
-const RUNNER: &str = "bkup.claims, bkup.digest_keys, bkup.drills, bkup.executions, bkup.missed_slots, bkup.object_inventory, \
-                      bkup.plan_actions, bkup.plans, bkup.policies, bkup.recovery_plans, bkup.restores, \
-                      bkup.schedule_progress, bkup.schedules, bkup.stores, bkup.tenants, bkup.validations, \
-                      bkup.wal_segments";
 /// The tables that a pruner writes.
 const PRUNER: &str = "bkup.claims, bkup.executions, bkup.plan_actions, bkup.plans, bkup.tenants";
 
@@ -54,7 +49,17 @@ GRANT USAGE ON SCHEMA bkup TO bkup_planner, bkup_runner, bkup_pruner, bkup_audit
 GRANT SELECT ON ALL TABLES IN SCHEMA bkup TO bkup_planner, bkup_runner, bkup_pruner;
 REVOKE ALL ON bkup.digest_keys, bkup.audit_log FROM bkup_planner, bkup_runner, bkup_pruner;
 
-GRANT INSERT, UPDATE ON {RUNNER} TO bkup_runner;
+-- A runner writes everything but what it is, the log, and the archive; it deletes nothing.
+DO $$
+DECLARE
+    written regclass;
+BEGIN
+    FOR written IN SELECT oid FROM pg_class WHERE relnamespace = 'bkup'::regnamespace AND relkind IN ('r', 'p')
+        AND relname NOT IN ('_migrations', 'meta', 'audit_log') AND relname NOT LIKE '%\_archive'
+    LOOP
+        EXECUTE format('GRANT INSERT, UPDATE ON %s TO bkup_runner', written);
+    END LOOP;
+END $$;
 GRANT SELECT ON bkup.digest_keys TO bkup_runner;
 GRANT SELECT, INSERT ON bkup.audit_log TO bkup_runner;
 GRANT UPDATE (serial, serial_run, clock, audit_rows, audit_head) ON bkup.meta TO bkup_runner;

@@ -71,7 +71,8 @@ pub enum Access {
 impl Access {
     fn allows(self, method: &str, target: &str) -> bool {
         let reads = matches!(method, "GET" | "HEAD");
-        let deletes = (method == "DELETE" && !target.contains("uploadId=")) || (method == "POST" && target.contains("delete"));
+        let deletes =
+            (method == "DELETE" && !target.contains("uploadId=")) || (method == "POST" && target.contains("delete"));
         match self {
             Self::Full => true,
             Self::ReadOnly => reads,
