@@ -343,3 +343,62 @@ async fn purged_rows_move_to_the_archive_after_ninety_days_and_their_slots_stay_
     }
     setup.assert_converges().await;
 }
+
+#[test]
+fn what_is_shown_before_the_approval_reads_well() {
+    use bkup::domain::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
+    use bkup::render::{Style, rebuilt_json, rebuilt_text};
+
+    let store = |name: &str, manifests, copies| RebuiltStore {
+        store: name.parse().unwrap(),
+        store_id: "5f0c1d2e3a4b5c6d".to_owned(),
+        manifests,
+        copies,
+    };
+    let whole = Rebuilt {
+        format_version: REBUILT_FORMAT.to_owned(),
+        lineage: "074a1337c0ffee00".to_owned(),
+        serial: 412,
+        state_at: Some("2026-03-09T03:12:44Z".parse().unwrap()),
+        simulated: false,
+        audit_head: Some("852c0d21d84a35b5852c0d21d84a35b5".to_owned()),
+        audit_rows: 1184,
+        stores: vec![store("primary", 364, 0)],
+        documents: 14,
+        backups: 364,
+        tombstoned: 12,
+        quarantined: 1,
+        protected: 0,
+        purged: 2210,
+        drills: 3,
+        plans: 200,
+        abandoned: 0,
+        digest_keys: 1,
+        without_digest_key: Vec::new(),
+        left_out: Vec::new(),
+        unusable: Vec::new(),
+    };
+    let unusable =
+        |key: &str, why: &str| Unusable { store: "primary".parse().unwrap(), key: key.to_owned(), why: why.to_owned() };
+    let torn = Rebuilt {
+        state_at: None,
+        audit_head: None,
+        stores: vec![store("primary", 1, 0), store("replica", 0, 1)],
+        backups: 1,
+        tombstoned: 0,
+        quarantined: 0,
+        abandoned: 2,
+        without_digest_key: vec!["primary/app".to_owned(), "primary/crm".to_owned()],
+        left_out: vec!["offsite".parse().unwrap()],
+        unusable: vec![
+            unusable("backups/app/database/x/manifest.json", "it is of another catalog, 5f\u{1b}[31m"),
+            unusable("state/413.json", "state/413.json in s3://shop cannot be understood: EOF while parsing"),
+        ],
+        ..whole.clone()
+    };
+    let text = format!("{}\n{}", rebuilt_text(&whole, &Style::plain()), rebuilt_text(&torn, &Style::plain()));
+    assert!(!text.contains('\u{1b}') && rebuilt_json(&whole).contains("\"backups\": 364"));
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("catalog_rebuild_shown", text);
+    });
+}
