@@ -1,6 +1,6 @@
 //! The heads of the audit chain that runs have left in the stores: what a chain that was written anew does not agree with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -15,6 +15,9 @@ const PARALLEL: usize = 8;
 /// The largest state that is read.
 const CAP: u64 = 256 * 1024 * 1024;
 
+/// A store, or why it could not be opened.
+pub type Opened = Result<Arc<dyn ReadStore>, String>;
+
 /// What the stores say of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Heads {
@@ -25,7 +28,7 @@ pub struct Heads {
 }
 
 /// Reads the newest states of every store.
-pub async fn audit_heads(stores: &[(Name, Result<Arc<dyn ReadStore>, String>)]) -> Heads {
+pub async fn audit_heads(stores: &BTreeMap<Name, Opened>) -> Heads {
     let mut heads = BTreeSet::new();
     let mut unread = Vec::new();
     for (name, opened) in stores {

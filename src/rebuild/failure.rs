@@ -16,6 +16,9 @@ pub enum RebuildError {
         /// Why not.
         why: String,
     },
+    /// A store that is to be left out is nobody's.
+    #[error("store.{0} is neither in the policies nor one that the catalog used")]
+    UnknownStore(Name),
     /// The url of a store points at another one.
     #[error(
         "store.{store} is not the one that the catalog used: it was {recorded}, and what its url points at is {found}"
@@ -54,6 +57,7 @@ impl Explain for RebuildError {
             Self::StoreMissing { store, .. } => finding(format!(
                 "make it readable; or consent to a catalog that does not know its backups with --without {store}"
             )),
+            Self::UnknownStore(_) => finding("name a store with --without as the policies do".to_owned()),
             Self::OtherStore { .. } => finding("check the store's url, bucket, prefix and mount".to_owned()),
             Self::Nothing => finding(
                 "check the stores' urls; where nothing was ever backed up, `bkup apply` makes the catalog".to_owned(),

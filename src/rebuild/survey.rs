@@ -83,6 +83,11 @@ pub async fn survey(sources: &Sources) -> Result<Survey, RebuildError> {
         }
         newest_reports(name, &open.store, &mut reports, &mut found.unusable).await?;
     }
+    let used = |name: &&Name| found.state.iter().any(|state| state.kept.stores.iter().any(|seen| seen.store == **name));
+    let unknown = |name: &&Name| !sources.stores.contains_key(*name) && !used(name);
+    if let Some(unknown) = sources.without.iter().find(unknown) {
+        return Err(RebuildError::UnknownStore(unknown.clone()));
+    }
     if let Some(state) = &found.state {
         check_stores(state, &found, &sources.without)?;
         found.serial = state.serial;

@@ -97,11 +97,12 @@ COMMIT;
 #[must_use]
 pub fn backup_role_sql(label: &str) -> String {
     // A name of the policies is letters, digits, - and _: it cannot end a comment.
+    let login = label.replace('-', "_");
     format!(
         r#"
 -- database.{label}: run this part in that database, as its administrator. It may be repeated at any time.
 -- Reading is all that a backup needs; log in with a role of your own:
---   CREATE ROLE {login} LOGIN PASSWORD '...' IN ROLE bkup_backup;
+--   CREATE ROLE {login}_backup LOGIN PASSWORD '...' IN ROLE bkup_backup;
 DO $$
 BEGIN
     IF to_regrole('bkup_backup') IS NULL THEN
@@ -111,13 +112,16 @@ BEGIN
 END $$;
 GRANT pg_read_all_data TO bkup_backup;
 GRANT pg_read_all_settings TO bkup_backup;
--- The system identifier, which tells two clusters apart:
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO bkup_backup;
+-- The system identifier, which tells two clusters apart; without it a manifest does not have one.
+DO $$ BEGIN
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO bkup_backup;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'only a superuser may grant pg_control_system(): left out';
+END $$;
 -- Tables with row security are dumped whole or not at all: where there are any, their backups need
 --   ALTER ROLE bkup_backup BYPASSRLS;   and the same for the login role, since the attribute is not inherited.
 -- Large objects are not covered by pg_read_all_data: set lo_compat_privileges, or grant SELECT on each.
 -- `restore --into new:NAME` needs CREATEDB; `restore --into live` the rights of the schema's owner. Give those to people.
-"#,
-        login = format!("{}_backup", label.replace('-', "_"))
+"#
     )
 }

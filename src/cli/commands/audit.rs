@@ -1,5 +1,7 @@
 //! `bkup audit verify`: computes the audit chain again, and compares it with the heads that runs have left in the stores.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -43,9 +45,9 @@ pub fn run(context: &mut Context, args: &AuditArgs) -> Result<Exit, CliError> {
         let verdict = reader.verify_audit().await?;
         let mut heads = Heads::default();
         if !without_stores {
-            let mut stores = Vec::new();
+            let mut stores = BTreeMap::new();
             for (name, spec) in &session.base.stores {
-                stores.push((name.clone(), session.store(spec).await.map(|(store, _)| store)));
+                stores.insert(name.clone(), session.store(spec).await.map(|(store, _)| store));
             }
             heads = observe::audit_heads(&stores).await;
         }

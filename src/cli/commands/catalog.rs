@@ -114,6 +114,7 @@ fn named(context: &Context, text: &str) -> Result<Connection, CliError> {
 fn failed(error: &RebuildError) -> CliError {
     let exit = match error {
         RebuildError::Store(_) => Exit::Failed,
+        RebuildError::UnknownStore(_) => Exit::Usage,
         RebuildError::Catalog(CatalogError::NotEmpty { .. }) => Exit::Refused,
         RebuildError::Catalog(_) => Exit::Failed,
         _ => Exit::Refused,
