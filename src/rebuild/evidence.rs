@@ -76,3 +76,54 @@ pub(super) fn in_order(all: BTreeMap<String, Evidence>) -> Vec<Evidence> {
     }
     ordered
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{attempt_of, in_order};
+    use crate::domain::{Evidence, digest_of};
+
+    fn evidence(plan: &str, attempt: u64, previous: Option<&Evidence>) -> Evidence {
+        let digest = previous.map(|e| digest_of(&serde_json::to_value(e).unwrap()).to_string());
+        Evidence {
+            format_version: "1.0".to_owned(),
+            drill_id: format!("{plan}-{attempt:06}-0123456789abcdef"),
+            plan: plan.to_owned(),
+            plan_digest: "00".repeat(32),
+            // A simulated clock gives many drills one instant: their order is not in it.
+            drill_timestamp: "2026-03-02T10:00:00Z".to_owned(),
+            status: "passed".to_owned(),
+            backups: Vec::new(),
+            backup_age_minutes: 0,
+            restore_duration_minutes: 0,
+            restore_duration_ms: 0,
+            rpo_compliant: None,
+            rto_compliant: None,
+            rpo_minutes: None,
+            rto_minutes: None,
+            tenants: Vec::new(),
+            phases: Vec::new(),
+            checks: Vec::new(),
+            bytes_fetched: 0,
+            server_version: "17".to_owned(),
+            tool_version: "0".to_owned(),
+            failure: None,
+            previous: digest,
+            simulated: true,
+        }
+    }
+
+    #[test]
+    fn evidence_comes_in_the_order_of_its_chain_whatever_its_names_and_times_are() {
+        let first = evidence("z-plan", 0, None);
+        let second = evidence("a-plan", 0, Some(&first));
+        let third = evidence("m-plan", 3, Some(&second));
+        let all: BTreeMap<String, Evidence> =
+            [&third, &first, &second].into_iter().map(|e| (e.drill_id.clone(), e.clone())).collect();
+        assert_eq!(in_order(all.clone()), [first.clone(), second, third.clone()]);
+        assert_eq!(attempt_of(&third), Some(3));
+        let torn: BTreeMap<String, Evidence> = all.into_iter().filter(|(id, _)| !id.starts_with("a-plan")).collect();
+        assert_eq!(in_order(torn).len(), 2, "a piece whose predecessor is lost is not lost with it");
+    }
+}

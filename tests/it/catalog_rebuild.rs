@@ -402,3 +402,36 @@ fn what_is_shown_before_the_approval_reads_well() {
         insta::assert_snapshot!("catalog_rebuild_shown", text);
     });
 }
+
+#[tokio::test]
+async fn a_store_that_is_gone_for_good_is_left_out_by_its_name_alone() {
+    let mut setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
+    let second = setup.path("second");
+    std::fs::create_dir(&second).unwrap();
+    let nightly = "  second: { databases: [app], backup: database, when: { frequency: daily, time: \"02:30\" }, \
+                   start_within: 24h, retention: short, store: second }\n";
+    let policy = Policy { schedules: Policy::default().schedules + nightly, ..Policy::default() };
+    let text = setup.policy_text(&policy);
+    let stores = format!("  second:\n    url: \"file://{}\"\nguards:", second.display());
+    std::fs::write(setup.path("bkup.yaml"), text.replacen("guards:", &stores, 1)).unwrap();
+    let _ = setup.first();
+    let before = same(&setup).await;
+    setup.env.remove("BKUP_NOW");
+    lose(&setup).await;
+    let _ = rebuild(&setup).exits(0);
+    assert_same(&before, &same(&setup).await);
+    lose(&setup).await;
+
+    std::fs::rename(&second, setup.path("elsewhere")).unwrap();
+    let said = rebuild(&setup);
+    assert!(said.code == 4 && said.stderr.contains("--without second"), "{}", said.stderr);
+    let _ = setup.run(&["catalog", "rebuild", "--auto-approve", "--without", "third"]).exits(64);
+    let said = setup.run(&["catalog", "rebuild", "--auto-approve", "--without", "second"]).exits(5);
+    assert!(said.stdout.contains("Left out with consent: store.second"), "{}", said.stdout);
+    assert_eq!(setup.catalog("SELECT string_agg(DISTINCT store, ',') FROM bkup.executions").await, "primary");
+    // An empty folder in its place is not taken for it, and nothing is written there.
+    std::fs::create_dir(&second).unwrap();
+    let plan = setup.run(&["plan"]);
+    assert!(plan.stdout.contains("store.second is recorded as"), "{}", plan.stdout);
+    assert_eq!(std::fs::read_dir(&second).unwrap().count(), 0);
+}
