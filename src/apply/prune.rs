@@ -31,7 +31,9 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         )
     };
     // The plan puts nothing before what it waits for: its order is the order.
-    for action in progress.actions(wanted) {
+    let actions = progress.actions(wanted);
+    let pruned = !actions.is_empty();
+    for action in actions {
         let Some(turn) = progress.take_turn(&action).await else { continue };
         let outcome = match progress.rule_changed(&action).await {
             Some(changed) => changed,
@@ -40,6 +42,12 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         // What is deleted is in the audit before the next deletion begins.
         progress.flush_audit().await;
         progress.end_turn(&action, turn, outcome).await;
+    }
+    if pruned {
+        // Tidying up: what stays this time goes with the next pruning.
+        if let Err(error) = progress.runtime.catalog.archive((progress.runtime.now)()).await {
+            tracing::warn!(%error, "old rows of the catalog could not be archived");
+        }
     }
 }
 

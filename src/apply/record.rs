@@ -7,7 +7,7 @@ use serde_json::json;
 use super::run::Progress;
 use super::runtime::Runtime;
 use crate::catalog::CatalogError;
-use crate::domain::{ApplyReport, CatalogState, Plan, canonical_json};
+use crate::domain::{ApplyReport, CatalogState, Plan, STATE_FORMAT, StateFile, canonical_json};
 use crate::store::{self, StoreError, layout};
 
 /// Counts the run, once, and shows people when each schedule runs next.
@@ -24,22 +24,27 @@ pub(super) async fn serial(progress: &mut Progress<'_>) -> Result<i64, CatalogEr
 /// Writes what is applied now to every store of the plan, under the run's serial: what a catalog is rebuilt from.
 pub(super) async fn state(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
     let Ok(CatalogState::Present(facts)) = runtime.catalog.reader().state().await else { return };
-    let state = json!({
-        "format_version": "1.0",
-        "serial": report.serial,
-        "lineage": facts.lineage,
-        "simulated": facts.simulated,
-        "at": report.end,
-        "run": report.run,
-        "plan_digest": plan.digest,
-        "change_digest": plan.change_digest,
-        "policy_digest": plan.policy_digest,
-        "applied": facts.applied,
-        "drills": facts.drills,
-        "progress": facts.progress,
-        "protected": facts.backups.iter().filter(|b| b.protected).map(|b| &b.id).collect::<Vec<_>>(),
-        "audit_head": report.audit_head,
-    });
+    // A state without what it exists for would be worse than the one before it, which still stands.
+    let kept = match runtime.catalog.reader().kept().await {
+        Ok(kept) => kept,
+        Err(error) => return tracing::warn!(%error, "the state of the catalog could not be read for the stores"),
+    };
+    let state = StateFile {
+        format_version: STATE_FORMAT.to_owned(),
+        serial: report.serial,
+        lineage: facts.lineage,
+        simulated: facts.simulated,
+        at: report.end,
+        run: report.run.clone(),
+        plan_digest: plan.digest,
+        change_digest: plan.change_digest,
+        policy_digest: plan.policy_digest,
+        protected: facts.backups.iter().filter(|b| b.protected).map(|b| b.id.clone()).collect(),
+        applied: facts.applied,
+        drills: facts.drills,
+        progress: facts.progress,
+        kept,
+    };
     everywhere(runtime, plan, &layout::state(report.serial.unsigned_abs()), canonical_json(&state)).await;
 }
 

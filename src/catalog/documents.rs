@@ -110,7 +110,11 @@ fn read<T: serde::de::DeserializeOwned>(address: &Address, body: &Value) -> Resu
     serde_json::from_value(body.clone()).map_err(|error| CatalogError::unfit(format!("{address}: {error}")))
 }
 
-async fn record(connection: &mut PgConnection, change: &DocumentChange<'_>, body: &Value) -> Result<(), CatalogError> {
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    change: &DocumentChange<'_>,
+    body: &Value,
+) -> Result<(), CatalogError> {
     let digest = digest_of(body);
     let schedule: Option<ScheduleSpec> = match change.address.section() {
         Section::Schedule => Some(read(change.address, body)?),
@@ -302,7 +306,7 @@ async fn show_plan(
     Ok(())
 }
 
-async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> Result<(), CatalogError> {
+pub(super) async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> Result<(), CatalogError> {
     let archived = sqlx::query(
         "UPDATE bkup.policies SET archived_at = coalesce(archived_at, $2), commit = $3, applied_by = $4, run = $5 \
          WHERE address = $1",

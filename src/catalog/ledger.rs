@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, BackupId, CatalogSigns, CatalogState, Digest, DrillWork, Evidence,
-    Instant, Name, Period, Plan, PruneWork, RunId, Tenant,
+    Instant, Kept, Name, Period, Plan, PruneWork, RunId, Tenant,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -34,6 +34,10 @@ pub trait ReadLedger: Send + Sync {
     async fn signs(&self) -> Answer<CatalogSigns>;
     async fn recorded_objects(&self) -> Answer<RecordedObjects>;
     async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>>;
+    /// A catalog that no store could bring back keeps nothing for them.
+    async fn kept(&self) -> Answer<Kept> {
+        Ok(Kept::default())
+    }
 }
 
 /// A catalog as an executor sees it.
@@ -88,6 +92,10 @@ pub trait Ledger: Send + Sync {
     async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome>;
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome>;
+    /// A catalog without an archive moves nothing there.
+    async fn archive(&self, _now: Instant) -> Answer<u64> {
+        Ok(0)
+    }
 
     async fn begin_reading(
         &self,
@@ -153,6 +161,10 @@ impl ReadLedger for Reader {
 
     async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
         Self::ended_attempts(self, attempts).await
+    }
+
+    async fn kept(&self) -> Answer<Kept> {
+        Self::kept(self).await
     }
 }
 
@@ -285,6 +297,10 @@ impl Ledger for Writer {
 
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome> {
         Self::purged(self, lease, backup, at).await
+    }
+
+    async fn archive(&self, now: Instant) -> Answer<u64> {
+        Self::archive(self, now).await
     }
 
     async fn begin_reading(

@@ -6,6 +6,7 @@
 //! is read here but the database's own, which leases run by; every other instant is a parameter. [`ReadLedger`] and
 //! [`Ledger`] are the same as interfaces, behind which a simulation can put a catalog of its own.
 
+mod archive;
 mod audit;
 mod backups;
 mod by_hand;
@@ -17,11 +18,14 @@ mod documents;
 mod drift;
 mod failure;
 mod history;
+mod kept;
 mod ledger;
 mod marks;
 mod migrate;
 mod plans;
 mod readings;
+mod rebuild;
+mod rebuilt;
 mod session;
 mod slots;
 mod stamp;
@@ -32,6 +36,7 @@ mod texts;
 mod unmet;
 mod writer;
 
+pub use archive::ARCHIVED_AFTER;
 pub use audit::{AuditEvent, AuditVerdict};
 pub use backups::{Completed, Completion, Intended, Intent};
 pub use claims::{ClaimOutcome, LEASE, Lease};
@@ -44,6 +49,8 @@ pub use marks::{MarkOutcome, Validation};
 pub use migrate::{Created, TenantLink, newest_version};
 pub use plans::{Begun, OutcomeRow};
 pub use readings::{Reading, ReadingEnd, ReadingKind};
+pub use rebuild::{Base, Rebuilding};
+pub use rebuilt::{AttemptSeen, FinishedPlan, LastMark, Marked, RebuiltCounts, Recovered};
 pub use session::transport_note;
 pub use stamp::as_recorded;
 pub use state::{Meta, Reader};

@@ -146,6 +146,10 @@ pub enum Command {
     Show(commands::show::ShowArgs),
     /// Print the policies as CronJobs, workflows or timers
     Export(commands::export::ExportArgs),
+    /// Make a lost catalog again from the stores, or migrate it
+    Catalog(commands::catalog::CatalogArgs),
+    /// Prove the audit log
+    Audit(commands::audit::AuditArgs),
     /// Make keys
     Key(commands::key::KeyArgs),
     /// See the whole promise on this machine, with a server of its own

@@ -117,6 +117,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Simulate(args) => commands::simulate::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),
         Command::Export(args) => commands::export::run(context, &args),
+        Command::Catalog(args) => commands::catalog::run(context, &args),
+        Command::Audit(args) => commands::audit::run(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),

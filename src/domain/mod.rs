@@ -21,12 +21,14 @@ mod name;
 mod observed;
 mod plan;
 mod quantity;
+mod rebuilt;
 mod recovery;
 mod report;
 mod restoration;
 mod retention;
 mod scope;
 mod signs;
+mod state_file;
 mod storage;
 mod tally;
 mod tenant;
@@ -72,6 +74,7 @@ pub use plan::{
     Connections, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
+pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
 pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
@@ -85,6 +88,7 @@ pub use signs::{
     LifecycleRule, Neighbours, ObjectSigns, RowEdit, Seen, ServerSetting, ServerSigns, Signs, Standby, StoreSettings,
     StoreSigns, UploadOwner, UploadSign,
 };
+pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, StateFile, StoreSeen};
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };

@@ -3,6 +3,7 @@
 
 mod objects;
 mod signs;
+mod heads;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::server;
 use crate::store::{self, ReadStore};
 
 use objects::Expected;
+pub use heads::{Heads, audit_heads};
 
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);

@@ -83,7 +83,7 @@ pub async fn list(
                 resized.push((id, recorded));
             }
         } else if let Some(known) = expected.recorded {
-            let attempt = layout::parse_attempt(&object.key);
+            let attempt = layout::parse_attempt_key(&object.key);
             match attempt.as_ref().and_then(|(id, attempt)| Some((expected.of(id)?, *attempt))) {
                 Some(((id, recorded), attempt)) if recorded.holds(&object.key, attempt) => {
                     tallies.entry(id).or_default().add(&object.key, object.size);
@@ -197,7 +197,7 @@ async fn keys<'a>(
     }
     let mut listing = store::list(Arc::clone(store), layout::KEYS);
     while let Some(object) = listing.next().await {
-        if let Some((id, attempt)) = layout::parse_attempt(&object?.key)
+        if let Some((id, attempt)) = layout::parse_attempt_key(&object?.key)
             && let Some((id, recorded)) = expected.of(&id)
             && recorded.attempt == attempt
         {

@@ -30,7 +30,7 @@ pub async fn uploads(
         Err(error) => return Observation::Unreachable(error.to_string()),
     };
     found.truncate(MOST_UPLOADS);
-    let attempts: Vec<(BackupId, u64)> = found.iter().filter_map(|upload| layout::parse_attempt(&upload.key)).collect();
+    let attempts: Vec<(BackupId, u64)> = found.iter().filter_map(|upload| layout::parse_attempt_key(&upload.key)).collect();
     let ended = match reader {
         Some(reader) if !attempts.is_empty() => match reader.ended_attempts(&attempts).await {
             Ok(ended) => ended,
@@ -61,7 +61,7 @@ fn owner(
     now: Instant,
 ) -> UploadOwner {
     let older = |than: Period| upload.begun.is_none_or(|begun| than.after(begun) <= now);
-    match layout::parse_attempt(&upload.key) {
+    match layout::parse_attempt_key(&upload.key) {
         Some(attempt) if ended.contains(&attempt) => UploadOwner::Dead,
         Some(attempt) if recorded.is_some_and(|recorded| recorded.attempts.contains(&attempt)) => UploadOwner::Attempt,
         None if upload.key.starts_with("probe/") && upload.begun.is_some() && older(PROBE) => UploadOwner::Dead,

@@ -122,8 +122,9 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
                         "store.{name} holds {} backups, and the catalog's database has no bkup schema: this is not a first run",
                         facts.manifests
                     ),
-                    "point the catalog's url at the catalog these backups were recorded in, or give this policy set a store prefix of its own; \
-                     restores need no catalog (`bkup restore --store`)",
+                    "if the catalog is lost, `bkup catalog rebuild` makes it again from the stores; else point its url at the one \
+                     these backups were recorded in, or give this policy set a store prefix of its own; restores need no \
+                     catalog (`bkup restore --store`)",
                 );
             }
             continue;

@@ -202,7 +202,7 @@ impl<'a> View<'a> {
 
     /// Returns whether this kind of work is asked for at all: `changes`, `backups`, `retention`, `drills`.
     pub fn wants(&self, family: &str) -> bool {
-        self.request.narrowing.only.as_deref().is_none_or(|only| only == family)
+        self.request.narrowing.only.as_deref().is_none_or(|only| only.split(',').any(|one| one == family))
     }
 
     /// Returns whether an address is inside the narrowing.

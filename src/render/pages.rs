@@ -193,6 +193,11 @@ pages! {
     BK902
     BK903
     BK904
+    BK915
+    BK916
+    BK917
+    BK918
+    BK919
     BK925
     BK926
     BK928

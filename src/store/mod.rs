@@ -32,7 +32,7 @@ pub use error::StoreError;
 pub use folder::FolderStore;
 pub use listing::{ManifestEntry, ManifestStream, ObjectStream, list, manifests};
 pub use manifest::{MANIFEST_CAP, ManifestOutcome, read_manifest, write_manifest};
-pub use marker::{LAYOUT_FORMAT, ensure_marker, read_marker};
+pub use marker::{LAYOUT_FORMAT, ensure_marker, parse as parse_versioned, read_marker};
 pub use memory::MemoryStore;
 pub use once::put_once;
 pub use open::{StoreConnection, StoreCredentials, open, open_reader};

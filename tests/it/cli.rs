@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "validate",
     "explain",
     "init",
@@ -39,6 +39,8 @@ const COMMANDS: [&str; 20] = [
     "drill",
     "simulate",
     "show",
+    "catalog",
+    "audit",
     "key",
     "demo",
     "completions",

@@ -1,7 +1,9 @@
 //! One command, one file: its arguments and its `run`.
 
 pub mod apply;
+pub mod audit;
 pub mod backup;
+pub mod catalog;
 pub mod completions;
 pub mod demo;
 pub mod drift;
@@ -9,6 +11,7 @@ pub mod drill;
 pub mod explain;
 pub mod export;
 pub mod fmt;
+pub mod grants;
 pub mod import;
 pub mod init;
 pub mod key;

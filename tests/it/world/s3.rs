@@ -55,7 +55,37 @@ struct State {
     ignore_conditions: bool,
     deny: Option<&'static str>,
     settings: BTreeMap<&'static str, (u16, String)>,
+    access: BTreeMap<&'static str, Access>,
 }
+
+/// What the owner of an access key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Full,
+    /// List and get.
+    ReadOnly,
+    /// Everything but to delete; its own probe aside, as the policies of `init iam` have it.
+    NoDelete,
+}
+
+impl Access {
+    fn allows(self, method: &str, target: &str) -> bool {
+        let reads = matches!(method, "GET" | "HEAD");
+        let deletes =
+            (method == "DELETE" && !target.contains("uploadId=")) || (method == "POST" && target.contains("delete"));
+        match self {
+            Self::Full => true,
+            Self::ReadOnly => reads,
+            Self::NoDelete => !deletes || target.contains("/probe/"),
+        }
+    }
+}
+
+/// The access keys of a server whose owners may not do everything; the secret is the same.
+pub const READER_KEY: &str = "AKIDREADER";
+/// The owner of this one may not delete.
+pub const RUNNER_KEY: &str = "AKIDRUNNER";
 
 #[derive(Clone)]
 struct Stored {
@@ -100,7 +130,16 @@ impl S3Server {
                 let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
                 let mut builder = s3s::service::S3ServiceBuilder::new(shared.clone());
-                builder.set_auth(s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+                let mut known = s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+                for key in [READER_KEY, RUNNER_KEY] {
+                    known.register(key.to_owned(), SECRET_KEY.to_owned().into());
+                }
+                builder.set_auth(known);
+                shared.lock().access = BTreeMap::from([
+                    (ACCESS_KEY, Access::Full),
+                    (READER_KEY, Access::ReadOnly),
+                    (RUNNER_KEY, Access::NoDelete),
+                ]);
                 let service = builder.build();
                 loop {
                     let socket = tokio::select! {
@@ -265,7 +304,10 @@ async fn answer(
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
         Ok(hyper::Response::builder().status(status).body(s3s::Body::from(body)).unwrap())
     };
-    if server.lock().deny == Some(method.as_str()) {
+    let signed = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
+    let access = server.lock().access.get(key).copied().unwrap_or(Access::Full);
+    if !access.allows(&method, &target) || server.lock().deny == Some(method.as_str()) {
         return error(403, "AccessDenied");
     }
     let asked: Vec<&str> = request.uri().query().into_iter().flat_map(|query| query.split('&')).collect();
