@@ -130,7 +130,15 @@ impl Tables {
         })
     }
 
-    fn leased(&self, backup: &BackupId, now: Instant) -> bool {
+    pub fn drill_count(&self) -> usize {
+        self.drills.len()
+    }
+
+    pub fn lineage(&self) -> Option<String> {
+        self.meta.as_ref().map(|meta| meta.lineage.clone())
+    }
+
+    pub fn leased_now(&self, backup: &BackupId, now: Instant) -> bool {
         self.readings.values().any(|(backups, until)| until.is_some_and(|u| u > now) && backups.contains(backup))
     }
 
@@ -250,7 +258,7 @@ impl ReadLedger for Memory {
                         let marked =
                             row.done.as_ref().is_none_or(|b| b.tombstoned_at.is_some() || b.quarantine.is_some());
                         let pinned = row.done.as_ref().is_some_and(|b| b.protected);
-                        !row.deleted && !marked && !pinned && !tables.leased(&work.backup, self.now())
+                        !row.deleted && !marked && !pinned && !tables.leased_now(&work.backup, self.now())
                     });
                     (!free).then(|| "it may not be pruned".to_owned())
                 }
@@ -258,7 +266,10 @@ impl ReadLedger for Memory {
                     let row = tables.rows.iter().find(|row| row.backup == work.backup && row.done.is_some());
                     let free = row.and_then(|row| row.done.as_ref().map(|b| (row, b))).is_some_and(|(row, b)| {
                         let over = b.purge_after.is_none_or(|after| after <= now);
-                        !row.deleted && b.tombstoned_at.is_some() && over && !tables.leased(&work.backup, self.now())
+                        !row.deleted
+                            && b.tombstoned_at.is_some()
+                            && over
+                            && !tables.leased_now(&work.backup, self.now())
                     });
                     (!free).then(|| "it may not be purged".to_owned())
                 }
@@ -356,8 +367,7 @@ impl Ledger for Memory {
         match claim.until.filter(|until| *until >= now) {
             Some(until) => Ok(ClaimOutcome::HeldBy { runner: claim.runner.clone(), until }),
             None => {
-                *claim =
-                    Claim { token: claim.token + 1, runner: runner.to_owned(), until: Some(lease.after(now)) };
+                *claim = Claim { token: claim.token + 1, runner: runner.to_owned(), until: Some(lease.after(now)) };
                 Ok(ClaimOutcome::Claimed(Lease { action, token: claim.token }))
             }
         }
@@ -496,7 +506,9 @@ impl Ledger for Memory {
         {
             let id = Some(&known.store_id);
             let holds = |row: &Row| {
-                row.done.as_ref().is_some_and(|b| b.store == record.store) && row.store_id.as_ref() == id && !row.deleted
+                row.done.as_ref().is_some_and(|b| b.store == record.store)
+                    && row.store_id.as_ref() == id
+                    && !row.deleted
             };
             if tables.rows.iter().any(holds) {
                 return Err(CatalogError::Conflict { reason: format!("store {} has another id", record.store) });
@@ -668,7 +680,7 @@ impl Ledger for Memory {
     async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
         let now = self.now();
         let mut tables = self.fenced(lease)?;
-        let (leased, needed) = (tables.leased(&work.backup, now), tables.needed(&work.backup, now));
+        let (leased, needed) = (tables.leased_now(&work.backup, now), tables.needed(&work.backup, now));
         let Some(row) = tables.completed(&work.backup).cloned() else {
             return refused("the catalog has no such completed backup");
         };
@@ -725,7 +737,7 @@ impl Ledger for Memory {
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
         let now = self.now();
         let mut tables = self.fenced(lease)?;
-        let (leased, needed) = (tables.leased(&work.backup, now), tables.needed(&work.backup, now));
+        let (leased, needed) = (tables.leased_now(&work.backup, now), tables.needed(&work.backup, now));
         let Some(row) = tables.completed(&work.backup) else {
             return refused("the catalog has no such completed backup");
         };
