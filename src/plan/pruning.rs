@@ -168,6 +168,7 @@ impl<'a> Prune<'a, '_> {
             }
             let pinned = view.protects(backup)
                 || backup.quarantine.is_some()
+                || view.is_missing(&backup.id)
                 || view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
             if named.contains(&backup.id) || pinned {
                 self.draft.kept.push(KeptBackup {

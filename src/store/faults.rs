@@ -58,7 +58,7 @@ pub enum Fault {
     Late(Duration),
     /// The request is done, and made once more by somebody who did not hear: a conditional one meets its own object.
     Echo,
-    /// A listing ends early and says that it is whole.
+    /// A listing ends half-way and says that it is whole; one object it shows.
     Truncated,
     /// A listing lacks these keys.
     Without(Arc<BTreeSet<String>>),
@@ -235,7 +235,7 @@ fn flipped(bytes: Bytes, fault: &Fault) -> Bytes {
 fn shortened(mut page: ListPage, fault: &Fault) -> ListPage {
     match fault {
         Fault::Truncated => {
-            page.objects.truncate(page.objects.len() / 2);
+            page.objects.truncate(page.objects.len().div_ceil(2));
             page.next = None;
         }
         Fault::Without(keys) => page.objects.retain(|object| !keys.contains(&object.key)),

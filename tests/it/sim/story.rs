@@ -237,9 +237,8 @@ impl Story {
         for (runner, delay) in fates {
             self.strike(&runner);
             let given = plan.clone();
-            let policies: Vec<_> = vec![self.policies.with(None)];
             let desired = {
-                let base = policies.into_iter().next().expect("policies");
+                let base = self.policies.with(None);
                 let known = self.policies.with(Some(&self.world.tenants.lock().expect("tenants")));
                 move |tenants: Option<&std::collections::BTreeSet<String>>| {
                     if tenants.is_some() { known.clone() } else { base.clone() }
@@ -274,6 +273,7 @@ impl Story {
             let (runner, plan, ran) = ended.expect("a run does not panic");
             self.saved = plan.or(self.saved.take());
             let happened = runner.weather.happened();
+            self.world.auditor.late(runner.weather.late());
             self.summary.faults += happened.len() as u64;
             for fault in happened {
                 self.world.note(format!("  {}: {fault}", runner.name));

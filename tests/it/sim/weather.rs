@@ -59,6 +59,8 @@ struct State {
     /// What was written lately: what a stale listing does not show.
     fresh: Vec<(String, Instant)>,
     happened: Vec<String>,
+    /// Keys whose write came when nobody waited for it any longer.
+    late: Vec<String>,
 }
 
 /// One runner's weather.
@@ -139,6 +141,11 @@ impl Weather {
         std::mem::take(&mut held(&self.state).happened)
     }
 
+    /// Keys whose write came when nobody waited for it any longer.
+    pub fn late(&self) -> Vec<String> {
+        std::mem::take(&mut held(&self.state).late)
+    }
+
     pub fn chance(&self, in_thousand: u64) -> bool {
         held(&self.random).chance(in_thousand)
     }
@@ -217,6 +224,9 @@ impl Weather {
             }
             None => None,
         };
+        if matches!(fault, Some(Fault::Late(_))) {
+            state.late.push(key.to_owned());
+        }
         if let Some(fault) = fault.as_ref().filter(|_| falls.is_none()) {
             state.happened.push(format!("{operation:?} {store}/{key}: {fault:?}"));
         }
