@@ -136,6 +136,13 @@ impl Claims {
     }
 }
 
+impl Drop for Claims {
+    fn drop(&mut self) {
+        // A run that is dropped midway must not keep leases alive that nobody works under.
+        self.heart.abort();
+    }
+}
+
 async fn beat(runtime: Runtime, held: Arc<Mutex<BTreeMap<ActionId, Held>>>) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;

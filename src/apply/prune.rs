@@ -127,8 +127,24 @@ async fn mark(runtime: &Runtime, store: &dyn WriteStore, work: &PruneWork, kind:
     }
 }
 
-/// Deletes everything below a prefix, page by page; returns how many objects went.
+/// How often a prefix is listed until it shows nothing more.
+const ROUNDS: usize = 8;
+
+/// Deletes everything below a prefix; returns how many objects went. It is listed until nothing is there any more: what a
+/// listing that ends early leaves behind is never looked for again.
 async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+    let mut gone = 0;
+    for _ in 0..ROUNDS {
+        match delete_listed(store, prefix).await? {
+            0 => return Ok(gone),
+            more => gone += more,
+        }
+    }
+    Err(failed_with(format!("{prefix} still shows objects after they were deleted {ROUNDS} times")))
+}
+
+/// Deletes what one listing shows, page by page.
+async fn delete_listed(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
     let reader: Arc<dyn ReadStore> = Arc::clone(store) as Arc<dyn ReadStore>;
     let mut objects = store::list(reader, prefix);
     let mut batch = Vec::new();

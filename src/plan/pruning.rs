@@ -184,7 +184,10 @@ impl<'a> Prune<'a, '_> {
                 }
                 continue;
             }
-            let pinned = view.protects(backup) || backup.quarantine.is_some() || view.is_leased(&backup.id);
+            let pinned = view.protects(backup)
+                || backup.quarantine.is_some()
+                || view.is_missing(&backup.id)
+                || view.is_leased(&backup.id);
             if named.contains(&backup.id) || pinned {
                 self.kept(backup, || vec!["shared archive of kept tenant backups".to_owned()], None);
                 continue;

@@ -3,6 +3,8 @@
 //! `cfg(test)` is always so here; it lets clippy take the builders for test code too, where `unwrap` is welcome.
 
 #[cfg(test)]
+mod agrees;
+#[cfg(test)]
 mod build;
 #[cfg(test)]
 mod chain;

@@ -45,6 +45,7 @@ mod schedule;
 mod schemas;
 mod secrets;
 mod seeds;
+mod sim;
 mod store;
 mod store_faults;
 mod trial;
