@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, MarkOutcome, OutcomeRow, Reader, Reading, ReadingEnd, ReadingKind, RecordedObjects, StoreRecord,
+    Intent, Lease, MarkOutcome, OutcomeRow, Reader, Reading, ReadingEnd, ReadingKind, RecordedBackup, RecordedObjects, StoreRecord,
     Validation, Writer,
 };
 use crate::domain::{
@@ -31,9 +31,20 @@ pub trait ReadLedger: Send + Sync {
     async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>>;
     async fn evidence_head(&self) -> Answer<Option<Digest>>;
     async fn audit_head(&self) -> Answer<Option<Digest>>;
-    async fn signs(&self) -> Answer<CatalogSigns>;
-    async fn recorded_objects(&self) -> Answer<RecordedObjects>;
-    async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>>;
+    /// A catalog that nobody can reach with a hand shows no sign of one.
+    async fn signs(&self) -> Answer<CatalogSigns> {
+        Ok(CatalogSigns::default())
+    }
+    /// A catalog that records no objects says so: they are not known then, which is not the same as none.
+    async fn recorded_objects(&self) -> Answer<RecordedObjects> {
+        Err(CatalogError::corrupt("parts", "are not recorded in this catalog"))
+    }
+    async fn recorded_backup(&self, _backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Ok(None)
+    }
+    async fn ended_attempts(&self, _attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
+        Ok(HashSet::new())
+    }
     /// A catalog that no store could bring back keeps nothing for them.
     async fn kept(&self) -> Answer<Kept> {
         Ok(Kept::default())
@@ -157,6 +168,10 @@ impl ReadLedger for Reader {
 
     async fn recorded_objects(&self) -> Answer<RecordedObjects> {
         Self::recorded_objects(self).await
+    }
+
+    async fn recorded_backup(&self, backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Self::recorded_backup(self, backup).await
     }
 
     async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {

@@ -306,7 +306,7 @@ impl ReadStore for Faulty {
     }
 
     async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        self.pass(Operation::UnfinishedUploads, self.inner.uploads(prefix)).await
+        self.pass(Operation::UnfinishedUploads, prefix, self.inner.uploads(prefix)).await
     }
 
     async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {

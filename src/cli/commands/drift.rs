@@ -36,7 +36,7 @@ pub fn run(context: &mut Context, args: &DriftArgs) -> Result<Exit, CliError> {
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, false))??;
     let narrow = NarrowArgs {
-        only: None::<Only>,
+        only: Vec::<Only>::new(),
         target: args.target.clone(),
         exclude: args.exclude.clone(),
         allow_delete: None,
