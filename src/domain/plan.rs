@@ -147,6 +147,8 @@ pub enum HeldReason {
     NotServed,
     /// The policies pause it.
     Suspended,
+    /// Somebody canceled its slot.
+    Canceled,
     /// The plan was narrowed.
     Narrowed,
 }
