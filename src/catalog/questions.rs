@@ -8,9 +8,7 @@ use sqlx::Row;
 use super::failure::CatalogError;
 use super::stamp::Cells;
 use super::state::{Reader, applied, drills, meta, progress};
-use crate::domain::{
-    ActionId, Address, Applied, BackupId, Digest, DrillRecord, Instant, Name, Progress,
-};
+use crate::domain::{ActionId, Address, Applied, BackupId, Digest, DrillRecord, Instant, Name, Progress};
 
 /// How a finished plan came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

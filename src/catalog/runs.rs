@@ -123,10 +123,8 @@ impl Reader {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let summary = summary(&row)?;
-        let report = sqlx::query("SELECT report FROM bkup.runs WHERE run = $1")
-            .bind(run)
-            .fetch_one(&mut *connection)
-            .await?;
+        let report =
+            sqlx::query("SELECT report FROM bkup.runs WHERE run = $1").bind(run).fetch_one(&mut *connection).await?;
         let report: Option<Box<ApplyReport>> = state::json(&report, "report")?;
         let actions = if report.is_none() { actions(&mut connection, &summary).await? } else { Vec::new() };
         let attempts = if report.is_none() { attempts(&mut connection, "run", run).await? } else { Vec::new() };
@@ -140,10 +138,11 @@ impl Reader {
     pub async fn backup_log(&self, backup: &str) -> Result<BackupLog, CatalogError> {
         let mut connection = self.session().connection().await?;
         let attempts = attempts(&mut connection, "backup_id", backup).await?;
-        let rows = sqlx::query("SELECT at, actor, run, event, facts FROM bkup.audit_log WHERE subject = $1 ORDER BY seq")
-            .bind(backup)
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows =
+            sqlx::query("SELECT at, actor, run, event, facts FROM bkup.audit_log WHERE subject = $1 ORDER BY seq")
+                .bind(backup)
+                .fetch_all(&mut *connection)
+                .await?;
         let events = rows.iter().map(|row| {
             Ok(LoggedEvent {
                 at: row.at("at")?,

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork,
-    CanceledSlot, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
+    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, CanceledSlot,
+    Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
 };
 use crate::schedule::Calendar;
 
