@@ -126,8 +126,6 @@ pub(super) fn report(runtime: &Runtime, plan: &Plan, clock: Clock, actions: Vec<
 /// Puts the report of a run together that did not begin.
 pub(super) fn not_begun(runtime: &Runtime, plan: &Plan, clock: Clock, error: &ApplyError) -> ApplyReport {
     let finding = error.explain();
-    let not_reached = plan.actions.iter().map(|action| outcome_of(action, Outcome::NotReached, 0, 0)).collect();
-    let mut report = report(runtime, plan, clock, not_reached);
-    report.failure = Some(RunFailure { code: finding.code.to_string(), message: finding.message, help: finding.help });
-    report
+    let failure = RunFailure { code: finding.code.to_string(), message: finding.message, help: finding.help };
+    ApplyReport::not_begun(runtime.run.clone(), &runtime.tool_version, Some(plan), clock.begin, failure)
 }

@@ -371,6 +371,12 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// Returns who asks: a person or a pipeline.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Returns what tells long work to stop.
     #[must_use]
     pub fn stop(&self) -> tokio::sync::watch::Receiver<bool> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, ActionId, Address, Digest, Evidence, Held, Instant, RunId};
+use super::{Action, ActionId, Address, Digest, Evidence, Held, Instant, Plan, RunId};
 
 /// The report of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,38 @@ pub struct ApplyReport {
     /// Where the record of the run could not be written, and why.
     #[serde(default)]
     pub unrecorded: Vec<String>,
+}
+
+impl ApplyReport {
+    /// Makes the report of a run that did not begin.
+    #[must_use]
+    pub fn not_begun(run: RunId, tool_version: &str, plan: Option<&Plan>, at: Instant, failure: RunFailure) -> Self {
+        let not_reached = |action: &Action| ActionOutcome {
+            action: action.clone(),
+            outcome: Outcome::NotReached,
+            elapsed_ms: 0,
+            retries: 0,
+        };
+        Self {
+            format_version: "1.0".to_owned(),
+            run,
+            tool_version: tool_version.to_owned(),
+            plan_digest: plan.map(|plan| plan.digest),
+            begin: at,
+            end: at,
+            elapsed_ms: 0,
+            serial: plan.map_or(0, |plan| plan.serial),
+            actions: plan.iter().flat_map(|plan| &plan.actions).map(not_reached).collect(),
+            held: plan.map(|plan| plan.held.clone()).unwrap_or_default(),
+            evidence: Vec::new(),
+            audit_head: None,
+            interrupted: None,
+            failure: Some(failure),
+            finished_before: None,
+            since: Vec::new(),
+            unrecorded: Vec::new(),
+        }
+    }
 }
 
 /// Why a run did not begin, or broke off.

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, CanceledSlot,
-    Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
+    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
+    CanceledSlot, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope,
+    Section, Tenant,
 };
 use crate::schedule::Calendar;
 
@@ -284,6 +285,12 @@ impl Run<'_> {
         self.view.desired.documents.get(self.address).map(|document| document.location.clone())
     }
 
+    /// Returns how large a backup of a scope will likely be: as the newest one of it.
+    fn expected(&self, scope: &Scope) -> Option<Bytes> {
+        let group = self.view.group(self.name, Some(self.database), scope);
+        group.iter().max_by_key(|backup| backup.consistent_at).map(|backup| backup.size)
+    }
+
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
         backup_id(self.name, Some(self.database), scope, slot)
     }
@@ -372,7 +379,7 @@ impl Run<'_> {
             reason: Reason { code, words, location: self.location() },
             preconditions: vec![Precondition::SlotFree],
             after,
-            bytes: None,
+            bytes: self.expected(&target.scope),
         });
         planned.push(PlannedBackup { action, work });
     }

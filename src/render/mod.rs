@@ -17,6 +17,7 @@ mod explanation;
 mod forecast;
 mod github;
 mod json;
+mod logs;
 mod moment;
 mod page;
 mod pages;
@@ -44,6 +45,9 @@ pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
 pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
 pub use github::diagnostics_github;
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
+pub use logs::{
+    backup_log_json, backup_log_text, canceled_json, canceled_text, run_log_json, run_log_text, runs_json, runs_text,
+};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;

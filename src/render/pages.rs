@@ -188,6 +188,11 @@ pages! {
     BK897
     BK898
     BK899
+    BK910
+    BK911
+    BK912
+    BK913
+    BK914
     BK940
     BK941
     BK942

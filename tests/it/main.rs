@@ -34,6 +34,7 @@ mod policy_schema;
 mod render;
 mod restore;
 mod retention;
+mod runners;
 mod schedule;
 mod schemas;
 mod secrets;

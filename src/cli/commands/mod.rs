@@ -2,15 +2,18 @@
 
 pub mod apply;
 pub mod backup;
+pub mod cancel;
 pub mod completions;
 pub mod demo;
 pub mod drill;
+pub mod expect;
 pub mod explain;
 pub mod fmt;
 pub mod import;
 pub mod init;
 pub mod key;
 pub mod list;
+pub mod logs;
 pub mod man;
 pub mod narrow;
 pub mod plan;
@@ -18,6 +21,7 @@ pub mod restore;
 pub mod schema;
 pub mod show;
 pub mod simulate;
+pub mod since;
 pub mod status;
 pub mod test;
 pub mod validate;
