@@ -76,37 +76,32 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     loop {
         let now = (shop.runtime.now)();
         queue.settle(progress, |action| too_late(action, now)).await;
-        // Whoever comes first says how many may run beside it: a schedule's limit holds for all that runs then.
-        let limit =
-            queue.waiting().first().and_then(work_of).map_or(1, |work| usize::try_from(work.parallel).unwrap_or(1));
-        let room = limit.max(1).saturating_sub(running.len());
-        let mut nothing = false;
-        if room > 0 {
-            match queue.next(progress, room, !running.is_empty()).await {
-                Next::Work(work) => {
-                    for (action, claimed) in work {
-                        let Some(key) = work_of(&action).map(Batch::key) else { continue };
-                        progress.begin(&action);
-                        let batch = Arc::clone(batches.entry(key.clone()).or_default());
-                        at_work.insert(action.id, key);
-                        let shop = &shop;
-                        running.push(async move {
-                            let begun = Monotonic::now();
-                            let (ended, retries) = one(shop, &action, &batch, claimed).await;
-                            (action, ended, millis(begun), retries)
-                        });
-                    }
-                    continue;
-                }
-                Next::Wait => {}
-                Next::Done => nothing = running.is_empty(),
+        // A schedule's limit holds for everything that runs beside its backups, so that it is one for the server, too.
+        let at_once = running.len();
+        let fits = |action: &Action| {
+            work_of(action).is_none_or(|work| at_once < usize::try_from(work.parallel).unwrap_or(usize::MAX).max(1))
+        };
+        match queue.next(progress, fits, at_once > 0).await {
+            Next::Work(action, claimed) => {
+                let Some(key) = work_of(&action).map(Batch::key) else { continue };
+                progress.begin(&action);
+                let batch = Arc::clone(batches.entry(key.clone()).or_default());
+                at_work.insert(action.id, key);
+                let shop = &shop;
+                running.push(async move {
+                    let begun = Monotonic::now();
+                    let (ended, retries) = one(shop, &action, &batch, claimed).await;
+                    (*action, ended, millis(begun), retries)
+                });
+                continue;
             }
-        }
-        if nothing {
-            break;
+            Next::Wait => {}
+            Next::Done if at_once == 0 => break,
+            Next::Done => {}
         }
         // Room that is left is for what others hold: it may become free before anything of this run ends.
-        let look_again = async { if room > 0 { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
+        let room = queue.waiting().iter().any(fits);
+        let look_again = async { if room { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
         let ended = tokio::select! {
             ended = running.next() => ended,
             () = look_again => continue,
@@ -218,11 +213,9 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
             () = tokio::time::sleep(Duration::from_secs(u64::from(retries))) => {}
             () = runtime.until_stopped() => return (Ended::Settled(Outcome::NotReached), retries),
         }
-        claimed = match shop.claims.take(&[action.id], 1).await {
-            Ok(mut mine) => match mine.pop() {
-                Some(claimed) => claimed,
-                None => return (Ended::Back, retries),
-            },
+        claimed = match shop.claims.take(&[action.id]).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return (Ended::Back, retries),
             Err(error) => return (Ended::Settled(failed(&error)), retries),
         };
     }

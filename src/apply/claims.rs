@@ -61,18 +61,17 @@ impl Claims {
         Self { runtime: runtime.clone(), held, heart }
     }
 
-    /// Claims up to `most` pieces of work, the first ones first, and never waits for what someone else holds.
+    /// Claims the first of these pieces of work that nobody holds; never waits for what someone else holds.
     ///
     /// # Errors
     /// When the catalog cannot be asked, also a while later.
-    pub async fn take(&self, actions: &[ActionId], most: usize) -> Result<Vec<Claimed>, CatalogError> {
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
+    pub async fn take(&self, actions: &[ActionId]) -> Result<Option<Claimed>, CatalogError> {
         let mut asks = 0;
         loop {
             // The lease counts from before the question was asked, never from when the answer came.
             let asked = tokio::time::Instant::now();
-            match self.runtime.catalog.claim_many(actions, &self.runtime.runner, LEASE, most).await {
-                Ok(leases) => return Ok(leases.into_iter().map(|lease| self.hold(lease, asked)).collect()),
+            match self.runtime.catalog.claim_many(actions, &self.runtime.runner, LEASE, 1).await {
+                Ok(leases) => return Ok(leases.into_iter().next().map(|lease| self.hold(lease, asked))),
                 Err(error) if !error.is_transient() || asks + 1 == ASKS || self.runtime.stopped() => return Err(error),
                 Err(_) => {
                     asks += 1;

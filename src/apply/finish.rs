@@ -10,8 +10,10 @@ use super::runtime::Runtime;
 use crate::diag::Explain;
 use crate::domain::{ActionOutcome, ApplyReport, Instant, Outcome, Plan, RunFailure};
 
-/// How long a run that was told to stop may take to write down what it did: all of it must be over within 5 s.
-const LAST_WORDS: Duration = Duration::from_millis(3500);
+/// How long a run that was told to stop may take for its last words: all of it must be over within 5 s. The stores get
+/// the first part of that, so that one that hangs leaves time for the catalog.
+const LAST_WORDS: Duration = Duration::from_millis(3200);
+const OF_THEM_STORES: Duration = Duration::from_millis(2200);
 
 /// When a run began, by the catalog's clock and by the machine's.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +28,8 @@ pub(super) struct Clock {
 pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Option<RunFailure>) -> ApplyReport {
     let (runtime, plan) = (progress.runtime, progress.plan);
     let stopped = runtime.stopped();
-    let until = stopped.then(|| tokio::time::Instant::now() + LAST_WORDS);
+    let now = tokio::time::Instant::now();
+    let until = stopped.then(|| now + LAST_WORDS);
     // First, so that others can go on while this run writes its report.
     let _ = within(until, progress.claims.release_all()).await;
     let outcomes: Vec<ActionOutcome> = plan
@@ -49,7 +52,7 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
     report.evidence = std::mem::take(&mut progress.evidence);
     report.interrupted = stopped.then(|| progress.halt.why().unwrap_or_else(|| "the run was told to stop".to_owned()));
     report.failure = failure;
-    let written = within(until, write_down(&mut progress, &mut report, did)).await;
+    let written = within(stopped.then(|| now + OF_THEM_STORES), write_down(&mut progress, &mut report, did)).await;
     if written.is_none() {
         progress.unrecorded.push("there was no time to write all of it before the process ends".to_owned());
     }
@@ -118,7 +121,7 @@ pub(super) fn report(runtime: &Runtime, plan: &Plan, clock: Clock, actions: Vec<
         interrupted: None,
         failure: None,
         finished_before: None,
-        since: Vec::new(),
+        since: runtime.since.clone(),
         unrecorded: Vec::new(),
     }
 }

@@ -59,11 +59,8 @@ impl Progress<'_> {
         self.plan.actions.iter().filter(|a| wanted(&a.kind) && !self.outcomes.contains_key(&a.id)).cloned().collect()
     }
 
-    /// Returns whether an action may begin: the run goes on, and what it waits for has succeeded.
+    /// Returns whether an action may begin: what it waits for has succeeded.
     pub fn standing(&self, action: &Action) -> Standing {
-        if self.runtime.stopped() {
-            return Standing::Never(Outcome::NotReached);
-        }
         let planned = |id: &ActionId| self.plan.actions.iter().find(|a| &a.id == id);
         for id in &action.after {
             if self.succeeded(id) {
@@ -123,6 +120,14 @@ impl Progress<'_> {
             let _ = self.runtime.catalog.record_outcome(&self.plan.digest, &row, &self.runtime.run, at).await;
         }
         self.outcomes.insert(id, (outcome, elapsed_ms, retries));
+    }
+
+    /// Takes what an earlier run of the same plan did for done: the catalog knows it already.
+    pub fn known(&mut self, id: ActionId, by: Option<String>) {
+        let by = by.unwrap_or_else(|| "an earlier run".to_owned());
+        let outcome = Outcome::AlreadyDone { summary: format!("done by run {by}") };
+        self.runtime.tell(Event::ActionFinished { id, outcome: outcome.clone(), elapsed_ms: 0, retries: 0 });
+        self.outcomes.insert(id, (outcome, 0, 0));
     }
 
     /// Adds an event to the audit chain, written with the next batch.

@@ -18,8 +18,8 @@ const WINDOW: usize = 16;
 
 /// What a queue has to offer.
 pub(super) enum Next {
-    /// Work that this run holds now.
-    Work(Vec<(Action, Claimed)>),
+    /// An action, whose work this run holds now.
+    Work(Box<Action>, Claimed),
     /// Nothing at the moment: it waits for what this run is at, or for others.
     Wait,
     /// Nothing any more.
@@ -69,11 +69,10 @@ impl Queue {
     /// Takes the next action's turn, one at a time; waits for others where nothing else is left. `None` at the end.
     pub async fn turn(&mut self, progress: &mut Progress<'_>) -> Option<(Action, Turn)> {
         loop {
-            match self.next(progress, 1, false).await {
-                Next::Work(mut work) => {
-                    let (action, claimed) = work.pop()?;
+            match self.next(progress, |_| true, false).await {
+                Next::Work(action, claimed) => {
                     progress.begin(&action);
-                    return Some((action, Turn::new(claimed)));
+                    return Some((*action, Turn::new(claimed)));
                 }
                 Next::Wait => {}
                 Next::Done => return None,
@@ -81,10 +80,15 @@ impl Queue {
         }
     }
 
-    /// Claims up to `most` actions. Where this run is at something (`busy`) it returns instead of waiting.
-    pub async fn next(&mut self, progress: &mut Progress<'_>, most: usize, busy: bool) -> Next {
+    /// Claims the first action that may begin, fits, and is not held by someone else. Where this run is at something
+    /// (`busy`) it returns instead of waiting.
+    pub async fn next(&mut self, progress: &mut Progress<'_>, fits: impl Fn(&Action) -> bool, busy: bool) -> Next {
         loop {
-            let ready = self.look(progress).await;
+            if progress.runtime.stopped() {
+                // Not a word to the catalog for each of them: a run that was told to stop has seconds.
+                self.waiting.clear();
+            }
+            let ready = self.look(progress, &fits).await;
             if self.waiting.is_empty() {
                 return Next::Done;
             }
@@ -95,11 +99,10 @@ impl Queue {
                 (true, true) => ready.clone(),
                 (true, false) => Vec::new(),
             };
-            candidates.truncate(WINDOW.max(most.saturating_mul(4)));
+            candidates.truncate(WINDOW);
             if !candidates.is_empty() {
-                let work = self.claim(progress, candidates, most).await;
-                if !work.is_empty() {
-                    return Next::Work(work);
+                if let Some((action, claimed)) = self.claim(progress, candidates).await {
+                    return Next::Work(Box::new(action), claimed);
                 }
                 continue;
             }
@@ -125,7 +128,7 @@ impl Queue {
     }
 
     /// Settles what can never begin, and returns what could begin now.
-    async fn look(&mut self, progress: &mut Progress<'_>) -> Vec<ActionId> {
+    async fn look(&mut self, progress: &mut Progress<'_>, fits: &impl Fn(&Action) -> bool) -> Vec<ActionId> {
         loop {
             let standing = |action: &Action| match progress.standing(action) {
                 Standing::Never(outcome) => Some((action.id, outcome)),
@@ -133,7 +136,7 @@ impl Queue {
             };
             let hopeless: Vec<(ActionId, Outcome)> = self.waiting.iter().filter_map(standing).collect();
             if hopeless.is_empty() {
-                let ready = self.waiting.iter().filter(|a| matches!(progress.standing(a), Standing::Ready));
+                let ready = self.waiting.iter().filter(|a| matches!(progress.standing(a), Standing::Ready) && fits(a));
                 return ready.map(|action| action.id).collect();
             }
             for (id, outcome) in hopeless {
@@ -143,37 +146,24 @@ impl Queue {
         }
     }
 
-    async fn claim(
-        &mut self,
-        progress: &mut Progress<'_>,
-        mut candidates: Vec<ActionId>,
-        most: usize,
-    ) -> Vec<(Action, Claimed)> {
+    async fn claim(&mut self, progress: &mut Progress<'_>, mut candidates: Vec<ActionId>) -> Option<(Action, Claimed)> {
         self.asked = Some(Instant::now());
         self.settle_done(progress, &mut candidates).await;
-        let claimed = match progress.claims.take(&candidates, most).await {
+        let claimed = match progress.claims.take(&candidates).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 // The catalog was asked several times. What needs it cannot be done; to ask for each would take hours.
                 let outcome = failed(&error);
                 self.settle(progress, |_| Some(outcome.clone())).await;
-                return Vec::new();
+                return None;
             }
         };
-        let mine: BTreeSet<ActionId> = claimed.iter().map(|claimed| claimed.lease.action).collect();
-        // Those that come before the last one were passed over: someone holds them. Of the others nothing is known,
-        // unless there was room for them.
-        let room = claimed.len() < most;
-        let last = candidates.iter().rposition(|id| mine.contains(id));
-        for (place, id) in candidates.iter().enumerate() {
-            if !mine.contains(id) && (room || last.is_some_and(|last| place < last)) {
-                self.held.insert(*id);
-            }
-        }
-        if !claimed.is_empty() {
-            self.idle_since = None;
-        }
-        claimed.into_iter().filter_map(|claimed| Some((self.take_out(claimed.lease.action)?, claimed))).collect()
+        // Those that come before it were passed over: someone holds them. Of those behind it nothing is known.
+        let mine = claimed.as_ref().map(|claimed| claimed.lease.action);
+        self.held.extend(candidates.into_iter().take_while(|id| Some(*id) != mine));
+        let claimed = claimed?;
+        self.idle_since = None;
+        Some((self.take_out(claimed.lease.action)?, claimed))
     }
 
     /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive is looked at by

@@ -93,9 +93,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
     for row in earlier {
         let Some(Outcome::Done { .. } | Outcome::AlreadyDone { .. }) = row.outcome else { continue };
         if !progress.outcomes.contains_key(&row.action) {
-            let by = row.run.unwrap_or_else(|| "an earlier run".to_owned());
-            let summary = format!("done by run {by}");
-            progress.settle(row.action, Outcome::AlreadyDone { summary }, 0, 0).await;
+            progress.known(row.action, row.run);
         }
     }
     // A fault of bkup's own must not take the report of what was done with it, nor the leases.

@@ -447,6 +447,7 @@ pub async fn runtime(
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
+        since: Vec::new(),
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

@@ -157,7 +157,7 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired))?;
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired), Vec::new())?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -204,8 +204,7 @@ fn execute(
     since: Vec<Since>,
     told: &mut Told,
 ) -> Result<Exit, CliError> {
-    let mut report = perform(context, plan, catalog, clock, args.lock_timeout, desired)?;
-    report.since = since;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired, since)?;
     told.reported = true;
     // What was done is shown also where the file cannot be written.
     let written = write_report(context, args, &report);
@@ -222,6 +221,7 @@ fn perform(
     clock: RunClock,
     lock_timeout: Period,
     desired: Option<&Desired>,
+    since: Vec<Since>,
 ) -> Result<ApplyReport, CliError> {
     let progress = context.ui.progress(heartbeat(context));
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
@@ -229,6 +229,7 @@ fn perform(
     context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
+        runtime.since = since;
         if let Some(desired) = desired {
             session::for_the_record(&mut runtime, desired, clock.now);
         }
