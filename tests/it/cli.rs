@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "validate",
     "explain",
     "init",
@@ -34,6 +34,8 @@ const COMMANDS: [&str; 20] = [
     "apply",
     "status",
     "list",
+    "logs",
+    "cancel",
     "restore",
     "backup",
     "drill",

@@ -25,6 +25,7 @@ mod forecast;
 mod hazards;
 mod import;
 mod live;
+mod logs;
 mod plan;
 mod plan_marks;
 mod policy;
