@@ -19,14 +19,14 @@ pub fn runs_text(runs: &[RunSummary], style: &Style) -> String {
     if runs.is_empty() {
         return "No runs: nothing was applied yet that had anything to do.\n".to_owned();
     }
-    let mut table = Table::new(style, &["run", "begin (UTC)", "took", "by", "what became of it"]);
-    (0..3).for_each(|column| table.whole(column));
+    let mut table = Table::new(style, &["run", "begin (UTC)", "took", "on", "what became of it"]);
+    (0..4).for_each(|column| table.whole(column));
     for run in runs {
         table.row(vec![
             style.name(&run.run),
             moment_cell(run.begin),
             run.elapsed_ms.map_or_else(String::new, elapsed),
-            style.name(&run.runner),
+            style.name(run.runner.split(':').next().unwrap_or(&run.runner)),
             became(run, style),
         ]);
     }
@@ -80,7 +80,16 @@ pub fn run_log_text(log: &RunLog, style: &Style) -> String {
     let open: Vec<&AttemptLog> = log.attempts.iter().filter(|attempt| attempt.status == "RUNNING").collect();
     if !open.is_empty() {
         out.push_str(&format!("\n{} ({})\n", style.heading("What it was at"), open.len()));
-        open.iter().for_each(|attempt| out.push_str(&format!("  {}\n", attempt_line(attempt, style))));
+        for attempt in open {
+            let backup = style.name(&attempt.backup);
+            out.push_str(&format!(
+                "  {} {}: {backup}, attempt {}, execution {}\n",
+                style.mark(Symbol::Run),
+                of(attempt, style),
+                attempt.attempt,
+                attempt.execution
+            ));
+        }
     }
     out
 }

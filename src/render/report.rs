@@ -21,8 +21,9 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
         let help = failure.help.as_ref().map(|help| format!("\n  help: {}", style.name(help))).unwrap_or_default();
         out.push_str(&format!("\n[{}] {}{help}\n", style.name(&failure.code), style.name(&failure.message)));
     }
-    // Of a finished plan nothing was done: a line for each action would only hide that.
-    let actions = if report.finished_before.is_some() { &[][..] } else { &report.actions };
+    // Where nothing was done, a line for each action would only hide that.
+    let nothing = report.finished_before.is_some() || report.failure.is_some() && !began(report);
+    let actions = if nothing { &[][..] } else { &report.actions };
     let (bad, rest): (Vec<_>, Vec<_>) = actions.iter().partition(|a| is_bad(&a.outcome));
     let (deletions, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|a| a.action.kind.deletes());
     for (title, group) in [("Went wrong", bad), ("Deletions", deletions), ("Everything else", rest)] {
@@ -34,7 +35,7 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
     for evidence in &report.evidence {
         out.push_str(&format!("\n{}", evidence_text(evidence, style)));
     }
-    if !report.held.is_empty() {
+    if !report.held.is_empty() && !nothing {
         out.push_str(&format!("\n{} held: due and not done; `bkup plan` says why\n", count(report.held.len(), "item")));
     }
     out.push_str(&since(report, style));
@@ -102,6 +103,11 @@ fn since(report: &ApplyReport, style: &Style) -> String {
     out
 }
 
+/// Returns whether anything was begun.
+fn began(report: &ApplyReport) -> bool {
+    report.actions.iter().any(|action| !matches!(action.outcome, Outcome::NotReached))
+}
+
 const fn is_bad(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
 }
@@ -131,8 +137,8 @@ fn verdict(report: &ApplyReport, style: &Style) -> String {
         return format!("{} {}", style.mark(Symbol::Good), style.paint(Tone::Good, &words));
     }
     if report.failure.is_some() {
-        let did = report.actions.iter().any(|a| !matches!(a.outcome, Outcome::NotReached));
-        let words = if did { format!("Broken off: {parts}.") } else { "Not applied: nothing was begun.".to_owned() };
+        let words =
+            if began(report) { format!("Broken off: {parts}.") } else { "Not applied: nothing was begun.".to_owned() };
         return format!("{} {}", style.mark(Symbol::Bad), style.paint(Tone::Bad, &words));
     }
     if let Some(why) = &report.interrupted {

@@ -119,7 +119,7 @@ async fn a_killed_run_shows_in_the_logs_as_dead_with_what_it_was_at() {
     assert_eq!(list["runs"][0]["state"], "dead", "{list:#}");
     let run = list["runs"][0]["run"].as_str().unwrap().to_owned();
     let text = setup.run(&["logs", &run]).exits(0).stdout;
-    assert!(text.contains("it died") && text.contains("What it was at (1)"), "{text}");
+    assert!(text.contains("it died") && text.contains("What it was at") && text.contains("tenant=acme"), "{text}");
     lock.release().await;
     setup.end_leases().await;
     let _ = setup.apply().exits(0);
@@ -140,9 +140,9 @@ async fn silent_work_names_what_runs() {
     std::thread::sleep(Duration::from_millis(3500));
     lock.release().await;
     let ran = ran(child.wait_with_output().unwrap()).exits(0);
-    let line =
-        ran.stderr.lines().find(|line| line.starts_with("still at work: ")).unwrap_or_else(|| panic!("{}", ran.stderr));
-    assert!(line.contains("back up app tenant=acme for tenants") && line.contains(" in "), "{line}");
+    let alive: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("still at work: ")).collect();
+    let named = |line: &&str| line.contains("back up app tenant=acme for tenants") && line.contains(" in ");
+    assert!(alive.iter().any(named), "{}", ran.stderr);
 }
 
 /// The executor with adapters by hand: no argument of the binary brings it to a fault.
@@ -173,7 +173,7 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
         workshop: Workshop { search, folder: "/tmp".into() },
         now: Arc::new(move || begin),
         simulated: Some(begin),
-        random: Arc::new(move |bytes| {
+        random: Arc::new(move |bytes: &mut [u8]| {
             // The first draw makes the catalog; the second one is the store's.
             assert!(drawn.fetch_add(1, Ordering::Relaxed) == 0, "no more randomness");
             bytes.fill(7);

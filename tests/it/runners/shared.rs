@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{backups, report};
 use crate::faults::proxy::Proxy;
-use crate::faults::{Lock, dump_of, only_tenants, wait_for};
+use crate::faults::{Lock, dump_of, only_tenants};
 use crate::world::cluster::Major;
 use crate::world::s3::S3Server;
 use crate::world::setup::{CATALOG, Place, Setup, ran};
@@ -63,7 +63,7 @@ async fn the_most_important_classes_go_first_whatever_their_schedule() {
     let text = setup.read("bkup.yaml");
     let line = text.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap().to_owned();
     // `alpha` comes first by name, and has the slot before.
-    let first = line.replace("tenants: {", "alpha: {").replace("03:00", "02:00");
+    let first = line.replace("tenants: {", "alpha: {").replace("03:00", "02:45");
     let text = text
         .replace(&line, &format!("{line}\n{first}"))
         .replace("max_parallel_jobs: 2", "max_parallel_jobs: 1")
@@ -118,7 +118,7 @@ async fn four_runners_share_one_plan_and_each_takes_a_part() {
 
 #[tokio::test]
 async fn a_store_that_is_gone_fails_its_actions_fast_and_each_is_said() {
-    let slugs = ["acme", "b1", "b2", "b3", "b4", "b5"];
+    let slugs = ["acme", "b1", "b2", "b3", "b4", "globex"];
     let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &slugs).await;
     let proxy = Proxy::before(&setup.s3().endpoint());
     setup.set("S3_ENDPOINT", &proxy.endpoint());
@@ -130,14 +130,6 @@ async fn a_store_that_is_gone_fails_its_actions_fast_and_each_is_said() {
     let lock = Lock::take(&setup, "tenant_acme.orders").await;
     let child = setup.spawn(&["apply", "--auto-approve", "--report", "report.json"]);
     let _ = dump_of(&child);
-    wait_for("the shared archive", || {
-        setup
-            .s3()
-            .keys()
-            .iter()
-            .any(|key| key.contains("/shared/") && key.contains("20260303") && key.ends_with("/manifest.json"))
-            .then_some(())
-    });
     proxy.cut();
     lock.release().await;
     let begun = Instant::now();
