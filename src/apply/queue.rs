@@ -13,8 +13,10 @@ use crate::domain::{Action, ActionId, ActionKind, BackupId, Outcome, Scope};
 
 /// How often work that someone else holds is looked at again.
 pub(super) const POLL: Duration = Duration::from_millis(250);
-/// How many pieces of work one question to the catalog is about, at least.
+/// How many pieces of work one question to the catalog is about.
 const WINDOW: usize = 16;
+/// How many of those that others hold: one that became free must not hide behind many that did not.
+const AGAIN: usize = 1000;
 
 /// What a queue has to offer.
 pub(super) enum Next {
@@ -99,7 +101,7 @@ impl Queue {
                 (true, true) => ready.clone(),
                 (true, false) => Vec::new(),
             };
-            candidates.truncate(WINDOW);
+            candidates.truncate(if candidates.iter().all(|id| self.held.contains(id)) { AGAIN } else { WINDOW });
             if !candidates.is_empty() {
                 if let Some((action, claimed)) = self.claim(progress, candidates).await {
                     return Next::Work(Box::new(action), claimed);
