@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
+use tokio::time::Instant as Monotonic;
 
 use super::batch::{Batch, BatchKey, Common};
 use super::claims::{Claimed, Claims};
@@ -103,6 +104,7 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         let room = queue.waiting().iter().any(fits);
         let look_again = async { if room { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
         let ended = tokio::select! {
+            biased;
             ended = running.next() => ended,
             () = look_again => continue,
         };
@@ -188,7 +190,7 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
         let result = match shop.health.refusal(runtime, &work.store).await {
             Some(refusal) => Err(Miss::lasting(refusal)),
             None => match batch.open(runtime, work).await {
-                Ok(common) => attempt(shop, action, work, common, &claimed).await,
+                Ok(common) => attempt(shop, action, work, &common, &claimed).await,
                 Err(outcome) => Err(Miss::lasting(outcome)),
             },
         };
@@ -210,8 +212,9 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
         }
         retries += 1;
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(u64::from(retries))) => {}
+            biased;
             () = runtime.until_stopped() => return (Ended::Settled(Outcome::NotReached), retries),
+            () = tokio::time::sleep(Duration::from_secs(u64::from(retries))) => {}
         }
         claimed = match shop.claims.take(&[action.id]).await {
             Ok(Some(claimed)) => claimed,
@@ -265,7 +268,8 @@ async fn attempt(
     };
     // A lost lease or a stop drops the work: its program is killed and its upload aborted, and nothing is visible.
     let taken = tokio::select! {
-        taken = backup::run(&order, &common.source, &destination) => taken,
+        biased;
+        taken = backup::run(&order, common.source(), &destination) => taken,
         () = claimed.until_lost() => return Err(lost()),
         () = runtime.until_stopped() => Err(BackupError::Interrupted),
         () = tell(runtime, action.id, &moved) => Err(BackupError::Interrupted),

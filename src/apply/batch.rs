@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::ensure::{failed, failed_with};
 use super::runtime::Runtime;
@@ -11,7 +11,6 @@ use crate::backup::{Destination, Source};
 use crate::catalog;
 use crate::crypto::{DigestKey, Recipient};
 use crate::domain::{BackupWork, Instant, Name, Outcome};
-use crate::engine::{Program, Snapshot};
 
 /// What names a batch: the slot, its schedule, its database.
 pub(super) type BatchKey = (Instant, Name, Name);
@@ -19,14 +18,20 @@ pub(super) type BatchKey = (Instant, Name, Name);
 /// The backups of one slot.
 #[derive(Default)]
 pub(super) struct Batch {
-    common: OnceCell<Result<Common, Outcome>>,
-    snapshot: Mutex<Option<Snapshot>>,
+    common: Mutex<Option<Result<Arc<Common>, Outcome>>>,
 }
 
 /// What they have in common.
 pub(super) struct Common {
-    pub source: Source,
+    source: Box<dyn Source>,
     pub destination: Destination,
+}
+
+impl Common {
+    /// Returns the database, held still.
+    pub fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
 }
 
 impl Batch {
@@ -39,26 +44,26 @@ impl Batch {
     ///
     /// # Errors
     /// The outcome of every action of the batch.
-    pub async fn open(&self, runtime: &Runtime, work: &BackupWork) -> Result<&Common, Outcome> {
-        let common = self.common.get_or_init(|| async {
-            let (snapshot, common) = open(runtime, work).await?;
-            *self.snapshot.lock().await = Some(snapshot);
-            Ok(common)
-        });
-        common.await.as_ref().map_err(Clone::clone)
+    pub async fn open(&self, runtime: &Runtime, work: &BackupWork) -> Result<Arc<Common>, Outcome> {
+        let mut common = self.common.lock().await;
+        if common.is_none() {
+            *common = Some(open(runtime, work).await.map(Arc::new));
+        }
+        common.clone().unwrap_or_else(|| Err(failed_with("the batch was not opened")))
     }
 
-    /// Lets the snapshot go.
+    /// Lets the database go, once nothing of the batch is at work.
     pub async fn close(&self) {
-        if let Some(mut snapshot) = self.snapshot.lock().await.take() {
+        if let Some(Ok(common)) = self.common.lock().await.take()
+            && let Some(common) = Arc::into_inner(common)
+        {
             // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
-            let _ = snapshot.check().await;
-            let _ = snapshot.close().await;
+            let _ = common.source.close().await;
         }
     }
 }
 
-async fn open(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Common), Outcome> {
+async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
     let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
     let handle = runtime.store(&work.store).map_err(failed_with)?;
     let recipients = match &handle.spec.encryption {
@@ -70,23 +75,18 @@ async fn open(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Common)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| failed(&error))?,
     };
-    let record = runtime.catalog.reader().capabilities(&work.store).await.map_err(|error| failed(&error))?;
-    let record = record.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
+    let store_id = runtime.catalog.reader().store_id(&work.store).await.map_err(|error| failed(&error))?;
+    let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
-    let mut snapshot = Snapshot::export(&connection).await.map_err(|error| failed(&error))?;
-    let seen = snapshot.facts().clone();
-    let major = seen.version_num / 10_000;
-    let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
-    let references = snapshot.references().await.map_err(|error| failed(&error))?;
-    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references) };
+    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
     let destination = Destination {
         store: Arc::clone(&handle.store),
-        store_id: record.store_id,
+        store_id,
         recipients,
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
     };
-    Ok((snapshot, Common { source, destination }))
+    Ok(Common { source, destination })
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.

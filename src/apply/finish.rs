@@ -1,7 +1,9 @@
 //! The end of a run: leases given back, what was done written down in catalog and stores, and the report.
 
 use std::future::Future;
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Duration;
+
+use tokio::time::Instant as Monotonic;
 
 use super::failure::ApplyError;
 use super::progress::{Progress, millis, outcome_of};

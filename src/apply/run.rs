@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
+
+use tokio::time::Instant as Monotonic;
 
 use futures_util::FutureExt;
 

@@ -101,6 +101,18 @@ impl Reader {
         Ok(done.into_iter().map(BackupId::from_text).collect())
     }
 
+    /// Returns the id that a store was found to have; `None` where it was never made ready.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused.
+    pub async fn store_id(&self, store: &Name) -> Result<Option<String>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        Ok(sqlx::query_scalar("SELECT store_id FROM bkup.stores WHERE store = $1")
+            .bind(store.as_str())
+            .fetch_optional(&mut *connection)
+            .await?)
+    }
+
     /// Returns whether a backup is there and can be restored, as far as the catalog knows.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bkup::apply::{Runtime, StoreHandle, apply};
+use bkup::backup::Servers;
 use bkup::catalog::{Reader, Writer};
 use bkup::domain::{Outcome, Plan, RunId};
 use bkup::engine::{Connection, Search};
@@ -169,8 +170,8 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
             "app".parse().unwrap(),
             Connection::parse(&setup.env["APP_URL"]).map_err(|e| e.to_string()),
         )]),
-        search: search.clone(),
-        workshop: Workshop { search, folder: "/tmp".into() },
+        exporter: Arc::new(Servers { search: search.clone() }),
+        stage: Arc::new(Workshop { search, folder: "/tmp".into() }),
         now: Arc::new(move || begin),
         simulated: Some(begin),
         random: Arc::new(move |bytes: &mut [u8]| {

@@ -1,0 +1,421 @@
+//! The catalog as those see it who work with it: an interface, so that the executor can be run against another one than
+//! PostgreSQL's. What each question and each effect means is told where PostgreSQL's is: at [`Reader`] and [`Writer`].
+//! An implementation keeps their promises: every effect is whole or not there, and a guarded one passes the fence first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::{
+    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
+    Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading, ReadingEnd, ReadingKind, Recorded,
+    RunBegin, StoreRecord, Validation, Writer,
+};
+use crate::domain::{
+    Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogState, Digest, DrillWork,
+    Evidence, Instant, Name, Period, Plan, PruneWork, RunId, Tenant,
+};
+
+type Answer<T> = Result<T, CatalogError>;
+
+/// A catalog as a reader sees it: no method writes.
+#[async_trait]
+#[expect(missing_docs, reason = "each is told at `Reader`, under the same name")]
+pub trait ReadLedger: Send + Sync {
+    async fn clock(&self) -> Answer<Instant>;
+    async fn state(&self) -> Answer<CatalogState>;
+    async fn finished_plan(&self, digest: &Digest) -> Answer<Option<Instant>>;
+    async fn outcomes(&self, digest: &Digest) -> Answer<Vec<OutcomeRow>>;
+    async fn unmet(&self, action: &Action, now: Instant) -> Answer<Option<String>>;
+    async fn applied_digest(&self, address: &Address) -> Answer<Option<Digest>>;
+    async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>>;
+    async fn evidence_head(&self) -> Answer<Option<Digest>>;
+    async fn audit_head(&self) -> Answer<Option<Digest>>;
+
+    // Narrow questions. What a catalog does not answer by itself is looked up in its whole state.
+
+    async fn meta(&self) -> Answer<Option<Meta>> {
+        Ok(present(self.state().await?).map(|facts| Meta {
+            version: facts.version,
+            lineage: facts.lineage,
+            serial: facts.serial,
+            simulated: facts.simulated,
+        }))
+    }
+    async fn plan_end(&self, digest: &Digest) -> Answer<Option<PlanEnd>> {
+        let at = self.finished_plan(digest).await?;
+        let run = self.outcomes(digest).await?.into_iter().rev().find_map(|row| row.run);
+        Ok(at.map(|at| PlanEnd { run: run.unwrap_or_default(), at }))
+    }
+    async fn applied_digests(&self, addresses: &[&Address]) -> Answer<BTreeMap<Address, Digest>> {
+        let applied = present(self.state().await?).map(|facts| facts.applied).unwrap_or_default();
+        let wanted = applied.into_iter().filter(|(address, _)| addresses.contains(&address));
+        Ok(wanted.map(|(address, applied)| (address, applied.digest)).collect())
+    }
+    async fn completed(&self, backups: &[&BackupId]) -> Answer<BTreeSet<BackupId>> {
+        let there = present(self.state().await?).map(|facts| facts.backups).unwrap_or_default();
+        Ok(there.into_iter().map(|backup| backup.id).filter(|id| backups.contains(&id)).collect())
+    }
+    async fn restorable(&self, backup: &BackupId) -> Answer<bool> {
+        let there = present(self.state().await?).map(|facts| facts.backups).unwrap_or_default();
+        Ok(there.iter().any(|b| b.id == *backup && b.quarantine.is_none() && b.tombstoned_at.is_none()))
+    }
+    async fn store_id(&self, store: &Name) -> Answer<Option<String>> {
+        Ok(present(self.state().await?).and_then(|facts| facts.stores.get(store).cloned()))
+    }
+    async fn drill_attempts(&self, plan: &Name) -> Answer<u64> {
+        Ok(present(self.state().await?).and_then(|facts| Some(facts.drills.get(plan)?.attempts)).unwrap_or(0))
+    }
+    async fn recorded(&self) -> Answer<Option<Recorded>> {
+        Ok(present(self.state().await?).map(|facts| Recorded {
+            lineage: facts.lineage,
+            simulated: facts.simulated,
+            applied: facts.applied,
+            drills: facts.drills,
+            progress: facts.progress,
+            protected: facts.backups.into_iter().filter(|backup| backup.protected).map(|backup| backup.id).collect(),
+        }))
+    }
+    /// Without an answer of its own, a catalog names nobody.
+    async fn holders(&self, _actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
+        Ok(BTreeMap::new())
+    }
+    /// Without an answer of its own, a catalog in which nothing is canceled.
+    async fn canceled(&self, _backup: &BackupId, _attempt: u64) -> Answer<Option<String>> {
+        Ok(None)
+    }
+}
+
+fn present(state: CatalogState) -> Option<Box<CatalogFacts>> {
+    match state {
+        CatalogState::Present(facts) => Some(facts),
+        CatalogState::Absent => None,
+    }
+}
+
+/// A catalog as an executor sees it.
+#[async_trait]
+#[expect(missing_docs, reason = "each is told at `Writer`, under the same name")]
+pub trait Ledger: Send + Sync {
+    fn reader(&self) -> &dyn ReadLedger;
+
+    async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created>;
+    async fn set_clock(&self, to: Instant) -> Answer<()>;
+    async fn bump_serial(&self, run: &RunId) -> Answer<i64>;
+    async fn audit(&self, events: &[AuditEvent]) -> Answer<Option<Digest>>;
+
+    async fn claim(&self, action: ActionId, runner: &str, lease: Period) -> Answer<ClaimOutcome>;
+    async fn claim_many(&self, actions: &[ActionId], runner: &str, lease: Period, most: u32) -> Answer<Vec<Lease>>;
+    async fn heartbeat(&self, leases: &[Lease], lease: Period) -> Answer<Vec<Lease>>;
+    async fn release(&self, lease: &Lease) -> Answer<()>;
+
+    /// A catalog may keep no runs.
+    async fn begin_run(&self, _begin: &RunBegin<'_>) -> Answer<()> {
+        Ok(())
+    }
+    async fn keep_run(&self, _run: &RunId) -> Answer<Option<String>> {
+        Ok(None)
+    }
+    async fn end_run(&self, _report: &ApplyReport) -> Answer<()> {
+        Ok(())
+    }
+
+    async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun>;
+    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()>;
+    async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()>;
+
+    async fn apply_document_if(
+        &self,
+        lease: &Lease,
+        change: &DocumentChange<'_>,
+        expected: Option<Digest>,
+    ) -> Answer<bool>;
+    async fn store_learnt(&self, lease: &Lease, record: &StoreRecord) -> Answer<()>;
+    async fn keep_digest_key(&self, store: &Name, database: &Name, offered: &DigestKey) -> Answer<DigestKey>;
+    async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()>;
+    async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()>;
+    async fn settle(
+        &self,
+        lease: &Lease,
+        schedule: &Name,
+        database: Option<&Name>,
+        slots: &[Instant],
+        scopes: u64,
+        at: Instant,
+    ) -> Answer<()>;
+
+    async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended>;
+    async fn complete_backup(&self, lease: &Lease, done: &Completed<'_>, at: Instant) -> Answer<Completion>;
+    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()>;
+    async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome>;
+    async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()>;
+
+    async fn validated(&self, look: &Validation<'_>) -> Answer<()>;
+    async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Answer<MarkOutcome>;
+    async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
+    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome>;
+    async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
+    async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome>;
+
+    async fn begin_reading(
+        &self,
+        kind: ReadingKind,
+        backups: &[BackupId],
+        target: &str,
+        runner: &str,
+        lease: Period,
+        at: Instant,
+    ) -> Answer<Reading>;
+    async fn keep_reading(&self, reading: &Reading, lease: Period) -> Answer<bool>;
+    async fn end_reading(&self, reading: &Reading, end: &ReadingEnd, at: Instant) -> Answer<()>;
+    async fn record_drill(&self, lease: &Lease, work: &DrillWork, evidence: &Evidence, run: &RunId) -> Answer<()>;
+}
+
+// The methods below are those of the types themselves, which come before an interface's of the same name.
+
+#[async_trait]
+impl ReadLedger for Reader {
+    async fn clock(&self) -> Answer<Instant> {
+        Self::clock(self).await
+    }
+
+    async fn state(&self) -> Answer<CatalogState> {
+        Self::state(self).await
+    }
+
+    async fn finished_plan(&self, digest: &Digest) -> Answer<Option<Instant>> {
+        Self::finished_plan(self, digest).await
+    }
+
+    async fn outcomes(&self, digest: &Digest) -> Answer<Vec<OutcomeRow>> {
+        Self::outcomes(self, digest).await
+    }
+
+    async fn unmet(&self, action: &Action, now: Instant) -> Answer<Option<String>> {
+        Self::unmet(self, action, now).await
+    }
+
+    async fn applied_digest(&self, address: &Address) -> Answer<Option<Digest>> {
+        Self::applied_digest(self, address).await
+    }
+
+    async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>> {
+        Self::digest_key(self, store, database).await
+    }
+
+    async fn evidence_head(&self) -> Answer<Option<Digest>> {
+        Self::evidence_head(self).await
+    }
+
+    async fn audit_head(&self) -> Answer<Option<Digest>> {
+        Self::audit_head(self).await
+    }
+
+    async fn meta(&self) -> Answer<Option<Meta>> {
+        Self::meta(self).await
+    }
+
+    async fn plan_end(&self, digest: &Digest) -> Answer<Option<PlanEnd>> {
+        Self::plan_end(self, digest).await
+    }
+
+    async fn applied_digests(&self, addresses: &[&Address]) -> Answer<BTreeMap<Address, Digest>> {
+        Self::applied_digests(self, addresses).await
+    }
+
+    async fn completed(&self, backups: &[&BackupId]) -> Answer<BTreeSet<BackupId>> {
+        Self::completed(self, backups).await
+    }
+
+    async fn restorable(&self, backup: &BackupId) -> Answer<bool> {
+        Self::restorable(self, backup).await
+    }
+
+    async fn store_id(&self, store: &Name) -> Answer<Option<String>> {
+        Self::store_id(self, store).await
+    }
+
+    async fn drill_attempts(&self, plan: &Name) -> Answer<u64> {
+        Self::drill_attempts(self, plan).await
+    }
+
+    async fn recorded(&self) -> Answer<Option<Recorded>> {
+        Self::recorded(self).await
+    }
+
+    async fn holders(&self, actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
+        Self::holders(self, actions).await
+    }
+
+    async fn canceled(&self, backup: &BackupId, attempt: u64) -> Answer<Option<String>> {
+        Self::canceled(self, backup, attempt).await
+    }
+}
+
+#[async_trait]
+impl Ledger for Writer {
+    fn reader(&self) -> &dyn ReadLedger {
+        Self::reader(self)
+    }
+
+    async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created> {
+        Self::create(self, lineage, simulated).await
+    }
+
+    async fn set_clock(&self, to: Instant) -> Answer<()> {
+        Self::set_clock(self, to).await
+    }
+
+    async fn bump_serial(&self, run: &RunId) -> Answer<i64> {
+        Self::bump_serial(self, run).await
+    }
+
+    async fn audit(&self, events: &[AuditEvent]) -> Answer<Option<Digest>> {
+        Self::audit(self, events).await
+    }
+
+    async fn claim(&self, action: ActionId, runner: &str, lease: Period) -> Answer<ClaimOutcome> {
+        Self::claim(self, action, runner, lease).await
+    }
+
+    async fn claim_many(&self, actions: &[ActionId], runner: &str, lease: Period, most: u32) -> Answer<Vec<Lease>> {
+        Self::claim_many(self, actions, runner, lease, most).await
+    }
+
+    async fn heartbeat(&self, leases: &[Lease], lease: Period) -> Answer<Vec<Lease>> {
+        Self::heartbeat(self, leases, lease).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Answer<()> {
+        Self::release(self, lease).await
+    }
+
+    async fn begin_run(&self, begin: &RunBegin<'_>) -> Answer<()> {
+        Self::begin_run(self, begin).await
+    }
+
+    async fn keep_run(&self, run: &RunId) -> Answer<Option<String>> {
+        Self::keep_run(self, run).await
+    }
+
+    async fn end_run(&self, report: &ApplyReport) -> Answer<()> {
+        Self::end_run(self, report).await
+    }
+
+    async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun> {
+        Self::begin_plan(self, plan, run, at).await
+    }
+
+    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()> {
+        Self::record_outcome(self, plan, outcome, run, at).await
+    }
+
+    async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()> {
+        Self::finish_plan(self, digest, at).await
+    }
+
+    async fn apply_document_if(
+        &self,
+        lease: &Lease,
+        change: &DocumentChange<'_>,
+        expected: Option<Digest>,
+    ) -> Answer<bool> {
+        Self::apply_document_if(self, lease, change, expected).await
+    }
+
+    async fn store_learnt(&self, lease: &Lease, record: &StoreRecord) -> Answer<()> {
+        Self::store_learnt(self, lease, record).await
+    }
+
+    async fn keep_digest_key(&self, store: &Name, database: &Name, offered: &DigestKey) -> Answer<DigestKey> {
+        Self::keep_digest_key(self, store, database, offered).await
+    }
+
+    async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()> {
+        Self::tenants_seen(self, database, tenants, at).await
+    }
+
+    async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()> {
+        Self::show_next_runs(self, next).await
+    }
+
+    async fn settle(
+        &self,
+        lease: &Lease,
+        schedule: &Name,
+        database: Option<&Name>,
+        slots: &[Instant],
+        scopes: u64,
+        at: Instant,
+    ) -> Answer<()> {
+        Self::settle(self, lease, schedule, database, slots, scopes, at).await
+    }
+
+    async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended> {
+        Self::intend_backup(self, lease, intent).await
+    }
+
+    async fn complete_backup(&self, lease: &Lease, done: &Completed<'_>, at: Instant) -> Answer<Completion> {
+        Self::complete_backup(self, lease, done, at).await
+    }
+
+    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {
+        Self::fail_backup(self, lease, backup, error, at).await
+    }
+
+    async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome> {
+        Self::condemn(self, lease, backup, attempt, at).await
+    }
+
+    async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()> {
+        Self::collected(self, lease, backup, attempt, at).await
+    }
+
+    async fn validated(&self, look: &Validation<'_>) -> Answer<()> {
+        Self::validated(self, look).await
+    }
+
+    async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Answer<MarkOutcome> {
+        Self::quarantine(self, backup, reason, at).await
+    }
+
+    async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::tombstone(self, lease, work, at).await
+    }
+
+    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome> {
+        Self::undelete(self, backup).await
+    }
+
+    async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::intend_purge(self, lease, work, at).await
+    }
+
+    async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome> {
+        Self::purged(self, lease, backup, at).await
+    }
+
+    async fn begin_reading(
+        &self,
+        kind: ReadingKind,
+        backups: &[BackupId],
+        target: &str,
+        runner: &str,
+        lease: Period,
+        at: Instant,
+    ) -> Answer<Reading> {
+        Self::begin_reading(self, kind, backups, target, runner, lease, at).await
+    }
+
+    async fn keep_reading(&self, reading: &Reading, lease: Period) -> Answer<bool> {
+        Self::keep_reading(self, reading, lease).await
+    }
+
+    async fn end_reading(&self, reading: &Reading, end: &ReadingEnd, at: Instant) -> Answer<()> {
+        Self::end_reading(self, reading, end, at).await
+    }
+
+    async fn record_drill(&self, lease: &Lease, work: &DrillWork, evidence: &Evidence, run: &RunId) -> Answer<()> {
+        Self::record_drill(self, lease, work, evidence, run).await
+    }
+}
