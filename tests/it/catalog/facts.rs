@@ -246,6 +246,7 @@ async fn the_planner_reads_what_apply_has_written() {
     };
     assert_eq!(facts(&writer).await, expected);
     assert_eq!(writer.reader().capabilities(&name("primary")).await.unwrap(), Some(store));
+    super::questions::assert_narrow(&writer).await;
 }
 
 #[tokio::test]
