@@ -1,9 +1,11 @@
 """Passes connections on to a server, each byte a while later: a store that is far away.
 
-delay.py PORT TARGET_PORT MILLISECONDS: listens on 127.0.0.1:PORT. The delay is one way, and bandwidth stays what it is.
+delay.py PORT TARGET_PORT MILLISECONDS PIDFILE: listens on 127.0.0.1:PORT. The delay is one way, and bandwidth stays
+what it is. Its process id goes to PIDFILE once it listens.
 """
 
 import asyncio
+import os
 import sys
 
 PORT, TARGET, DELAY = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) / 1000
@@ -41,6 +43,8 @@ async def serve(reader, writer):
 
 async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", PORT)
+    with open(sys.argv[4], "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
     async with server:
         await server.serve_forever()
 

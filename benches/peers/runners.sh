@@ -24,16 +24,16 @@ if [ -z "$BKUP" ]; then
 fi
 
 world_begin
-DELAY_PID=''
-trap '[ -z "$DELAY_PID" ] || kill "$DELAY_PID" 2>/dev/null || true; world_end' EXIT
+# By the process's own word: `$!` would be the shell that started it.
+trap '[ ! -s "$WORK/delay.pid" ] || kill "$(cat "$WORK/delay.pid")" 2>/dev/null || true; world_end' EXIT
 postgres_begin "$PG"
 s3_begin "$RCLONE"
 PATH=$PG:$PATH
 export BKUP_PG_BIN=$PG
 far=$(free_port)
-python benches/peers/delay.py "$far" "${BENCH_S3##*:}" "$LATENCY" &
-DELAY_PID=$!
-sleep 0.5
+python benches/peers/delay.py "$far" "${BENCH_S3##*:}" "$LATENCY" "$WORK/delay.pid" &
+for _ in $(seq 100); do [ ! -s "$WORK/delay.pid" ] || break; sleep 0.1; done
+[ -s "$WORK/delay.pid" ] || die "the delay does not listen"
 export BENCH_S3=http://127.0.0.1:$far
 
 say "making $TENANTS tenants"
