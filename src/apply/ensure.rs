@@ -4,11 +4,12 @@ use serde_json::json;
 use tokio::time::Instant as Monotonic;
 
 use super::failure::ApplyError;
+use super::progress::{Progress, document_digest, millis};
+use super::queue::Queue;
 use super::recheck;
-use super::run::{Progress, document_digest, millis};
 use super::runtime::{Runtime, op_word};
 use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
-use crate::domain::{Action, ActionId, ActionKind, CatalogState, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
+use crate::domain::{Action, ActionId, ActionKind, Address, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
 use crate::store;
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
@@ -29,11 +30,11 @@ pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(Ac
 /// Checks, before anything is changed, that every document is still as the plan saw it, or as an earlier run of the
 /// same plan left it.
 pub(super) async fn check_documents(runtime: &Runtime, plan: &Plan, begun_before: bool) -> Result<(), ApplyError> {
-    let state = runtime.catalog.reader().state().await?;
-    let CatalogState::Present(facts) = state else { return Ok(()) };
-    for action in &plan.actions {
-        let Some(planned) = document_digest(action) else { continue };
-        let there = facts.applied.get(&action.address).map(|applied| applied.digest);
+    let planned: Vec<_> = plan.actions.iter().filter_map(|a| Some((a, document_digest(a)?))).collect();
+    let addresses: Vec<&Address> = planned.iter().map(|(action, _)| &action.address).collect();
+    let applied = runtime.catalog.reader().applied_digests(&addresses).await?;
+    for (action, planned) in planned {
+        let there = applied.get(&action.address).copied();
         if planned != there && !(begun_before && there.is_some() && there == wanted_digest(action)) {
             return Err(ApplyError::Stale(format!("{} was changed since the plan was made", action.address)));
         }
@@ -60,8 +61,8 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
                 | ActionKind::Quarantine { .. }
         )
     };
-    for action in progress.actions(wanted) {
-        let Some(turn) = progress.take_turn(&action).await else { continue };
+    let mut queue = Queue::new(progress.actions(wanted));
+    while let Some((action, turn)) = queue.turn(progress).await {
         let outcome = perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure);
         progress.end_turn(&action, turn, outcome).await;
     }

@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::ensure::{failed, failed_with};
-use super::run::Progress;
+use super::progress::Progress;
+use super::queue::Queue;
 use super::runtime::Runtime;
 use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
@@ -33,12 +34,19 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     // The plan puts nothing before what it waits for: its order is the order.
     let actions = progress.actions(wanted);
     let pruned = !actions.is_empty();
-    for action in actions {
-        let Some(turn) = progress.take_turn(&action).await else { continue };
-        let outcome = match progress.rule_changed(&action).await {
-            Some(changed) => changed,
-            None => perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure),
+    let mut queue = Queue::new(actions);
+    while let Some((action, turn)) = queue.turn(progress).await {
+        let outcome = match (progress.rule_changed(&action).await, store_of(&action)) {
+            (Some(changed), _) => changed,
+            (None, Some(store)) => match progress.health.refusal(progress.runtime, store).await {
+                Some(refusal) => refusal,
+                None => perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure),
+            },
+            (None, None) => failed_with("the action belongs to another phase"),
         };
+        if let Some(store) = store_of(&action) {
+            progress.health.note(store, &outcome);
+        }
         // What is deleted is in the audit before the next deletion begins.
         progress.flush_audit().await;
         progress.end_turn(&action, turn, outcome).await;
@@ -102,6 +110,14 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             collect(progress, lease, store, database.as_ref(), scope, backup, *attempt).await
         }
         _ => Err(failed_with("the action belongs to another phase")),
+    }
+}
+
+const fn store_of(action: &Action) -> Option<&Name> {
+    match &action.kind {
+        ActionKind::Tombstone(work) | ActionKind::Purge(work) => Some(&work.store),
+        ActionKind::CollectGarbage { store, .. } | ActionKind::AbortUploads { store, .. } => Some(store),
+        _ => None,
     }
 }
 

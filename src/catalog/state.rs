@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
+use super::cancel::canceled_slots;
 use super::failure::CatalogError;
 use super::migrate::presence;
 use super::session::Session;
@@ -108,6 +109,7 @@ impl Reader {
             drills: drills(&mut transaction).await?,
             progress: progress(&mut transaction).await?,
             garbage: garbage(&mut transaction).await?,
+            canceled: canceled_slots(&mut transaction).await?,
             leased: leased(&mut transaction).await?,
             stores: stores(&mut transaction).await?,
         };
@@ -116,7 +118,7 @@ impl Reader {
     }
 }
 
-async fn meta(connection: &mut PgConnection, version: i64) -> Result<Meta, CatalogError> {
+pub(super) async fn meta(connection: &mut PgConnection, version: i64) -> Result<Meta, CatalogError> {
     let row = sqlx::query("SELECT lineage, serial, clock FROM bkup.meta")
         .fetch_optional(connection)
         .await?
@@ -135,7 +137,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<Opt
     }
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Applied>, CatalogError> {
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Applied>, CatalogError> {
     let mut rows =
         sqlx::query("SELECT address, body, digest, since, archived_at, retention FROM bkup.policies ORDER BY address")
             .fetch(connection);
@@ -218,7 +220,7 @@ pub(super) fn verification_from(word: &str) -> Result<Verification, CatalogError
         .ok_or_else(|| CatalogError::corrupt("verification", "is no depth of verification"))
 }
 
-async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRecord>, CatalogError> {
+pub(super) async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRecord>, CatalogError> {
     let rows = sqlx::query(
         "SELECT DISTINCT ON (plan) plan, drilled_at, passed, plan_digest, restore_ms, backup_age_seconds, \
                 attempt + 1 AS attempts \
@@ -242,7 +244,7 @@ async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRec
         .collect()
 }
 
-async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, CatalogError> {
+pub(super) async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, CatalogError> {
     let rows =
         sqlx::query("SELECT schedule, database, settled FROM bkup.schedule_progress ORDER BY schedule, database")
             .fetch_all(connection)

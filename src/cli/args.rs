@@ -134,6 +134,10 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// List backups
     List(commands::list::ListArgs),
+    /// Show what runs did, or what happened to a backup
+    Logs(commands::logs::LogsArgs),
+    /// Stop a backup that is being taken, or a run
+    Cancel(commands::cancel::CancelArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a schedule's backup now

@@ -111,6 +111,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Apply(args) => commands::apply::run(context, &args),
         Command::Status(args) => commands::status::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
+        Command::Logs(args) => commands::logs::run(context, &args),
+        Command::Cancel(args) => commands::cancel::run(context, &args),
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),

@@ -392,6 +392,12 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// Returns who asks: a person or a pipeline.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Returns what tells long work to stop.
     #[must_use]
     pub fn stop(&self) -> tokio::sync::watch::Receiver<bool> {
@@ -468,6 +474,7 @@ pub async fn runtime(
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
+        since: Vec::new(),
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

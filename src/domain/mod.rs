@@ -26,6 +26,7 @@ mod recovery;
 mod report;
 mod restoration;
 mod retention;
+mod run;
 mod scope;
 mod signs;
 mod state_file;
@@ -79,9 +80,10 @@ pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
 };
-pub use report::{ActionOutcome, ApplyReport, Outcome};
+pub use report::{ActionOutcome, ApplyReport, FinishedBefore, Outcome, RunFailure, Since};
 pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
+pub use run::{AttemptLog, BackupLog, CanceledSlot, LOGS_FORMAT, LoggedEvent, Meant, RunLog, RunState, RunSummary};
 pub use scope::{InvalidScope, Scope};
 pub use signs::{
     BucketEncryption, BucketSettings, BucketVersioning, CatalogSigns, Damage, DocumentSign, FailedLook, FolderSettings,

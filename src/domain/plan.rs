@@ -149,6 +149,8 @@ pub enum HeldReason {
     NotServed,
     /// The policies pause it.
     Suspended,
+    /// Somebody canceled its slot.
+    Canceled,
     /// The plan was narrowed.
     Narrowed,
     /// The catalog's rows were changed by hand.

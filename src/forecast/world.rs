@@ -103,6 +103,7 @@ impl World {
             drills: BTreeMap::new(),
             progress: Vec::new(),
             garbage: Vec::new(),
+            canceled: Vec::new(),
             leased: Vec::new(),
             stores: BTreeMap::new(),
         }

@@ -1,9 +1,9 @@
 //! Asks catalog, stores and servers what is there, in parallel, and never fails as a whole: what cannot be read is
 //! `Unreachable`, with the reason. It gets types without any method that writes.
 
+mod heads;
 mod objects;
 mod signs;
-mod heads;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::domain::{
 use crate::server;
 use crate::store::{self, ReadStore};
 
-use objects::Expected;
 pub use heads::{Heads, audit_heads};
+use objects::Expected;
 
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);

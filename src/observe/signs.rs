@@ -30,7 +30,8 @@ pub async fn uploads(
         Err(error) => return Observation::Unreachable(error.to_string()),
     };
     found.truncate(MOST_UPLOADS);
-    let attempts: Vec<(BackupId, u64)> = found.iter().filter_map(|upload| layout::parse_attempt_key(&upload.key)).collect();
+    let attempts: Vec<(BackupId, u64)> =
+        found.iter().filter_map(|upload| layout::parse_attempt_key(&upload.key)).collect();
     let ended = match reader {
         Some(reader) if !attempts.is_empty() => match reader.ended_attempts(&attempts).await {
             Ok(ended) => ended,

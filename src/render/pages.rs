@@ -193,6 +193,11 @@ pages! {
     BK902
     BK903
     BK904
+    BK910
+    BK911
+    BK912
+    BK913
+    BK914
     BK915
     BK916
     BK917

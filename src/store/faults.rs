@@ -306,7 +306,8 @@ impl ReadStore for Faulty {
     }
 
     async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        self.pass(Operation::UnfinishedUploads, prefix, self.inner.uploads(prefix)).await
+        let (inner, own) = (Arc::clone(&self.inner), prefix.to_owned());
+        self.pass(Operation::UnfinishedUploads, prefix, async move { inner.uploads(&own).await }).await
     }
 
     async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {

@@ -236,6 +236,7 @@ words!(HeldReason, "HeldReason", "a reason to hold work" {
     "grace" => HeldReason::Grace,
     "not_served" => HeldReason::NotServed,
     "suspended" => HeldReason::Suspended,
+    "canceled" => HeldReason::Canceled,
     "narrowed" => HeldReason::Narrowed,
 });
 

@@ -267,6 +267,7 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         drills,
         progress: Vec::new(),
         garbage: Vec::new(),
+        canceled: Vec::new(),
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
     }

@@ -11,6 +11,8 @@ mod chain;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 pub mod scratch;

@@ -34,6 +34,8 @@ const COMMANDS: [&str; 22] = [
     "apply",
     "status",
     "list",
+    "logs",
+    "cancel",
     "restore",
     "backup",
     "drill",

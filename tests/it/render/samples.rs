@@ -453,7 +453,7 @@ pub fn report() -> ApplyReport {
         format_version: "1.0".to_owned(),
         run: RunId::of(at("2026-11-20T09:00:00Z"), 0xfeed),
         tool_version: "0.1.0".to_owned(),
-        plan_digest: plan.digest,
+        plan_digest: Some(plan.digest),
         begin: at("2026-11-20T09:00:00Z"),
         end: at("2026-11-20T09:01:04Z"),
         elapsed_ms: 64_000,
@@ -463,5 +463,9 @@ pub fn report() -> ApplyReport {
         evidence: vec![evidence()],
         audit_head: Some(digest(9).to_string()),
         interrupted: None,
+        failure: None,
+        finished_before: None,
+        since: Vec::new(),
+        unrecorded: Vec::new(),
     }
 }

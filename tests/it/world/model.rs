@@ -259,6 +259,7 @@ impl Model {
                     drills: BTreeMap::new(),
                     progress: Vec::new(),
                     garbage: Vec::new(),
+                    canceled: Vec::new(),
                     leased: Vec::new(),
                     stores: BTreeMap::new(),
                 })));
