@@ -404,12 +404,6 @@ impl Wiring {
         self.stop.clone()
     }
 
-    /// Returns who asks: a person or a pipeline.
-    #[must_use]
-    pub fn actor(&self) -> &str {
-        &self.actor
-    }
-
     /// Takes it.
     ///
     /// # Errors

@@ -51,7 +51,10 @@ pub fn report_markdown(report: &ApplyReport, key: &str, limit: usize) -> Markdow
 }
 
 fn report_foot(report: &ApplyReport, left_out: &[&str]) -> String {
-    let mut out = format!("\n---\nplan {}\n", code(&report.plan_digest.to_string()));
+    let mut out = "\n---\n".to_owned();
+    if let Some(digest) = report.plan_digest {
+        out.push_str(&format!("plan {}\n", code(&digest.to_string())));
+    }
     if !report.held.is_empty() {
         let held = count(report.held.len(), "item");
         out.push_str(&format!("\n{held} held, due and not done: `bkup plan` says why\n"));
