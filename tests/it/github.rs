@@ -156,7 +156,7 @@ async fn a_summary_is_never_longer_than_github_takes() {
         let ran = world.run(&["plan"]).exits(0);
         let summary = world.cli.read("summary");
         assert!(summary.len() <= 1 << 20, "{taken}: {}", summary.len());
-        assert_eq!(summary.len() > taken || ran.stderr.contains("summary is full"), true, "{taken}");
+        assert!(summary.len() > taken || ran.stderr.contains("summary is full"), "{taken}");
     }
 }
 
