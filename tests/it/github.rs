@@ -185,6 +185,13 @@ fn invalid_policies_are_annotated_and_told() {
     );
 }
 
+#[test]
+fn why_a_command_failed_is_annotated() {
+    let cli = cli().env("GITHUB_ACTIONS", "true");
+    let ran = cli.run(&["plan"]).exits(3);
+    assert!(ran.stderr.contains("\n::error title=BK891::no policies found: "), "{}", ran.stderr);
+}
+
 /// Runs a step's script in a world, as GitHub does.
 #[expect(clippy::disallowed_methods, reason = "a step's shell, which is what is tested")]
 fn step(world: &World, script: &str, env: &[(&str, &str)]) -> Ran {
