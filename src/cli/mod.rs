@@ -82,7 +82,9 @@ fn finish(context: &mut Context, started: Result<(), CliError>, command: Command
     let exit = match started.and_then(|()| dispatch(context, command)) {
         Ok(exit) => exit,
         Err(error) => {
-            context.ui.failure(&error.explain());
+            let finding = error.explain();
+            context.ui.failure(&finding);
+            github::annotate(context, &[finding], &Sources::new());
             error.exit()
         }
     };

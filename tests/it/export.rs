@@ -242,6 +242,7 @@ fn zizmor_refuses_a_title_in_a_script() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "BKUP_BLESS=1 writes the examples anew")]
 fn the_example_workflows_are_what_export_writes() {
     let cli = cli().file(
         "policies/policy.yaml",
