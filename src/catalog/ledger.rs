@@ -2,15 +2,18 @@
 //! PostgreSQL's. What each question and each effect means is told where PostgreSQL's is: at [`Reader`] and [`Writer`].
 //! An implementation keeps their promises: every effect is whole or not there, and a guarded one passes the fence first.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, MarkOutcome, OutcomeRow, Reader, Reading, ReadingEnd, ReadingKind, StoreRecord, Validation, Writer,
+    Intent, Lease, MarkOutcome, OutcomeRow, Reader, Reading, ReadingEnd, ReadingKind, RecordedBackup, RecordedObjects,
+    StoreRecord, Validation, Writer,
 };
 use crate::domain::{
-    Action, ActionId, ActionOutcome, Address, BackupId, CatalogState, Digest, DrillWork, Evidence, Instant, Name,
-    Period, Plan, PruneWork, RunId, Tenant,
+    Action, ActionId, ActionOutcome, Address, BackupId, CatalogSigns, CatalogState, Digest, DrillWork, Evidence,
+    Instant, Name, Period, Plan, PruneWork, RunId, Tenant,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -28,6 +31,22 @@ pub trait ReadLedger: Send + Sync {
     async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>>;
     async fn evidence_head(&self) -> Answer<Option<Digest>>;
     async fn audit_head(&self) -> Answer<Option<Digest>>;
+
+    // What tells drift: a catalog that records none of it says nothing of it.
+
+    async fn signs(&self) -> Answer<CatalogSigns> {
+        Ok(CatalogSigns::default())
+    }
+    /// `None`: what objects a backup has is not recorded, and nothing is said of them.
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Ok(None)
+    }
+    async fn recorded_backup(&self, _backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Ok(None)
+    }
+    async fn ended_attempts(&self, _attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
+        Ok(HashSet::new())
+    }
 }
 
 /// A catalog as an executor sees it.
@@ -135,6 +154,22 @@ impl ReadLedger for Reader {
 
     async fn audit_head(&self) -> Answer<Option<Digest>> {
         Self::audit_head(self).await
+    }
+
+    async fn signs(&self) -> Answer<CatalogSigns> {
+        Self::signs(self).await
+    }
+
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Self::recorded_objects(self).await.map(Some)
+    }
+
+    async fn recorded_backup(&self, backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Self::recorded_backup(self, backup).await
+    }
+
+    async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
+        Self::ended_attempts(self, attempts).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{self, RecordedObjects};
+use crate::catalog::{ReadLedger, RecordedObjects};
 use crate::domain::{BackupId, Bytes, Instant, Observation, Period, Seen, UploadOwner, UploadSign};
 use crate::store::{ReadStore, UnfinishedUpload, layout};
 
@@ -20,7 +20,7 @@ const PROBE: Period = Period::days(1);
 /// upload is taken for dead.
 pub async fn uploads(
     store: &Arc<dyn ReadStore>,
-    reader: Option<&catalog::Reader>,
+    reader: Option<&dyn ReadLedger>,
     recorded: Option<&RecordedObjects>,
     now: Instant,
 ) -> Seen<Vec<UploadSign>> {
@@ -63,7 +63,7 @@ fn owner(
     let older = |than: Period| upload.begun.is_none_or(|begun| than.after(begun) <= now);
     match layout::parse_attempt(&upload.key) {
         Some(attempt) if ended.contains(&attempt) => UploadOwner::Dead,
-        Some(attempt) if recorded.is_some_and(|recorded| recorded.attempts.contains(&attempt)) => UploadOwner::Attempt,
+        Some(attempt) if recorded.is_none_or(|recorded| recorded.attempts.contains(&attempt)) => UploadOwner::Attempt,
         None if upload.key.starts_with("probe/") && upload.begun.is_some() && older(PROBE) => UploadOwner::Dead,
         _ if older(YOUNG) => UploadOwner::Unknown,
         _ => UploadOwner::Attempt,

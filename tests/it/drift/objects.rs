@@ -193,7 +193,7 @@ async fn hundreds_of_thousands_of_objects_are_summed_up_page_by_page() {
     for (objects, told, more) in [(300_000, 300_000, false), (1_200_000, 1_000_000, true)] {
         let store = Arc::new(Endless { objects, pages: AtomicU64::new(0) });
         let sources = Sources {
-            catalog: Ok(Reader::with(setup.cluster.connection(CATALOG).options())),
+            catalog: Ok(Arc::new(Reader::with(setup.cluster.connection(CATALOG).options())) as _),
             stores: BTreeMap::from([(name("primary"), Ok(Arc::clone(&store) as Arc<dyn ReadStore>))]),
             databases: BTreeMap::new(),
         };
