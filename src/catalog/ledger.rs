@@ -31,13 +31,15 @@ pub trait ReadLedger: Send + Sync {
     async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>>;
     async fn evidence_head(&self) -> Answer<Option<Digest>>;
     async fn audit_head(&self) -> Answer<Option<Digest>>;
-    /// A catalog that nobody can reach with a hand shows no sign of one.
+
+    // What tells drift: a catalog that records none of it says nothing of it.
+
     async fn signs(&self) -> Answer<CatalogSigns> {
         Ok(CatalogSigns::default())
     }
-    /// A catalog that records no objects says so: they are not known then, which is not the same as none.
-    async fn recorded_objects(&self) -> Answer<RecordedObjects> {
-        Err(CatalogError::corrupt("parts", "are not recorded in this catalog"))
+    /// `None`: what objects a backup has is not recorded, and nothing is said of them.
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Ok(None)
     }
     async fn recorded_backup(&self, _backup: &BackupId) -> Answer<Option<RecordedBackup>> {
         Ok(None)
@@ -237,8 +239,8 @@ impl ReadLedger for Reader {
         Self::signs(self).await
     }
 
-    async fn recorded_objects(&self) -> Answer<RecordedObjects> {
-        Self::recorded_objects(self).await
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Self::recorded_objects(self).await.map(Some)
     }
 
     async fn recorded_backup(&self, backup: &BackupId) -> Answer<Option<RecordedBackup>> {

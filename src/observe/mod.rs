@@ -65,11 +65,13 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
     };
     let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
     let none = HashSet::new();
-    let (objects, unrecorded, instant) = (objects.as_ref().and_then(|read| read.as_ref().ok()), &unrecorded, now());
+    let (objects, unrecorded, instant) =
+        (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
     let stores = join_all(sources.stores.iter().map(|(name, source)| {
         let backups = recorded.get(name).unwrap_or(&none);
         async move {
             let expected = Expected { store: name, backups, recorded: objects, now: instant };
+            let reader = reader.map(AsRef::as_ref);
             (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
         }
     }));

@@ -64,7 +64,7 @@ fn owner(
     let older = |than: Period| upload.begun.is_none_or(|begun| than.after(begun) <= now);
     match layout::parse_attempt_key(&upload.key) {
         Some(attempt) if ended.contains(&attempt) => UploadOwner::Dead,
-        Some(attempt) if recorded.is_some_and(|recorded| recorded.attempts.contains(&attempt)) => UploadOwner::Attempt,
+        Some(attempt) if recorded.is_none_or(|recorded| recorded.attempts.contains(&attempt)) => UploadOwner::Attempt,
         None if upload.key.starts_with("probe/") && upload.begun.is_some() && older(PROBE) => UploadOwner::Dead,
         _ if older(YOUNG) => UploadOwner::Unknown,
         _ => UploadOwner::Attempt,

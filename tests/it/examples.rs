@@ -9,7 +9,7 @@ use bkup::engine::sql::quote_ident;
 use crate::world::cluster::Major;
 use crate::world::run::Ran;
 use crate::world::s3::{BUCKET, S3Server};
-use crate::world::setup::{APP, BEGIN, Place, Setup, ran};
+use crate::world::setup::{BEGIN, Place, Setup, ran};
 
 /// The recipient of every committed set; nobody has its key.
 const DUMMY: &str = "age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych";
@@ -129,7 +129,15 @@ fn bare(set: &Set, command: &[&str]) -> Ran {
 /// Puts another place into the text of a set: an S3 server or a folder of this test, and a key that it has.
 fn moved_here(text: &str, setup: &Setup) -> String {
     let mut moved = String::new();
+    let mut databases = false;
     for line in text.lines() {
+        if databases && !line.trim_start().starts_with('#') {
+            // No standby follows the server of a test, and the application of other tests is on it.
+            moved.push_str(&format!("{line} # bkup: ignore[BK903, BK904] it is a test's\n"));
+            databases = false;
+            continue;
+        }
+        databases |= line == "databases:";
         let (indent, inline) = (line.len() - line.trim_start().len(), line.contains("{ url: s3://"));
         let here = line.replace("url: s3://", &format!("url: s3://{BUCKET}/deep/prefix/"));
         let server = "endpoint: \"${S3_ENDPOINT}\"";
@@ -145,8 +153,6 @@ fn moved_here(text: &str, setup: &Setup) -> String {
     }
     moved
         .replace(DUMMY, &setup.env["RECIPIENT"])
-        // No standby follows the server of a test.
-        .replace("  clinicx:\n", "  clinicx: # bkup: ignore[BK903] its standby is elsewhere\n")
         .replace("file:///backups", &format!("file://{}", setup.folder().display()))
 }
 
@@ -157,8 +163,6 @@ async fn installed(set: &Set) -> Setup {
         setup.s3().set_setting(question, 200, answer);
     }
     setup.cluster.exec("postgres", &format!("CREATE DATABASE {}", quote_ident(set.database))).await;
-    // The application of other tests would be a database in no policy.
-    setup.cluster.exec("postgres", &format!("DROP DATABASE {}", quote_ident(APP))).await;
     setup.cluster.exec(set.database, set.content).await;
     setup.set(set.variable, &setup.cluster.url(set.database));
     let identity = setup.env["BKUP_AGE_IDENTITY"].clone();

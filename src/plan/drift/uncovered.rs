@@ -20,9 +20,12 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) {
     }
 }
 
+/// A server: its identity, or where that is not known the database that leads to it.
+type ServerKey<'a> = (Option<&'a str>, Option<&'a Name>);
+
 /// One server, however many databases of the policies are on it, is told of once: at the first of them.
 fn databases(view: &View<'_>, draft: &mut Plan) {
-    let mut servers: BTreeMap<(Option<&str>, Option<&Name>), (&Name, &Neighbours)> = BTreeMap::new();
+    let mut servers: BTreeMap<ServerKey<'_>, (&Name, &Neighbours)> = BTreeMap::new();
     for (name, signs) in &view.observed.signs.servers {
         match &signs.neighbours {
             Observation::Known(found) => {
