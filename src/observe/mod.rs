@@ -71,7 +71,6 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         let backups = recorded.get(name).unwrap_or(&none);
         async move {
             let expected = Expected { store: name, backups, recorded: objects, now: instant };
-            let reader = reader.map(AsRef::as_ref);
             (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
         }
     }));
