@@ -9,6 +9,8 @@ mod auditor;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
 mod line;
@@ -56,7 +58,11 @@ fn run_all(seeds: &[u64]) -> Result<Summary, String> {
                             total.deletions += one.deletions;
                             total.faults += one.faults;
                         }
-                        Err(failure) => failed.lock().unwrap_or_else(PoisonError::into_inner).push(*failure),
+                        Err(failure) => {
+                            // Said at once: a run of many hours must not keep it to itself.
+                            eprintln!("{}", told(&failure));
+                            failed.lock().unwrap_or_else(PoisonError::into_inner).push(*failure);
+                        }
                     }
                 }
             });

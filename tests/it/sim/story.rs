@@ -120,7 +120,7 @@ impl Story {
             _ => random.range(20, 29),
         };
         let seconds = hours * 3600 + random.range(0, 3600);
-        self.summary.days = u64::try_from(self.world.now().as_second() / 86_400).unwrap_or(0);
+        self.summary.days += u64::try_from(seconds).unwrap_or(0) / 86_400;
         tokio::time::sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))).await;
     }
 
