@@ -8,8 +8,8 @@ use super::drills::PlannedDrill;
 use super::guards::in_force;
 use super::world::{Eligible, GroupKey, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant,
-    KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
+    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Garbage, Guards, Held, HeldReason,
+    Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
 };
 use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, decide, purge_state};
 
@@ -193,7 +193,11 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             // Its last tenant backup may go in this very plan: then it follows that purge.
-            let after = self.purges_of_namers(&backup.id);
+            let mut after = self.purges_of_namers(&backup.id);
+            // What looks like garbage may turn out to be a backup that names it: its runner died behind the manifest.
+            let catalog = view.catalog.into_iter().flat_map(|catalog| &catalog.garbage);
+            let near = catalog.filter(|g| g.store == backup.store && g.database == backup.database);
+            after.extend(near.filter(|g| self.collects(g)).map(garbage_id));
             self.tombstone(backup, Some(DropReason::RetentionOver), false, after);
         }
     }
@@ -312,16 +316,18 @@ impl<'a> Prune<'a, '_> {
         }
     }
 
-    fn garbage(&mut self, garbage: &'a crate::domain::Garbage) {
-        let address = crate::domain::Address::of(crate::domain::Section::Store, garbage.store.clone());
-        if self.view.store(&garbage.store).is_err() || !self.view.in_target(&address) {
+    /// Returns whether this plan collects what an attempt left.
+    fn collects(&self, garbage: &Garbage) -> bool {
+        self.view.store(&garbage.store).is_ok() && self.view.in_target(&store_address(&garbage.store))
+    }
+
+    fn garbage(&mut self, garbage: &'a Garbage) {
+        if !self.collects(garbage) {
             return;
         }
-        let slot = format!("{}/{}", garbage.backup, garbage.attempt);
-        let database = garbage.database.as_ref().map(Name::as_str);
         self.draft.actions.push(Action {
-            id: ActionId::of("collect_garbage", database, Some(&garbage.scope), &address, Some(&slot)),
-            address,
+            id: garbage_id(garbage),
+            address: store_address(&garbage.store),
             class: ActionClass::Due,
             kind: ActionKind::CollectGarbage {
                 store: garbage.store.clone(),
@@ -412,6 +418,17 @@ impl<'a> Prune<'a, '_> {
         });
         id
     }
+}
+
+fn store_address(name: &Name) -> Address {
+    Address::of(Section::Store, name.clone())
+}
+
+/// Returns the identity of collecting what an attempt left.
+fn garbage_id(garbage: &Garbage) -> ActionId {
+    let slot = format!("{}/{}", garbage.backup, garbage.attempt);
+    let database = garbage.database.as_ref().map(Name::as_str);
+    ActionId::of("collect_garbage", database, Some(&garbage.scope), &store_address(&garbage.store), Some(&slot))
 }
 
 fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>) -> PruneWork {

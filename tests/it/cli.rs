@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 26] = [
     "validate",
     "explain",
     "init",
@@ -41,6 +41,8 @@ const COMMANDS: [&str; 22] = [
     "drill",
     "simulate",
     "show",
+    "drift",
+    "export",
     "catalog",
     "audit",
     "key",

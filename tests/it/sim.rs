@@ -9,6 +9,8 @@ mod auditor;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
 mod line;
@@ -25,6 +27,7 @@ mod weather;
 #[cfg(test)]
 mod world;
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -56,7 +59,12 @@ fn run_all(seeds: &[u64]) -> Result<Summary, String> {
                             total.deletions += one.deletions;
                             total.faults += one.faults;
                         }
-                        Err(failure) => failed.lock().unwrap_or_else(PoisonError::into_inner).push(*failure),
+                        Err(failure) => {
+                            // Said at once: a run of many hours must not keep it to itself.
+                            let words = told(&failure);
+                            let _unheard = std::io::stderr().write_all(words.as_bytes());
+                            failed.lock().unwrap_or_else(PoisonError::into_inner).push(*failure);
+                        }
                     }
                 }
             });
@@ -80,7 +88,7 @@ fn told(failure: &Failure) -> String {
 fn one_seed() {
     let seed = setting("BKUP_SIM_SEED").unwrap_or(1);
     match run(seed) {
-        Ok(summary) => println!("seed {seed}: {summary:?}"),
+        Ok(summary) => println!("seed {seed}: {summary}"),
         Err(failure) => panic!("{}\n{}", failure.log.join("\n"), told(&failure)),
     }
 }
@@ -111,5 +119,5 @@ fn what_must_hold_holds_whatever_fails() {
     let (first, count) = (setting("BKUP_SIM_FIRST").unwrap_or(1), setting("BKUP_SIM_SEEDS").unwrap_or(SEEDS));
     let seeds: Vec<u64> = (first..first + count).collect();
     let summary = run_all(&seeds).unwrap_or_else(|words| panic!("{words}"));
-    println!("{count} seeds: {summary:?}");
+    println!("{count} seeds: {summary}");
 }

@@ -298,8 +298,8 @@ impl Auditor {
             groups.entry(group_of(row)).or_default().push(row);
         }
         for ((schedule, database, scope), rows) in groups {
-            let hurt =
-                |row: &&Row| damaged.contains(&row.backup) || row.done.as_ref().is_some_and(|b| b.quarantine.is_some());
+            let ill = |id: &BackupId| damaged.contains(id) || quarantined.contains(id);
+            let hurt = |row: &&Row| ill(&row.backup) || row.shared.as_ref().is_some_and(ill);
             let rule = applied.get(&Address::of(Section::Schedule, schedule.clone())).and_then(|a| a.retention.clone());
             let Some(rule) = rule.filter(|rule| rule.max_age.is_none() && !changed.contains(schedule)) else {
                 continue;

@@ -1,5 +1,6 @@
 //! One seed: policies, a world, runners, and what happens to them, day after day, until faults stop and all must be well.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +23,13 @@ pub struct Summary {
     pub faults: u64,
     /// A digest of everything that happened: a seed that is run again has the same.
     pub trace: String,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { days, applies, backups, deletions, faults, trace: _ } = self;
+        write!(f, "{days} days, {applies} applies, {backups} backups, {deletions} deletions, {faults} faults")
+    }
 }
 
 /// A seed that failed.
@@ -120,7 +128,7 @@ impl Story {
             _ => random.range(20, 29),
         };
         let seconds = hours * 3600 + random.range(0, 3600);
-        self.summary.days = u64::try_from(self.world.now().as_second() / 86_400).unwrap_or(0);
+        self.summary.days += u64::try_from(seconds).unwrap_or(0) / 86_400;
         tokio::time::sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))).await;
     }
 

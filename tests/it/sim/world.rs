@@ -209,6 +209,7 @@ impl Runner {
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
             allow_delete: consent.then(|| Percent::hundredths(10_000)),
+            with_kept: true,
         };
         let plan = Arc::new(plan(&desired, &observed, &request));
         self.world.auditor.planned(&self.name, &observed, &plan);
@@ -267,6 +268,7 @@ impl Runner {
             tool_version: "0.1.0".to_owned(),
             tenants: BTreeMap::new(),
             next_runs: Vec::new(),
+            since: Vec::new(),
             lock_timeout: Duration::from_secs(self.world.draw(|random| *random.pick(&[0, 5, 90]))),
             stop: self.stop.subscribe(),
             events,
