@@ -7,8 +7,9 @@ use serde_json::json;
 use super::failure::ApplyError;
 use super::run::{Progress, document_digest, millis};
 use super::runtime::{Runtime, op_word};
-use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
+use crate::catalog::{DocumentChange, Lease, MarkOutcome, Rename, StoreRecord};
 use crate::domain::{Action, ActionId, ActionKind, CatalogState, Digest, DocumentOp, Name, Outcome, Plan};
+use crate::plan::{carry, planned_moves};
 use crate::store;
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
@@ -30,7 +31,9 @@ pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(Ac
 /// same plan left it.
 pub(super) async fn check_documents(runtime: &Runtime, plan: &Plan, begun_before: bool) -> Result<(), ApplyError> {
     let state = runtime.catalog.reader().state().await?;
-    let CatalogState::Present(facts) = state else { return Ok(()) };
+    let CatalogState::Present(mut facts) = state else { return Ok(()) };
+    // Documents are compared as they will be after the plan's renames, which may be done already.
+    planned_moves(plan).for_each(|moved| carry(&mut facts, &moved));
     for action in &plan.actions {
         let Some(planned) = document_digest(action) else { continue };
         let there = facts.applied.get(&action.address).map(|applied| applied.digest);
@@ -56,6 +59,8 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
             kind,
             ActionKind::EnsureStore { .. }
                 | ActionKind::ApplyDocument { .. }
+                | ActionKind::Move { .. }
+                | ActionKind::Release { .. }
                 | ActionKind::RecordMissed { .. }
                 | ActionKind::Quarantine { .. }
         )
@@ -104,8 +109,28 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             }
             let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
             progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
-            let summary = if *op == DocumentOp::Archive { "archived; its backups stay" } else { "recorded" };
+            let summary = if *op == DocumentOp::Archive { "archived" } else { "recorded" };
             Ok(Outcome::Done { summary: summary.to_owned() })
+        }
+        ActionKind::Move { from, backups } => {
+            let to = &action.address;
+            let rename = Rename { from, to, by: &runtime.actor, run: &runtime.run, at: now };
+            match catalog.rename(lease, &rename).await.map_err(|error| failed(&error))? {
+                MarkOutcome::Done => {}
+                MarkOutcome::AlreadyDone => {
+                    return Ok(Outcome::AlreadyDone { summary: format!("nothing is called {from} any more") });
+                }
+                MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
+            }
+            progress.note("renamed", to.to_string(), json!({ "from": from, "backups": backups }));
+            Ok(Outcome::Done { summary: format!("carried over from {from}, {backups} backups") })
+        }
+        ActionKind::Release { before, after, backups } => {
+            let run = &runtime.run;
+            catalog.record_removal(lease, &action.address, *after, run, now).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "backups": after.word(), "before": before.map(|b| b.word()), "count": backups });
+            progress.note("removal recorded", action.address.to_string(), facts);
+            Ok(Outcome::Done { summary: format!("recorded: {}", after.word()) })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
             catalog

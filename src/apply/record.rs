@@ -24,6 +24,7 @@ pub(super) async fn serial(progress: &mut Progress<'_>) -> Result<i64, CatalogEr
 /// Writes what is applied now to every store of the plan, under the run's serial: what a catalog is rebuilt from.
 pub(super) async fn state(runtime: &Runtime, plan: &Plan, report: &ApplyReport) {
     let Ok(CatalogState::Present(facts)) = runtime.catalog.reader().state().await else { return };
+    let moves = runtime.catalog.reader().moves().await.unwrap_or_default();
     let state = json!({
         "format_version": "1.0",
         "serial": report.serial,
@@ -37,6 +38,8 @@ pub(super) async fn state(runtime: &Runtime, plan: &Plan, report: &ApplyReport) 
         "applied": facts.applied,
         "drills": facts.drills,
         "progress": facts.progress,
+        "removals": facts.removals,
+        "moves": moves,
         "protected": facts.backups.iter().filter(|b| b.protected).map(|b| &b.id).collect::<Vec<_>>(),
         "audit_head": report.audit_head,
     });

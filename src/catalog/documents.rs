@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use super::claims::Lease;
 use super::columns::{PlanColumns, ScheduleColumns};
 use super::failure::CatalogError;
+use super::moves::forget;
 use super::stamp::{Cells, Stamp};
 use super::writer::{Writer, fence};
 use crate::domain::{
@@ -142,7 +143,7 @@ async fn record(connection: &mut PgConnection, change: &DocumentChange<'_>, body
         Section::RecoveryPlan => show_plan(connection, change, body, digest, &read(change.address, body)?).await?,
         _ => {}
     }
-    Ok(())
+    forget(connection, change.address).await
 }
 
 fn line(place: &SourceLocation) -> i32 {

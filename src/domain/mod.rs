@@ -14,6 +14,7 @@ mod explanation;
 mod forecast;
 mod id;
 mod inspection;
+mod life;
 mod lsn;
 mod manifest;
 mod name;
@@ -55,6 +56,7 @@ pub use forecast::{
 };
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use inspection::{Inspection, TenantTable};
+pub use life::{BackupLife, LifeState, Orphan, OrphanGroup};
 pub use lsn::Lsn;
 pub use manifest::{
     DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,
@@ -65,7 +67,7 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use plan::{
-    Connections, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
+    Connections, Consent, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
     PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RetentionRule, Scope, Tenant};
+use super::{
+    Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, Tenant,
+};
 
 /// Something that was looked at, or the reason why it could not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub struct CatalogFacts {
     pub leased: Vec<BackupId>,
     /// What each store was found to be: its id, as recorded.
     pub stores: BTreeMap<Name, String>,
+    /// What becomes of the backups of things that left the policies, where they say it.
+    pub removals: BTreeMap<Address, RemovedBackups>,
 }
 
 /// A policy thing as it was applied.
@@ -142,7 +146,7 @@ pub struct Garbage {
     pub store: Name,
     /// Of which backup.
     pub backup: BackupId,
-    /// Of which database.
+    /// Of which database, by its name in the store's keys.
     pub database: Option<Name>,
     /// Of which scope.
     pub scope: Scope,

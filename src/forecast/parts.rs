@@ -70,6 +70,7 @@ pub(super) fn restrict(world: &World, part: &Part) -> World {
             garbage: Vec::new(),
             leased: facts.leased.clone(),
             stores: facts.stores.clone(),
+            removals: facts.removals.clone(),
         };
         small.put_catalog(facts);
     }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::domain::{
-    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Desired, DocumentOp,
-    DrillRecord, Instant, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress, PruneWork, Section,
-    ServerFacts, StoreFacts, StoreMarker, Verification,
+    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Consent, Desired,
+    DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress,
+    PruneWork, Section, ServerFacts, StoreFacts, StoreMarker, Verification,
 };
 use crate::plan::{self, Request};
 
@@ -62,7 +62,7 @@ impl World {
             requested: BTreeSet::new(),
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
-            allow_delete: Some(Percent::hundredths(10_000)),
+            allow_delete: Some(Consent { share: Percent::hundredths(10_000), change: None }),
         };
         Self { desired, observed, request }
     }
@@ -103,6 +103,7 @@ impl World {
             garbage: Vec::new(),
             leased: Vec::new(),
             stores: BTreeMap::new(),
+            removals: BTreeMap::new(),
         }
     }
 
@@ -182,6 +183,7 @@ impl World {
         let backup = Backup {
             id: work.backup.clone(),
             database: Some(work.database.clone()),
+            filed_under: None,
             scope: work.scope.clone(),
             backup_type: work.backup_type,
             schedule: work.schedule.clone(),
@@ -201,6 +203,7 @@ impl World {
             shared: work.shared.clone(),
             parent: None,
             protected: false,
+            pinned_until: None,
             locked_until: None,
             duration_ms: u64::try_from(amount.duration.as_seconds()).unwrap_or(0).saturating_mul(1000),
         };
@@ -285,6 +288,17 @@ impl World {
             ActionKind::CollectGarbage { backup, attempt, .. } => {
                 if let Some(facts) = self.facts_mut() {
                     facts.garbage.retain(|g| (&g.backup, g.attempt) != (backup, *attempt));
+                }
+            }
+            ActionKind::Move { from, .. } => {
+                let moved = Moved { from: from.clone(), to: address.clone() };
+                if let Some(facts) = self.facts_mut() {
+                    plan::carry(facts, &moved);
+                }
+            }
+            ActionKind::Release { after, .. } => {
+                if let Some(facts) = self.facts_mut() {
+                    facts.removals.insert(address.clone(), *after);
                 }
             }
             // Done by `fold` itself, in one pass.

@@ -30,6 +30,8 @@ pub struct Sources {
     pub stores: BTreeMap<Name, Result<Arc<dyn ReadStore>, String>>,
     /// The databases, with how their tenants are found.
     pub databases: BTreeMap<Name, Result<(PgConnectOptions, Option<TenantSelector>), String>>,
+    /// What stores are called in the catalog until their rename is applied, by their new names.
+    pub renamed: BTreeMap<Name, Name>,
 }
 
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
@@ -51,7 +53,8 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
     };
     let none = HashSet::new();
     let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let recorded = recorded.get(name).unwrap_or(&none);
+        let before = sources.renamed.get(name).and_then(|before| recorded.get(before));
+        let recorded = recorded.get(name).or(before).unwrap_or(&none);
         async move { (name.clone(), look_at_store(source, recorded).await) }
     }));
     let servers = join_all(sources.databases.iter().map(|(name, source)| async move {

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::backups::PlannedBackup;
 use super::drills::PlannedDrill;
+use super::floors;
 use super::guards::in_force;
+use super::removed::Fates;
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant,
-    KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
+    KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RemovedBackups, RetentionRule, Scope, Section,
 };
-use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, purge_state};
+use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, holds, purge_state};
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
 /// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
@@ -19,6 +21,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
     let Some(catalog) = view.catalog else { return Vec::new() };
     let guards = in_force(view);
     let before = guards_before(view);
+    let fates = Fates::of(view);
     let mut prune = Prune {
         view,
         guards: &guards,
@@ -28,7 +31,11 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         draft,
         purged: HashSet::new(),
         caused: Vec::new(),
+        children: children(view, &fates),
+        fates,
+        needed: HashMap::new(),
     };
+    prune.needed = floors::needed_by_plans(view, |schedule, database, scope| prune.dropped(schedule, database, scope));
     let mut schedules: BTreeMap<(&Name, Option<&Name>), Vec<&Scope>> = BTreeMap::new();
     for (schedule, database, scope) in view.groups().keys() {
         schedules.entry((schedule, *database)).or_default().push(scope);
@@ -61,6 +68,13 @@ fn guards_before(view: &View<'_>) -> Guards {
         .unwrap_or_default()
 }
 
+/// Returns a backup that builds on each backup and stays.
+fn children<'a>(view: &View<'a>, fates: &Fates<'_>) -> HashMap<&'a BackupId, &'a BackupId> {
+    let stays = |b: &&Backup| b.tombstoned_at.is_none() && fates.fate(b) != Some(RemovedBackups::Delete);
+    let on_another = view.backups().iter().filter(|b| b.parent.is_some()).filter(stays);
+    on_another.filter_map(|b| Some((b.parent.as_ref()?, &b.id))).collect()
+}
+
 struct Prune<'a, 'd> {
     view: &'a View<'a>,
     guards: &'a Guards,
@@ -70,6 +84,22 @@ struct Prune<'a, 'd> {
     draft: &'d mut Plan,
     purged: HashSet<&'a BackupId>,
     caused: Vec<BackupId>,
+    /// A backup that builds on it and stays, for each that has one.
+    children: HashMap<&'a BackupId, &'a BackupId>,
+    fates: Fates<'a>,
+    /// Backups that no rule keeps, and a recovery plan needs, with why.
+    needed: HashMap<&'a BackupId, String>,
+}
+
+/// A group of backups and what is decided over it.
+struct Judged<'a> {
+    backups: Vec<&'a Backup>,
+    points: Vec<Point<'a>>,
+    verdicts: Vec<Verdict>,
+    /// Without the backups that this plan takes.
+    today: Vec<Verdict>,
+    /// By what was applied before.
+    before: Vec<Verdict>,
 }
 
 /// The rules a group is judged by: the one in force, and the one that was applied before.
@@ -88,21 +118,27 @@ impl<'a> Prune<'a, '_> {
         wanted.map(|wanted| Rules { wanted, applied: applied.unwrap_or(wanted) })
     }
 
-    fn group(&mut self, schedule: &Name, database: Option<&Name>, scope: &Scope) {
+    /// Returns the backups that this plan takes for a group.
+    fn coming(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Vec<&'a PlannedBackup> {
+        let of_it = |p: &&PlannedBackup| {
+            &p.work.schedule == schedule && Some(&p.work.database) == database && &p.work.scope == scope
+        };
+        self.planned.iter().filter(of_it).collect()
+    }
+
+    fn drilled(&self) -> HashMap<&'a BackupId, ActionId> {
+        self.drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect()
+    }
+
+    fn judge(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Option<Judged<'a>> {
         let view = self.view;
-        let Some(rules) = self.rules(schedule) else { return };
+        let rules = self.rules(schedule)?;
         let backups: Vec<&'a Backup> = view.group(schedule, database, scope).to_vec();
-        let coming: Vec<&PlannedBackup> = self
-            .planned
-            .iter()
-            .filter(|p| &p.work.schedule == schedule && Some(&p.work.database) == database && &p.work.scope == scope)
-            .collect();
-        let drilled: HashMap<&BackupId, ActionId> =
-            self.drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
+        let drilled = self.drilled();
         let now = view.now();
-        let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, &drilled)).collect();
+        let points: Vec<Point<'a>> = backups.iter().map(|b| point(view, b, &drilled)).collect();
         let mut with_coming = points.clone();
-        with_coming.extend(coming.iter().map(|p| Point {
+        with_coming.extend(self.coming(schedule, database, scope).iter().map(|p| Point {
             verified: true,
             drilled_at: drilled.contains_key(&p.work.backup).then_some(now),
             ..Point::new(&p.work.backup, now)
@@ -111,6 +147,24 @@ impl<'a> Prune<'a, '_> {
         let verdicts = decide(&with_coming, rules.wanted, floors, now);
         let today = decide(&points, rules.wanted, floors, now);
         let before = decide(&with_coming, rules.applied, Floors { min_keep: self.before.min_keep }, now);
+        Some(Judged { backups, points, verdicts, today, before })
+    }
+
+    /// Returns what the rules alone drop of a group.
+    fn dropped(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Vec<&'a BackupId> {
+        let Some(judged) = self.judge(schedule, database, scope) else { return Vec::new() };
+        let dropped = judged.backups.iter().zip(&judged.verdicts).filter(|(b, verdict)| {
+            b.tombstoned_at.is_none() && !verdict.keep && self.fates.fate(b) != Some(RemovedBackups::Keep)
+        });
+        dropped.map(|(backup, _)| &backup.id).collect()
+    }
+
+    fn group(&mut self, schedule: &Name, database: Option<&Name>, scope: &Scope) {
+        let view = self.view;
+        let Some(judged) = self.judge(schedule, database, scope) else { return };
+        let coming = self.coming(schedule, database, scope);
+        let drilled = self.drilled();
+        let Judged { backups, points, verdicts, today, before } = judged;
         for (index, backup) in backups.iter().enumerate() {
             if backup.tombstoned_at.is_some() {
                 if view.wants("retention") {
@@ -119,11 +173,24 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             let verdict = &verdicts[index];
+            let fate = self.fates.fate(backup);
+            if fate == Some(RemovedBackups::Delete) {
+                self.given_up(backup, &points[index]);
+                continue;
+            }
+            if fate == Some(RemovedBackups::Keep) {
+                self.kept_because(backup, "for good: what it belongs to was removed with `backups: keep`".to_owned());
+                continue;
+            }
             if verdict.keep {
                 self.kept(backup, verdict);
                 continue;
             }
-            let caused_by_change = before[index].keep;
+            if let Some(words) = self.needed.get(&backup.id).cloned() {
+                self.kept_because(backup, words);
+                continue;
+            }
+            let caused_by_change = before[index].keep || self.fates.before(backup) == Some(RemovedBackups::Keep);
             if caused_by_change {
                 self.caused.push(backup.id.clone());
             }
@@ -140,6 +207,28 @@ impl<'a> Prune<'a, '_> {
             after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
             self.tombstone(backup, verdict.dropped, caused_by_change, after);
         }
+    }
+
+    /// A backup of something that was removed with `backups: delete`: no rule and no floor keeps it, only what holds
+    /// every backup does. The guards judge what is left of its scope.
+    fn given_up(&mut self, backup: &'a Backup, point: &Point<'a>) {
+        let held = holds(point, self.view.now());
+        if !held.is_empty() {
+            let words: Vec<String> = held.iter().map(ToString::to_string).collect();
+            return self.hold(
+                backup,
+                held_reason(&held),
+                &format!("not deleted with its policy: {}", words.join(", ")),
+            );
+        }
+        self.caused.push(backup.id.clone());
+        if self.view.wants("retention") {
+            self.tombstone(backup, None, true, BTreeSet::new());
+        }
+    }
+
+    fn kept_because(&mut self, backup: &Backup, reason: String) {
+        self.draft.kept.push(KeptBackup { backup: backup.id.clone(), reasons: vec![reason], until: None });
     }
 
     fn kept(&mut self, backup: &Backup, verdict: &Verdict) {
@@ -200,11 +289,20 @@ impl<'a> Prune<'a, '_> {
         if !self.reachable(backup) || self.is_paused(backup) {
             return;
         }
+        let given_up = self.fates.fate(backup) == Some(RemovedBackups::Delete) && backup.scope != Scope::Shared;
+        if let Some(child) = self.children.get(&backup.id).copied() {
+            if given_up {
+                self.draft.refusals.push(floors::broken_chain(&backup.id, child));
+            }
+            return self.hold(backup, HeldReason::Needed, &format!("{child} builds on it"));
+        }
         let purge_after = self.guards.grace.after(self.view.now());
         let mut work = work_of(backup, caused_by_change, Some(purge_after));
         work.min_keep = if backup.scope == Scope::Shared { 0 } else { self.guards.min_keep.max(1) };
+        work.any_schedule = given_up;
         let (code, words) = match dropped {
             Some(DropReason::TooOld) => (ReasonCode::TooOld, "it is older than `max_age` allows"),
+            _ if given_up => (ReasonCode::PolicyRemoved, "what it belongs to was removed with `backups: delete`"),
             _ if backup.scope == Scope::Shared => (ReasonCode::RetentionOver, "no tenant backup names it any longer"),
             _ if caused_by_change => (ReasonCode::PolicyChanged, "the changed retention no longer keeps it"),
             _ => (ReasonCode::RetentionOver, "no rule keeps it any longer"),
@@ -257,14 +355,8 @@ impl<'a> Prune<'a, '_> {
                 until: Some(until),
             }),
             PurgeState::Held(reasons) => {
-                let reason = match reasons.first() {
-                    Some(KeepReason::Leased) => HeldReason::Leased,
-                    Some(KeepReason::Locked(_)) => HeldReason::Locked,
-                    Some(KeepReason::Quarantined) => HeldReason::Quarantined,
-                    _ => HeldReason::Protected,
-                };
                 let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                self.hold(backup, reason, &words.join(", "));
+                self.hold(backup, held_reason(&reasons), &words.join(", "));
             }
             PurgeState::Due => {
                 if !self.reachable(backup) || self.is_paused(backup) {
@@ -386,6 +478,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
     PruneWork {
         backup: backup.id.clone(),
         database: backup.database.clone(),
+        filed_under: backup.filed_under.clone(),
         scope: backup.scope.clone(),
         store: backup.store.clone(),
         consistent_at: backup.consistent_at,
@@ -393,6 +486,16 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         caused_by_change,
         purge_after,
         min_keep: 0,
+        any_schedule: false,
+    }
+}
+
+fn held_reason(reasons: &[KeepReason]) -> HeldReason {
+    match reasons.first() {
+        Some(KeepReason::Leased) => HeldReason::Leased,
+        Some(KeepReason::Locked(_)) => HeldReason::Locked,
+        Some(KeepReason::Quarantined) => HeldReason::Quarantined,
+        _ => HeldReason::Protected,
     }
 }
 

@@ -59,10 +59,11 @@ impl<'a> View<'a> {
             groups.entry((&backup.schedule, backup.database.as_ref(), &backup.scope)).or_default().push(backup);
         }
         let mut protected: HashSet<&Address> = desired.protected.iter().collect();
-        let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied).filter(|(_, applied)| {
-            applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
-        });
-        protected.extend(applied.map(|(address, _)| address));
+        // Also of what left the policies: else removing a protected thing would be a way to delete it.
+        let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied);
+        let protect =
+            |applied: &crate::domain::Applied| applied.body.get("protect") == Some(&serde_json::Value::Bool(true));
+        protected.extend(applied.filter(|(_, applied)| protect(applied)).map(|(address, _)| address));
         Self { desired, observed, catalog, request, missing, protected, by_id, groups, by_scope }
     }
 

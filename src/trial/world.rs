@@ -268,5 +268,6 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         garbage: Vec::new(),
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
+        removals: BTreeMap::new(),
     }
 }
