@@ -11,7 +11,9 @@ mod prune;
 mod record;
 mod run;
 mod runtime;
+mod undelete;
 
 pub use failure::ApplyError;
 pub use run::apply;
 pub use runtime::{Runtime, StoreHandle};
+pub use undelete::{Undeleted, undelete};

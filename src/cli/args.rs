@@ -110,7 +110,7 @@ pub enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Run the tests beside the policies, offline
     Test(commands::test::TestArgs),
-    /// Say what a code or a thing of the policies means, offline
+    /// Say what a code or a thing of the policies means, offline, or what keeps a backup
     Explain(commands::explain::ExplainArgs),
     /// Write the first policies for a live database, and workflows
     Init(commands::init::InitArgs),
@@ -128,6 +128,10 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// List backups
     List(commands::list::ListArgs),
+    /// List backups of what is gone from the policies, and what would release them
+    Orphans(commands::orphans::OrphansArgs),
+    /// Bring a tombstoned backup back, and keep it for a while
+    Undelete(commands::undelete::UndeleteArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a schedule's backup now

@@ -5,6 +5,7 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod lives;
 pub mod mend;
 pub mod new_files;
 pub mod output;
@@ -100,6 +101,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Apply(args) => commands::apply::run(context, &args),
         Command::Status(args) => commands::status::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
+        Command::Orphans(args) => commands::orphans::run(context, &args),
+        Command::Undelete(args) => commands::undelete::run(context, &args),
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),

@@ -188,6 +188,8 @@ pages! {
     BK897
     BK898
     BK899
+    BK905
+    BK906
     BK940
     BK941
     BK942

@@ -55,9 +55,24 @@ pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
         None => {
             // Everything but a saved plan needs an approval, and a pipeline should learn that at once.
             context.ui.require_approval(args.auto_approve)?;
+            refuse_open_consent(args)?;
             let session = Session::open(context)?;
             apply_fresh(context, &session, &args.narrow.wish(), args)
         }
+    }
+}
+
+/// A consent is for what somebody has seen. An apply that plans anew might find another change, and delete that.
+fn refuse_open_consent(args: &ApplyArgs) -> Result<(), CliError> {
+    match &args.narrow.allow_delete {
+        Some(consent) if consent.change.is_none() => Err(CliError::usage(
+            format!("--allow-delete {consent} does not say which change it is for"),
+            format!(
+                "`bkup plan` refuses the change and names its digest: give --allow-delete {consent}@DIGEST; or save the plan \
+                 with `bkup plan --allow-delete {consent} --out plan.json`, look at it, and run `bkup apply plan.json`"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
