@@ -152,6 +152,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
     PruneWork {
         backup: work.backup.clone(),
         database: Some(work.database.clone()),
+        filed_under: None,
         scope: work.scope.clone(),
         store: work.store.clone(),
         consistent_at: at("2026-03-01T02:00:05.123456Z"),
@@ -159,6 +160,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
         caused_by_change: false,
         purge_after,
         min_keep: 0,
+        any_schedule: false,
     }
 }
 
