@@ -77,7 +77,11 @@ impl World {
     }
 
     /// Puts a catalog into the world, and its stores' markers where it says they are.
-    pub fn put_catalog(&mut self, facts: CatalogFacts) {
+    pub fn put_catalog(&mut self, mut facts: CatalogFacts) {
+        // Parts of a world are looked at by their names: a rename that is still to be done must not hide a history.
+        if !self.desired.moved.is_empty() {
+            facts = plan::after_renames(&self.desired, &facts, &self.request);
+        }
         // Only what the policies name is ever looked at.
         for (name, id) in facts.stores.iter().filter(|(name, _)| self.desired.stores.contains_key(*name)) {
             let manifests = facts.backups.iter().filter(|backup| &backup.store == name).count() as u64;

@@ -67,7 +67,13 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) {
         let plain = before.is_none() && removed.backups == RemovedBackups::Expire;
         let backups = view.backups().iter().filter(|backup| is_of(backup, address)).count() as u64;
         let known = catalog.applied.contains_key(address) || backups > 0;
-        if before == Some(removed.backups) || plain || !known || view.desired.documents.contains_key(address) {
+        let has_backups = matches!(address.section(), Section::Schedule | Section::Database | Section::Store);
+        if !has_backups
+            || before == Some(removed.backups)
+            || plain
+            || !known
+            || view.desired.documents.contains_key(address)
+        {
             continue;
         }
         let words = match removed.backups {
