@@ -240,6 +240,9 @@ pub struct BackupWork {
     pub retention: RetentionRule,
     /// How many backups of its schedule are made at once.
     pub parallel: u32,
+    /// Whether the policies protect what it belongs to; its manifest says so, for a catalog that is ever rebuilt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// A drill to run.

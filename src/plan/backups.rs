@@ -269,6 +269,11 @@ impl Run<'_> {
         self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot == slot)
     }
 
+    fn is_protected(&self) -> bool {
+        let retention = self.spec.retention_name.clone().map(|name| Address::of(Section::Retention, name));
+        self.things().iter().chain(&retention).any(|address| self.view.desired.protected.contains(address))
+    }
+
     /// Returns whether a scope had a backup before a slot.
     fn is_older(&self, scope: &Scope, slot: Instant) -> bool {
         self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot < slot)
@@ -362,6 +367,7 @@ impl Run<'_> {
             compression: self.spec.compression,
             retention: self.spec.retention.clone(),
             parallel: self.spec.max_parallel_jobs,
+            protect: self.is_protected(),
         };
         let after = shared
             .and_then(|id| planned.iter().find(|p| &p.work.backup == id))

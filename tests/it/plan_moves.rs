@@ -352,6 +352,19 @@ fn removing_what_is_protected_is_no_way_to_delete_it() {
 }
 
 #[test]
+fn what_is_taken_under_protection_says_so_in_its_manifest() {
+    let mut model = Model::new("2026-03-01T02:10:00Z", &[]).schedule("daily", database_daily(keep_last(3)));
+    model.desired.protected.insert(address("store.primary"));
+    let plan = model.plan();
+    let protected: Vec<bool> = plan
+        .actions
+        .iter()
+        .filter_map(|a| if let ActionKind::BackUp(work) = &a.kind { Some(work.protect) } else { None })
+        .collect();
+    assert_eq!(protected, [true]);
+}
+
+#[test]
 fn what_was_brought_back_stays_until_its_pin_ends() {
     let mut model = Model::new("2026-03-01T02:10:00Z", &[]).schedule("daily", database_daily(keep_last(3)));
     days(&mut model, 4);

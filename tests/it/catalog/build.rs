@@ -54,6 +54,7 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         compression: bkup::domain::Compression::default(),
         retention: RetentionRule::default(),
         parallel: 1,
+        protect: false,
         scope,
     }
 }

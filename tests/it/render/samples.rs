@@ -71,6 +71,7 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         compression: Compression::default(),
         retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
         parallel: 2,
+        protect: false,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
