@@ -154,7 +154,7 @@ fn left_over(
     );
     let coming = coming.count() as u64;
     let floor = u64::from(in_force(view).min_keep.max(1)).min(there.len() as u64);
-    let verified = |b: &&&Backup| b.verification >= Verification::Checksum;
+    let verified = |b: &Backup| b.verification >= Verification::Checksum;
     let words = if (left.len() as u64) + coming < floor {
         format!(
             "{} of {} restorable backups, and `guards.min_keep` is {}",
@@ -162,7 +162,7 @@ fn left_over(
             there.len(),
             in_force(view).min_keep
         )
-    } else if there.iter().any(|b| verified(&b)) && coming == 0 && !left.iter().any(|b| verified(&b)) {
+    } else if there.iter().any(|b| verified(b)) && coming == 0 && !left.iter().any(|b| verified(b)) {
         "no verified backup".to_owned()
     } else if there.iter().any(|b| b.drilled_at.is_some()) && !left.iter().any(|b| b.drilled_at.is_some()) {
         "no backup that a drill restored".to_owned()

@@ -153,6 +153,14 @@ impl<'a> Lives<'a> {
         if Fates::of(&self.view).fate(backup) == Some(RemovedBackups::Keep) {
             return never("not before its `removed` entry says something else than `keep`");
         }
+        if let Some(until) = backup.pinned_until.filter(|until| *until > self.view.now()) {
+            let words = format!(
+                "its pin ends at {}, and the rules decide again; `bkup undelete {} --for 0s` ends it now",
+                day_time(until),
+                backup.id
+            );
+            return (vec![words], Some(until));
+        }
         let Some(rule) = rule else { return never("no rule is recorded for it: nothing releases it") };
         let min_keep = self.view.desired.guards.min_keep;
         let group = self.view.group(&backup.schedule, backup.database.as_ref(), &backup.scope);

@@ -97,15 +97,15 @@ pub fn orphans_text(groups: &[OrphanGroup], as_of: Instant, style: &Style) -> St
         out.push_str(&format!("{}  {total}\n", style.heading(&group.address.to_string())));
         hanging("  ", &standing(group), width, &mut out);
         let mut table = Table::new(style, &["backup", "of", "content of (UTC)", "age", "size", "released"]);
-        (0..5).for_each(|column| table.whole(column));
+        (0..6).for_each(|column| table.whole(column));
         table.right(4);
         for orphan in &group.backups {
             let released = match (orphan.state, orphan.until) {
-                (LifeState::Released, _) => "by the next apply".to_owned(),
-                (LifeState::PurgeDue, _) => "purged by the next apply".to_owned(),
-                (LifeState::Tombstoned, Some(until)) => format!("tombstoned, purged after {}", moment(until)),
-                (_, Some(until)) => moment(until),
-                (_, None) => format!("not by time: {}", reasons(&orphan.reasons)),
+                (LifeState::Released, _) => "next apply".to_owned(),
+                (LifeState::PurgeDue, _) => "purged next".to_owned(),
+                (LifeState::Tombstoned, Some(until)) => format!("purged {}", moment_cell(until)),
+                (_, Some(until)) => moment_cell(until),
+                (_, None) => "no date".to_owned(),
             };
             table.row(vec![
                 style.name(orphan.id.as_str()),
@@ -117,6 +117,13 @@ pub fn orphans_text(groups: &[OrphanGroup], as_of: Instant, style: &Style) -> St
             ]);
         }
         out.push_str(&table.render(style));
+        for (ids, reasons) in undated(group) {
+            let whose = match ids.as_slice() {
+                [id] => format!("{id} has no date: "),
+                many => format!("{} have no date, such as {}: ", many.len(), many[0]),
+            };
+            hanging("  - ", &style.name(&format!("{whose}{reasons}")), width, &mut out);
+        }
         for words in ways_out(group) {
             out.push_str(&format!("  {} {words}\n", style.mark(Symbol::Arrow)));
         }
@@ -127,8 +134,19 @@ pub fn orphans_text(groups: &[OrphanGroup], as_of: Instant, style: &Style) -> St
     format!("{out}{}{}{bytes}\n", count(all, "orphan"), style.dot())
 }
 
-fn reasons(reasons: &[String]) -> String {
-    if reasons.is_empty() { "nothing is planned for it".to_owned() } else { reasons.join(", ") }
+/// Returns the backups that time alone does not release, by what keeps them.
+fn undated(group: &OrphanGroup) -> Vec<(Vec<&str>, String)> {
+    let mut all: Vec<(Vec<&str>, String)> = Vec::new();
+    let stays = |state| matches!(state, LifeState::Kept | LifeState::Quarantined);
+    for orphan in group.backups.iter().filter(|orphan| orphan.until.is_none() && stays(orphan.state)) {
+        let reasons =
+            if orphan.reasons.is_empty() { "nothing is planned for it".to_owned() } else { orphan.reasons.join(", ") };
+        match all.iter_mut().find(|(_, known)| *known == reasons) {
+            Some((ids, _)) => ids.push(orphan.id.as_str()),
+            None => all.push((vec![orphan.id.as_str()], reasons)),
+        }
+    }
+    all
 }
 
 fn standing(group: &OrphanGroup) -> String {

@@ -4,6 +4,13 @@
 use crate::world::cluster::Major;
 use crate::world::place::{SCHEDULES, World};
 
+/// Compares with a snapshot, ids and instants taken out.
+fn snap(name: &str, text: String) {
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
 /// A world with backups of two tenants and of the database, taken by the first apply.
 async fn applied() -> World {
     let world = World::new(Major::V17, &["acme", "globex"]).await;
@@ -92,7 +99,7 @@ async fn renames_of_schedules_and_a_database_keep_everything_restorable() {
         "version: 1\nmoved:\n  - { from: database.app, to: database.shop }\n  - { from: schedule.nightly, to: schedule.every-night }\n  \
          - { from: schedule.tenants, to: schedule.all-tenants }\n",
     );
-    insta::assert_snapshot!("life_rename_plan", settled(&world.run(&["plan"]).success()));
+    snap("life_rename_plan", settled(&world.run(&["plan"]).success()));
     let _ = world.apply();
     assert_eq!(ids(&world), before, "no slot was run twice");
     assert_eq!(world.objects("backups"), objects, "nothing was written or moved in the store");
@@ -119,7 +126,7 @@ async fn a_removed_schedule_deletes_nothing_and_its_backups_are_listed_with_thei
     let _ = world.apply();
     assert_eq!(ids(&world), before);
     assert_quiet(&world);
-    insta::assert_snapshot!("life_orphans", settled(&world.run(&["orphans"]).success()));
+    snap("life_orphans", settled(&world.run(&["orphans"]).success()));
     let json = world.run(&["--format", "json", "orphans"]).exits(0).json();
     assert_eq!(json["orphans"][0]["address"], "schedule.nightly");
     assert_eq!(json["orphans"][0]["backups"][0]["state"], "kept");
@@ -129,6 +136,7 @@ async fn a_removed_schedule_deletes_nothing_and_its_backups_are_listed_with_thei
     assert!(refused.stdout.contains("empty_desired"), "{}", refused.stdout);
     world.policy("schedules.yaml", "");
     let _ = world.run(&["apply", "--auto-approve"]).exits(3);
+    world.policy("schedules.yaml", SCHEDULES);
     assert_eq!(ids(&world), before);
 }
 
@@ -136,26 +144,26 @@ async fn a_removed_schedule_deletes_nothing_and_its_backups_are_listed_with_thei
 async fn a_removal_that_deletes_asks_for_consent_and_what_it_takes_can_be_brought_back() {
     let world = applied().await;
     let database = world.backups("database").pop().unwrap();
-    insta::assert_snapshot!("life_explain_kept", settled(&world.run(&["explain", &database]).success()));
+    snap("life_explain_kept", settled(&world.run(&["explain", &database]).success()));
     let (head, tail) = SCHEDULES.split_once("  nightly:").unwrap();
     let rest = tail.split_once("  tenants:\n").unwrap().1;
     world.policy("schedules.yaml", &format!("{head}  tenants:\n{rest}"));
     world.policy("removed.yaml", "version: 1\nremoved: [{ from: schedule.nightly, backups: delete }]\n");
     let refused = world.run(&["plan"]).exits(4);
-    insta::assert_snapshot!("life_removal_refused", settled(&refused.stdout));
+    snap("life_removal_refused", settled(&refused.stdout));
     let plan = world.run(&["--format", "json", "plan"]).exits(4).json();
     let change = &plan["change_digest"].as_str().unwrap()[..12];
     let _ = world.run(&["apply", "--auto-approve", "--allow-delete", "100%"]).exits(64);
     let _ = world.run(&["apply", "--auto-approve", "--allow-delete", &format!("100%@{change}")]).exits(0);
     assert_quiet(&world);
-    insta::assert_snapshot!("life_explain_tombstoned", settled(&world.run(&["explain", &database[..20]]).success()));
+    snap("life_explain_tombstoned", settled(&world.run(&["explain", &database[..20]]).success()));
     // Brought back, it is kept although its removal says delete; the mark stands beside the tombstone's.
     assert_says(&world, &["undelete", &database], "is back; kept until");
     assert_quiet(&world);
     let marks = world.objects("marks");
     let names: Vec<&str> = marks.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["0-tombstone.json", "1-undelete.json"]);
-    insta::assert_snapshot!("life_explain_brought_back", settled(&world.run(&["explain", &database]).success()));
+    snap("life_explain_brought_back", settled(&world.run(&["explain", &database]).success()));
     assert_says(&world, &["undelete", &database], "was not tombstoned");
     let _ = world.run(&["undelete", "20010101T000000Z"]).exits(1);
     // Given back to the rules it goes again, and that is told.
