@@ -61,10 +61,12 @@ fn settled_word(word: &str, next: &str) -> String {
         "DATE".to_owned()
     } else if digits(core, 2) && core.as_bytes().get(2) == Some(&b':') {
         "TIME".to_owned()
+    } else if core.strip_suffix(['s', 'm']).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+        "AGE".to_owned()
     } else if hex(core) {
         "DIGEST".to_owned()
-    } else if let Some((share, digest)) = core.split_once('@').filter(|(_, digest)| hex(digest)) {
-        return word.replace(digest, "DIGEST").replace(share, share);
+    } else if let Some((_, digest)) = core.split_once('@').filter(|(_, digest)| hex(digest)) {
+        return word.replace(digest, "DIGEST");
     } else if digits(core, 1) && unit {
         "N".to_owned()
     } else {
