@@ -64,6 +64,7 @@ fn history(desired: &Desired) -> Vec<Backup> {
                 all.push(Backup {
                     id: BackupId::from_text(format!("{night:03}-{}", tenant.slug)),
                     database: "app".parse().ok(),
+                    filed_under: None,
                     scope: Scope::Tenant(tenant.slug.clone()),
                     backup_type: BackupType::TenantData,
                     schedule: "tenants".parse().unwrap_or_else(|_| unreachable!()),
@@ -83,6 +84,7 @@ fn history(desired: &Desired) -> Vec<Backup> {
                     shared: None,
                     parent: None,
                     protected: false,
+                    pinned_until: None,
                     locked_until: None,
                     duration_ms: 5000,
                 });

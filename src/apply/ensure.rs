@@ -8,8 +8,9 @@ use super::progress::{Progress, document_digest, millis};
 use super::queue::Queue;
 use super::recheck;
 use super::runtime::{Runtime, op_word};
-use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
+use crate::catalog::{DocumentChange, Lease, MarkOutcome, Rename, StoreRecord};
 use crate::domain::{Action, ActionId, ActionKind, Address, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
+use crate::plan::planned_moves;
 use crate::store;
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
@@ -31,8 +32,16 @@ pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(Ac
 /// same plan left it.
 pub(super) async fn check_documents(runtime: &Runtime, plan: &Plan, begun_before: bool) -> Result<(), ApplyError> {
     let planned: Vec<_> = plan.actions.iter().filter_map(|a| Some((a, document_digest(a)?))).collect();
-    let addresses: Vec<&Address> = planned.iter().map(|(action, _)| &action.address).collect();
-    let applied = runtime.catalog.reader().applied_digests(&addresses).await?;
+    let moves: Vec<_> = planned_moves(plan).collect();
+    let mut addresses: Vec<&Address> = planned.iter().map(|(action, _)| &action.address).collect();
+    addresses.extend(moves.iter().map(|moved| &moved.from));
+    let mut applied = runtime.catalog.reader().applied_digests(&addresses).await?;
+    // Documents are compared as they will be after the plan's renames, which may be done already.
+    for moved in &moves {
+        if let Some(digest) = applied.remove(&moved.from) {
+            applied.insert(moved.to.clone(), digest);
+        }
+    }
     for (action, planned) in planned {
         let there = applied.get(&action.address).copied();
         if planned != there && !(begun_before && there.is_some() && there == wanted_digest(action)) {
@@ -57,6 +66,8 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
             kind,
             ActionKind::EnsureStore { .. }
                 | ActionKind::ApplyDocument { .. }
+                | ActionKind::Move { .. }
+                | ActionKind::Release { .. }
                 | ActionKind::RecordMissed { .. }
                 | ActionKind::Quarantine { .. }
         )
@@ -106,11 +117,31 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
             progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
             let summary = match op {
-                DocumentOp::Archive => "archived; its backups stay",
+                DocumentOp::Archive => "archived",
                 DocumentOp::Restore => "written again as it was applied",
                 DocumentOp::Create | DocumentOp::Update | DocumentOp::Revive => "recorded",
             };
             Ok(Outcome::Done { summary: summary.to_owned() })
+        }
+        ActionKind::Move { from, backups } => {
+            let to = &action.address;
+            let rename = Rename { from, to, by: &runtime.actor, run: &runtime.run, at: now };
+            match catalog.rename(lease, &rename).await.map_err(|error| failed(&error))? {
+                MarkOutcome::Done => {}
+                MarkOutcome::AlreadyDone => {
+                    return Ok(Outcome::AlreadyDone { summary: format!("nothing is called {from} any more") });
+                }
+                MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
+            }
+            progress.note("renamed", to.to_string(), json!({ "from": from, "backups": backups }));
+            Ok(Outcome::Done { summary: format!("carried over from {from}, {backups} backups") })
+        }
+        ActionKind::Release { before, after, backups } => {
+            let run = &runtime.run;
+            catalog.record_removal(lease, &action.address, *after, run, now).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "backups": after.word(), "before": before.map(|b| b.word()), "count": backups });
+            progress.note("removal recorded", action.address.to_string(), facts);
+            Ok(Outcome::Done { summary: format!("recorded: {}", after.word()) })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
             catalog

@@ -18,7 +18,9 @@ mod record;
 mod run;
 mod runtime;
 mod stop;
+mod undelete;
 
 pub use failure::ApplyError;
 pub use run::apply;
 pub use runtime::{Runtime, StoreHandle};
+pub use undelete::{Undeleted, undelete};

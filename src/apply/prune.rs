@@ -89,7 +89,7 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             if let Some(outcome) = unless_done(marked) {
                 return Ok(outcome);
             }
-            let database = work.database.as_ref();
+            let database = work.key_database();
             store
                 .delete(&layout::manifest(database, &work.scope, &work.backup))
                 .await
@@ -132,7 +132,7 @@ fn unless_done(marked: MarkOutcome) -> Option<Outcome> {
 /// Leaves a hint beside the backup, for a catalog that is ever rebuilt from the store. It is append-only; one that is
 /// there was left by an earlier try.
 async fn mark(runtime: &Runtime, store: &dyn WriteStore, work: &PruneWork, kind: MarkKind) -> Result<(), Outcome> {
-    let key = layout::mark(work.database.as_ref(), &work.scope, &work.backup, work.mark, kind);
+    let key = layout::mark(work.key_database(), &work.scope, &work.backup, work.mark, kind);
     let body = json!({
         "format_version": "1.0", "backup_id": work.backup, "mark": kind.word(), "at": (runtime.now)(),
         "purge_after": work.purge_after, "run": runtime.run,

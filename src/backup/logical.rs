@@ -282,7 +282,7 @@ fn manifest(
         database: Some(work.database.to_string()),
         schedule: work.schedule.to_string(),
         retention: serde_json::to_value(&work.retention).unwrap_or_default(),
-        protect: false,
+        protect: work.protect,
         slot: work.slot.to_string(),
         consistent_at: order.simulated.unwrap_or(facts.consistent_at).to_string(),
         started_at: started_at.to_string(),

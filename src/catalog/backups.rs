@@ -7,6 +7,7 @@ use super::claims::Lease;
 use super::columns::word_of;
 use super::completion::{Facts, refer_to_tenant};
 use super::failure::CatalogError;
+use super::moves::check_names;
 use super::stamp::{Cells, Stamp, bigint, plain};
 use super::writer::{Writer, fence};
 use crate::domain::{BackupId, BackupWork, Instant, Manifest, Name, RunId, Scope, Verification, ZoneName};
@@ -68,9 +69,22 @@ impl Writer {
         let work = intent.work;
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
+        if let Some(moved) = check_names(&mut transaction, &work.schedule, &work.database, &work.store).await? {
+            return Err(CatalogError::Conflict { reason: format!("{moved}; plan again") });
+        }
         let slot = (work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot);
         if let Some((holder, _)) = holder(&mut transaction, slot).await? {
             return Ok(Intended::SlotTaken(holder));
+        }
+        // The name may have been another schedule's, which was renamed: its backup of this slot has the very same id.
+        let used: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM bkup.executions WHERE backup_id = $1 AND status = 'COMPLETED')",
+        )
+        .bind(work.backup.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+        if used {
+            return Ok(Intended::SlotTaken(work.backup.clone()));
         }
         let row = sqlx::query(
             "SELECT simulated, (SELECT timezone FROM bkup.schedules WHERE policy_name = $1) AS zone FROM bkup.meta",

@@ -65,6 +65,8 @@ impl Facts {
         done: &Completed<'_>,
     ) -> Result<(), CatalogError> {
         let manifest = done.manifest;
+        // A pin is set where the row is new, which is a backup that the catalog had forgotten: otherwise the policies as
+        // applied protect it, and can be changed.
         let took = self.completed_at.duration_since(self.started_at).as_millis().max(0);
         let took = i64::try_from(took).unwrap_or(i64::MAX);
         let (verification, verified_at) = done.verified.unzip();
@@ -85,8 +87,7 @@ impl Facts {
                  engine, parent, shared, store, store_id, manifest_key, parts, recipients, digest_key_id, \
                  storage_class, locked_until, consistent_at, begin_lsn, end_lsn, timeline, system_identifier, snapshot, \
                  server_version, dump_version, tool_version, duration_ms, timings, notes, policy_digest, retention, \
-                 protected, simulated, verification, verified_at, error_message, lease_until, abandoned_at, \
-                 updated_at) = \
+                 simulated, verification, verified_at, error_message, lease_until, abandoned_at, updated_at) = \
                  ROW (excluded.backup_format, 'COMPLETED', excluded.completed_at, excluded.duration, \
                  excluded.backup_size, excluded.original_size, excluded.compression_rate, excluded.backup_file, \
                  excluded.backup_checksum, excluded.retention_days, coalesce(excluded.tenant_id, e.tenant_id), \
@@ -95,7 +96,7 @@ impl Facts {
                  excluded.storage_class, excluded.locked_until, excluded.consistent_at, excluded.begin_lsn, \
                  excluded.end_lsn, excluded.timeline, excluded.system_identifier, excluded.snapshot, \
                  excluded.server_version, excluded.dump_version, excluded.tool_version, excluded.duration_ms, \
-                 excluded.timings, excluded.notes, excluded.policy_digest, excluded.retention, excluded.protected, \
+                 excluded.timings, excluded.notes, excluded.policy_digest, excluded.retention, \
                  excluded.simulated, excluded.verification, excluded.verified_at, NULL, NULL, NULL, now()) \
              WHERE e.status <> 'COMPLETED'",
         )

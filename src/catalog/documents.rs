@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row};
 use super::claims::Lease;
 use super::columns::{PlanColumns, ScheduleColumns};
 use super::failure::CatalogError;
+use super::moves::forget;
 use super::stamp::{Cells, Stamp};
 use super::writer::{Writer, fence};
 use crate::domain::{
@@ -151,7 +152,7 @@ pub(super) async fn record(
         Section::RecoveryPlan => show_plan(connection, change, body, digest, &read(change.address, body)?).await?,
         _ => {}
     }
-    Ok(())
+    forget(connection, change.address).await
 }
 
 /// Writes a thing's record and its row again as they were applied. When it was, and whether it is archived, stays.

@@ -128,6 +128,23 @@ impl Reader {
         rows.iter().map(execution).collect()
     }
 
+    /// Returns the purged backup whose id begins so, and when it was purged; the newest of several.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn purged(&self, prefix: &str) -> Result<Option<(BackupId, Instant)>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let row = sqlx::query(
+            "SELECT backup_id, purged_at FROM bkup.executions \
+             WHERE deleted AND purged_at IS NOT NULL AND backup_id >= $1 AND backup_id < $1 || '~' \
+             ORDER BY backup_id DESC LIMIT 1",
+        )
+        .bind(prefix)
+        .fetch_optional(&mut *connection)
+        .await?;
+        row.map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.at("purged_at")?))).transpose()
+    }
+
     /// Finds a backup that is not purged by the begin of its id.
     ///
     /// # Errors
@@ -136,9 +153,9 @@ impl Reader {
         let mut connection = self.session().connection().await?;
         // Ids are ASCII below `~`, so a range does what LIKE would, without wildcards to escape.
         let rows = sqlx::query(
-            "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
+            "SELECT backup_id, database, filed_under, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                     backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, \
-                    marks, shared, parent, protected, locked_until, duration_ms \
+                    marks, shared, parent, protected, pinned_until, locked_until, duration_ms \
              FROM bkup.executions \
              WHERE status = 'COMPLETED' AND NOT deleted AND backup_id >= $1 AND backup_id < $1 || '~' \
              ORDER BY backup_id LIMIT 6",

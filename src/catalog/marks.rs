@@ -50,6 +50,7 @@ struct Marked {
     purging: bool,
     quarantined: bool,
     protected: bool,
+    pinned_until: Option<Instant>,
     purge_after: Option<Instant>,
     locked_until: Option<Instant>,
     leased: bool,
@@ -59,7 +60,7 @@ struct Marked {
 async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option<Marked>, CatalogError> {
     let row = sqlx::query(
         "SELECT marks, tombstoned_at IS NOT NULL AS tombstoned, deleted, purge_begun_at IS NOT NULL AS purging, \
-                quarantine IS NOT NULL AS quarantined, protected, purge_after, locked_until \
+                quarantine IS NOT NULL AS quarantined, protected, pinned_until, purge_after, locked_until \
          FROM bkup.executions WHERE backup_id = $1 AND status = 'COMPLETED' FOR UPDATE",
     )
     .bind(backup.as_str())
@@ -83,6 +84,7 @@ async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option
         purging: row.flag("purging")?,
         quarantined: row.flag("quarantined")?,
         protected: row.flag("protected")?,
+        pinned_until: row.maybe_at("pinned_until")?,
         purge_after: row.maybe_at("purge_after")?,
         locked_until: row.maybe_at("locked_until")?,
         leased: leased.flag("held")?,
@@ -100,6 +102,7 @@ async fn floor(
     connection: &mut PgConnection,
     backup: &BackupId,
     min_keep: u32,
+    any_schedule: bool,
 ) -> Result<Option<&'static str>, CatalogError> {
     let row = sqlx::query(
         "SELECT count(o.*) AS others, \
@@ -110,13 +113,14 @@ async fn floor(
                     AND NOT coalesce(bool_or(o.drilled_at IS NOT NULL AND o.consistent_at >= me.consistent_at), false) \
                     AS newest_drilled \
          FROM bkup.executions me LEFT JOIN bkup.executions o \
-              ON o.schedule = me.schedule AND o.database IS NOT DISTINCT FROM me.database AND o.scope = me.scope \
+              ON (o.schedule = me.schedule) <> $2 AND o.database IS NOT DISTINCT FROM me.database AND o.scope = me.scope \
              AND o.backup_id <> me.backup_id AND o.status = 'COMPLETED' AND NOT o.deleted \
              AND o.tombstoned_at IS NULL AND o.quarantine IS NULL \
          WHERE me.backup_id = $1 AND me.status = 'COMPLETED' \
          GROUP BY me.verification, me.consistent_at, me.drilled_at",
     )
     .bind(backup.as_str())
+    .bind(any_schedule)
     .fetch_one(connection)
     .await?;
     Ok(if row.count("others")? < u64::from(min_keep) {
@@ -149,12 +153,13 @@ impl Writer {
             Marked { tombstoned: true, .. } => return refused("it is tombstoned already"),
             Marked { quarantined: true, .. } => return refused("it is quarantined"),
             Marked { protected: true, .. } => return refused("it is protected"),
+            Marked { pinned_until: Some(until), .. } if until > at => return refused("it was brought back meanwhile"),
             Marked { leased: true, .. } => return refused("something reads it"),
             Marked { needed: true, .. } => return refused("a backup that is there, or being made, needs it"),
             _ => {}
         }
         if work.min_keep > 0
-            && let Some(why) = floor(&mut transaction, &work.backup, work.min_keep).await?
+            && let Some(why) = floor(&mut transaction, &work.backup, work.min_keep, work.any_schedule).await?
         {
             return refused(why);
         }
@@ -171,28 +176,36 @@ impl Writer {
         Ok(MarkOutcome::Done)
     }
 
-    /// Brings a tombstoned backup back. Once its purge has begun that is no longer possible.
+    /// Brings a tombstoned backup back, and keeps it until `pinned_until` whatever the rules say. One that is not
+    /// tombstoned is only kept. Once its purge has begun neither is possible. Gives the marks it has now.
     ///
     /// # Errors
     /// As every statement; what stands against it is an outcome.
-    pub async fn undelete(&self, backup: &BackupId) -> Result<MarkOutcome, CatalogError> {
+    pub async fn undelete(
+        &self,
+        backup: &BackupId,
+        pinned_until: Option<Instant>,
+    ) -> Result<(MarkOutcome, u32), CatalogError> {
         let mut transaction = self.session().begin().await?;
-        let Some(row) = lock(&mut transaction, backup).await? else { return refused(NOT_THERE) };
+        let Some(row) = lock(&mut transaction, backup).await? else { return Ok((refused(NOT_THERE)?, 0)) };
         match row {
-            Marked { deleted: true, .. } => return refused("it is purged"),
-            Marked { purging: true, .. } => return refused("its purge has begun"),
-            Marked { tombstoned: false, .. } => return Ok(MarkOutcome::AlreadyDone),
+            Marked { deleted: true, .. } => return Ok((refused("it is purged")?, 0)),
+            Marked { purging: true, .. } => return Ok((refused("its purge has begun")?, 0)),
             _ => {}
         }
-        sqlx::query(
-            "UPDATE bkup.executions SET tombstoned_at = NULL, purge_after = NULL, expires_at = NULL, \
-                 marks = marks + 1, updated_at = now() WHERE backup_id = $1 AND status = 'COMPLETED'",
+        let marks: i64 = sqlx::query(
+            "UPDATE bkup.executions SET marks = marks + CASE WHEN tombstoned_at IS NULL THEN 0 ELSE 1 END, \
+                 tombstoned_at = NULL, purge_after = NULL, expires_at = NULL, pinned_until = $2, updated_at = now() \
+             WHERE backup_id = $1 AND status = 'COMPLETED' RETURNING marks",
         )
         .bind(backup.as_str())
-        .execute(&mut *transaction)
-        .await?;
+        .bind(Stamp::maybe(pinned_until))
+        .fetch_one(&mut *transaction)
+        .await?
+        .try_get("marks")?;
         transaction.commit().await?;
-        Ok(MarkOutcome::Done)
+        let outcome = if row.tombstoned { MarkOutcome::Done } else { MarkOutcome::AlreadyDone };
+        Ok((outcome, u32::try_from(marks).unwrap_or(u32::MAX)))
     }
 
     /// Records that a purge begins, before the first object goes: from here on nobody reads the backup or brings it

@@ -17,7 +17,7 @@ use super::stamp::Cells;
 use super::texts::Texts;
 use crate::domain::{
     Address, Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage, Instant,
-    Name, Period, Progress, RunId, Verification,
+    Name, Period, Progress, RemovedBackups, RunId, Verification,
 };
 
 /// Reads the catalog. No method writes, and a reader opened by itself has read-only sessions.
@@ -112,6 +112,7 @@ impl Reader {
             canceled: canceled_slots(&mut transaction).await?,
             leased: leased(&mut transaction).await?,
             stores: stores(&mut transaction).await?,
+            removals: removals(&mut transaction).await?,
         };
         transaction.commit().await?;
         Ok(CatalogState::Present(Box::new(facts)))
@@ -157,9 +158,9 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Ad
 
 async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogError> {
     let mut rows = sqlx::query(
-        "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
+        "SELECT backup_id, database, filed_under, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                 backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
-                shared, parent, protected, locked_until, duration_ms \
+                shared, parent, protected, pinned_until, locked_until, duration_ms \
          FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id",
     )
     .fetch(connection);
@@ -177,6 +178,7 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
     Ok(Backup {
         id: BackupId::from_text(row.text("backup_id")?),
         database: texts.maybe_name(row, "database")?,
+        filed_under: texts.maybe_name(row, "filed_under")?,
         scope: row.parsed("scope")?,
         backup_type: BackupType::from_sql(row.try_get("backup_type")?)
             .ok_or_else(|| CatalogError::corrupt("backup_type", "is no backup type"))?,
@@ -197,6 +199,7 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
         shared: texts.maybe_id(row, "shared")?,
         parent: texts.maybe_id(row, "parent")?,
         protected: row.flag("protected")?,
+        pinned_until: row.maybe_at("pinned_until")?,
         locked_until: row.maybe_at("locked_until")?,
         duration_ms: row.count("duration_ms")?,
     })
@@ -265,7 +268,7 @@ pub(super) async fn progress(connection: &mut PgConnection) -> Result<Vec<Progre
 /// instant means nothing to the planner's clock, so the attempt's own begin stands for it.
 async fn garbage(connection: &mut PgConnection) -> Result<Vec<Garbage>, CatalogError> {
     let rows = sqlx::query(
-        "SELECT store, backup_id, database, scope, attempt, \
+        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, \
                 coalesce(abandoned_at, CASE WHEN simulated THEN started_at ELSE lease_until END) AS abandoned_at \
          FROM bkup.executions \
          WHERE attempt IS NOT NULL AND collected_at IS NULL \
@@ -302,6 +305,17 @@ async fn leased(connection: &mut PgConnection) -> Result<Vec<BackupId>, CatalogE
 async fn stores(connection: &mut PgConnection) -> Result<BTreeMap<Name, String>, CatalogError> {
     let rows = sqlx::query("SELECT store, store_id FROM bkup.stores ORDER BY store").fetch_all(connection).await?;
     rows.iter().map(|row| Ok((row.parsed("store")?, row.text("store_id")?))).collect()
+}
+
+async fn removals(connection: &mut PgConnection) -> Result<BTreeMap<Address, RemovedBackups>, CatalogError> {
+    let rows = sqlx::query("SELECT address, backups FROM bkup.removals ORDER BY address").fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let word = row.text("backups")?;
+            let fate = RemovedBackups::ALL.into_iter().find(|fate| fate.word() == word);
+            Ok((row.parsed("address")?, fate.ok_or_else(|| CatalogError::corrupt("backups", "is no fate"))?))
+        })
+        .collect()
 }
 
 /// Reads a run's id.

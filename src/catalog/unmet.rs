@@ -62,6 +62,8 @@ async fn unmet(
             let same = digest == wanted.map(|digest| digest.to_string());
             Ok((!same).then(|| format!("{} was changed since the plan was made", action.address)))
         }
+        // What is no longer there was carried already, which is no obstacle; the rename itself says what is.
+        (Precondition::HistoryAt(_), _) => Ok(None),
         (Precondition::SlotFree, ActionKind::BackUp(work)) => {
             let slot = (work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot);
             let holder = holder(connection, slot).await?;

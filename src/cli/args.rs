@@ -114,7 +114,7 @@ pub enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Run the tests beside the policies, offline
     Test(commands::test::TestArgs),
-    /// Say what a code or a thing of the policies means, offline
+    /// Say what a code or a thing of the policies means, offline, or what keeps a backup
     Explain(commands::explain::ExplainArgs),
     /// Write the first policies for a live database, and workflows
     Init(commands::init::InitArgs),
@@ -138,6 +138,10 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Stop a backup that is being taken, or a run
     Cancel(commands::cancel::CancelArgs),
+    /// List backups of what is gone from the policies, and what would release them
+    Orphans(commands::orphans::OrphansArgs),
+    /// Bring a tombstoned backup back, and keep it for a while
+    Undelete(commands::undelete::UndeleteArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a schedule's backup now

@@ -159,6 +159,24 @@ pub enum CliError {
         /// What there is instead.
         help: String,
     },
+    /// A backup was named, and there is none or more than one.
+    #[error("{words}")]
+    NoBackup {
+        /// What was named.
+        words: String,
+        /// What there is instead.
+        help: String,
+    },
+    /// A backup cannot be brought back.
+    #[error("backup {backup} cannot be brought back: {words}")]
+    NotUndeleted {
+        /// Which.
+        backup: String,
+        /// Why not.
+        words: String,
+        /// What can be done.
+        help: &'static str,
+    },
     /// A thing is written and cannot be made of what is written.
     #[error("{address} cannot be explained: the policies have {summary}")]
     NotWhole {
@@ -282,6 +300,8 @@ impl Explain for CliError {
         match self {
             Self::Usage { help, .. } => finding("BK890", help),
             Self::Unexplained { code, help, .. } => finding(code, help),
+            Self::NoBackup { help, .. } => finding("BK905", help),
+            Self::NotUndeleted { help, .. } => finding("BK906", help),
             Self::NotWhole { .. } => finding("BK974", "correct what `bkup validate` shows"),
             Self::Setting { help, .. } => finding("BK888", help),
             Self::NoPolicies { .. } => finding("BK891", "name a file or folder with --policies PATH or BKUP_POLICIES"),

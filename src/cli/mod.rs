@@ -6,6 +6,7 @@ pub mod context;
 pub mod exit;
 pub mod failure;
 pub mod github;
+pub mod lives;
 pub mod mend;
 pub mod new_files;
 pub mod output;
@@ -115,6 +116,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::List(args) => commands::list::run(context, &args),
         Command::Logs(args) => commands::logs::run(context, &args),
         Command::Cancel(args) => commands::cancel::run(context, &args),
+        Command::Orphans(args) => commands::orphans::run(context, &args),
+        Command::Undelete(args) => commands::undelete::run(context, &args),
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),

@@ -18,8 +18,8 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan,
-    ResolvedTenants, RunId, StoreSpec,
+    Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Plan,
+    ResolvedTenants, RunId, Section, StoreSpec,
 };
 use crate::engine::{Connection, Search};
 use crate::observe::{self, Sources};
@@ -74,7 +74,7 @@ pub struct Wish {
     /// How it is narrowed.
     pub narrowing: Narrowing,
     /// Consent to more deletions.
-    pub allow_delete: Option<Percent>,
+    pub allow_delete: Option<Consent>,
     /// Whether it is asked why each backup stays.
     pub with_kept: bool,
     /// Schedules to run now.
@@ -224,7 +224,10 @@ impl Session {
             let opened = opened.map(|connection| (connection.options(), spec.tenants.clone()));
             databases.insert(name.clone(), opened);
         }
-        Sources { catalog: Ok(Arc::new(reader)), stores, databases }
+        let renamed = self.base.moved.iter().filter(|moved| moved.to.section() == Section::Store);
+        let renamed =
+            renamed.filter_map(|moved| Some((moved.to.name()?.clone(), moved.from.name()?.clone()))).collect();
+        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed }
     }
 
     /// Looks at the world.
@@ -256,10 +259,16 @@ impl Session {
     pub fn plan(&self, survey: &Survey, wish: &Wish) -> Result<Plan, CliError> {
         plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
             .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
+        Ok(plan::plan(&survey.desired, &survey.observed, &self.request(survey, wish)))
+    }
+
+    /// Returns what a plan over a survey is asked with.
+    #[must_use]
+    pub fn request(&self, survey: &Survey, wish: &Wish) -> Request {
         let stores = survey.desired.stores.iter();
         let identities =
             stores.filter(|(_, spec)| opens(&identities_of(&self.env, spec), spec)).map(|(name, _)| name.clone());
-        let request = Request {
+        Request {
             now: survey.now,
             simulated: survey.simulated,
             tool_version: version::SHORT.to_owned(),
@@ -268,10 +277,9 @@ impl Session {
             requested: wish.schedules.clone(),
             requested_drills: wish.drills.clone(),
             narrowing: wish.narrowing.clone(),
-            allow_delete: wish.allow_delete,
+            allow_delete: wish.allow_delete.clone(),
             with_kept: wish.with_kept,
-        };
-        Ok(plan::plan(&survey.desired, &survey.observed, &request))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, Instant, Name,
-    Period, RetentionRule, Scope, SourceLocation, Tenant,
+    Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
 };
 
 /// One thing to do.
@@ -85,6 +85,22 @@ pub enum ActionKind {
         /// Where it stands; absent where it is archived.
         location: Option<SourceLocation>,
     },
+    /// Carries history, backups, progress, drills and retention from one address to another.
+    Move {
+        /// The address before.
+        from: Address,
+        /// How many backups go along.
+        backups: u64,
+    },
+    /// Records what becomes of the backups of something that left the policies.
+    Release {
+        /// What was recorded before; absent where nothing was, and its rule decides.
+        before: Option<RemovedBackups>,
+        /// What becomes of them.
+        after: RemovedBackups,
+        /// How many backups that is about.
+        backups: u64,
+    },
     /// Takes a backup.
     BackUp(BackupWork),
     /// Records slots that nobody ran in time, once.
@@ -124,7 +140,7 @@ pub enum ActionKind {
     CollectGarbage {
         /// In which store.
         store: Name,
-        /// Of which database.
+        /// Of which database, by its name in the store's keys.
         database: Option<Name>,
         /// Of which scope.
         scope: Scope,
@@ -143,6 +159,8 @@ impl ActionKind {
             Self::EnsureCatalog { .. }
             | Self::EnsureStore { .. }
             | Self::ApplyDocument { .. }
+            | Self::Move { .. }
+            | Self::Release { .. }
             | Self::RecordMissed { .. } => Phase::Ensure,
             Self::BackUp(_) => Phase::BackUp,
             Self::Quarantine { .. } => Phase::Verify,
@@ -159,6 +177,8 @@ impl ActionKind {
             Self::EnsureCatalog { .. } => "ensure_catalog",
             Self::EnsureStore { .. } => "ensure_store",
             Self::ApplyDocument { .. } => "apply_document",
+            Self::Move { .. } => "move",
+            Self::Release { .. } => "release",
             Self::BackUp(_) => "back_up",
             Self::RecordMissed { .. } => "record_missed",
             Self::Drill(_) => "drill",
@@ -239,6 +259,9 @@ pub struct BackupWork {
     pub retention: RetentionRule,
     /// How many backups of its schedule are made at once.
     pub parallel: u32,
+    /// Whether the policies protect what it belongs to; its manifest says so, for a catalog that is ever rebuilt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// A drill to run.
@@ -269,10 +292,21 @@ pub struct DrillBackup {
     pub backup: BackupId,
     /// Its database.
     pub database: Name,
+    /// The database's name in the store's keys, where it was renamed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed_under: Option<Name>,
     /// Its scope.
     pub scope: Scope,
     /// Its store.
     pub store: Name,
+}
+
+impl DrillBackup {
+    /// Returns the database's name in the store's keys.
+    #[must_use]
+    pub fn key_database(&self) -> &Name {
+        self.filed_under.as_ref().unwrap_or(&self.database)
+    }
 }
 
 /// A backup to tombstone or purge.
@@ -282,6 +316,9 @@ pub struct PruneWork {
     pub backup: BackupId,
     /// Its database.
     pub database: Option<Name>,
+    /// The database's name in the store's keys, where it was renamed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed_under: Option<Name>,
     /// Its scope.
     pub scope: Scope,
     /// Its store.
@@ -297,6 +334,17 @@ pub struct PruneWork {
     /// For a tombstone: how many other restorable backups its scope must have, the newest verified and the newest
     /// drilled one among them; 0 for what has no floors, as shared archives.
     pub min_keep: u32,
+    /// Whether backups of other schedules count for that: those of its own schedule are given up together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_schedule: bool,
+}
+
+impl PruneWork {
+    /// Returns the database's name in the store's keys.
+    #[must_use]
+    pub fn key_database(&self) -> Option<&Name> {
+        self.filed_under.as_ref().or(self.database.as_ref())
+    }
 }
 
 /// Why an action is there.
@@ -320,6 +368,8 @@ pub enum ReasonCode {
     PolicyChanged,
     /// The policy is gone.
     PolicyRemoved,
+    /// The policies give it another name.
+    Renamed,
     /// The slot has come.
     SlotDue,
     /// The scope has no backup yet.
@@ -356,6 +406,8 @@ pub enum ReasonCode {
 pub enum Precondition {
     /// The catalog has this identity.
     Lineage(String),
+    /// Something is recorded under this address; it has not been renamed yet.
+    HistoryAt(Address),
     /// The document as applied has this digest; absent: there is none.
     DocumentDigest(Option<Digest>),
     /// No completed backup holds the slot.

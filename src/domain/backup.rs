@@ -99,6 +99,9 @@ pub struct Backup {
     pub id: BackupId,
     /// Which database it is of; absent for files.
     pub database: Option<Name>,
+    /// The database's name in the store's keys, where it was renamed since: keys are never rewritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed_under: Option<Name>,
     /// What of it.
     pub scope: Scope,
     /// What kind.
@@ -138,8 +141,19 @@ pub struct Backup {
     pub parent: Option<BackupId>,
     /// Whether it is pinned.
     pub protected: bool,
+    /// Until when it is kept because somebody brought it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_until: Option<Instant>,
     /// Until when the store refuses to delete it.
     pub locked_until: Option<Instant>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+}
+
+impl Backup {
+    /// Returns the database's name in the store's keys.
+    #[must_use]
+    pub fn key_database(&self) -> Option<&Name> {
+        self.filed_under.as_ref().or(self.database.as_ref())
+    }
 }

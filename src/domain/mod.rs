@@ -15,6 +15,7 @@ mod explanation;
 mod forecast;
 mod id;
 mod inspection;
+mod life;
 mod lsn;
 mod manifest;
 mod name;
@@ -62,6 +63,7 @@ pub use forecast::{
 };
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use inspection::{Inspection, TenantTable};
+pub use life::{BackupLife, LifeState, Orphan, OrphanGroup};
 pub use lsn::Lsn;
 pub use manifest::{
     DataPart, KeyObject, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind, PhaseTiming, SequenceDigest, TableDigest,
@@ -73,6 +75,8 @@ pub use observed::{
 };
 pub use plan::{
     Connections, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Plan,
+    Connections, Consent, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
+    PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
 pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RetentionRule, Scope, Signs, Tenant,
+    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RemovedBackups, RetentionRule, Scope,
+    Signs, Tenant,
 };
 
 /// Something that was looked at, or the reason why it could not be.
@@ -96,6 +97,8 @@ pub struct CatalogFacts {
     pub leased: Vec<BackupId>,
     /// What each store was found to be: its id, as recorded.
     pub stores: BTreeMap<Name, String>,
+    /// What becomes of the backups of things that left the policies, where they say it.
+    pub removals: BTreeMap<Address, RemovedBackups>,
 }
 
 /// A policy thing as it was applied.
@@ -148,7 +151,7 @@ pub struct Garbage {
     pub store: Name,
     /// Of which backup.
     pub backup: BackupId,
-    /// Of which database.
+    /// Of which database, by its name in the store's keys.
     pub database: Option<Name>,
     /// Of which scope.
     pub scope: Scope,

@@ -1,11 +1,14 @@
 //! A plan: everything an apply will do, as a value that can be read, saved, digested and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, ActionClass, Address, BackupId, Bytes, DatabaseSpec, Digest, DriftFinding, Instant, Name, Period, Scope,
+    Action, ActionClass, Address, BackupId, Bytes, DatabaseSpec, Digest, DriftFinding, Instant, Moved, Name, Percent,
+    Period, Scope,
     StoreSpec,
 };
 
@@ -45,8 +48,14 @@ pub struct Plan {
     pub objectives: Vec<ObjectiveRow>,
     /// Differences between the world and the catalog that no action of bkup mends.
     pub findings: Vec<DriftFinding>,
+    /// What looks like a rename that the policies do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<Moved>,
     /// Guards that refuse it; an apply with any of them exits 4.
     pub refusals: Vec<GuardRefusal>,
+    /// Consent to what a guard would have refused; absent where none was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
     /// How it was narrowed; absent for a whole one.
     pub narrowing: Option<Narrowing>,
     /// SHA-256 over all of it but the digests.
@@ -206,6 +215,51 @@ pub struct GuardRefusal {
     pub words: String,
     /// The policy key or the flag that would let it pass.
     pub help: String,
+}
+
+/// Consent to delete more than `guards.max_delete` allows, once: it holds for one change and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// The share of a scope's or a store's backups that may go.
+    pub share: Percent,
+    /// The change digest it is given for, or its begin; absent: the plan that it is given with, which carries it.
+    pub change: Option<String>,
+}
+
+impl Consent {
+    /// How much of a digest names it.
+    pub const SHORTEST: usize = 12;
+
+    /// Returns whether it is given for this change.
+    #[must_use]
+    pub fn covers(&self, change: &Digest) -> bool {
+        self.change.as_ref().is_none_or(|begin| change.to_string().starts_with(begin.as_str()))
+    }
+}
+
+impl FromStr for Consent {
+    type Err = String;
+    /// Reads `60%` and `60%@3f2a91c07d44`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (share, change) = text.split_once('@').map_or((text, None), |(share, change)| (share, Some(change)));
+        let share: Percent = share.trim().parse().map_err(|error| format!("{error}"))?;
+        let change = change.map(|change| change.trim().to_ascii_lowercase());
+        match change {
+            Some(change)
+                if !(Self::SHORTEST..=64).contains(&change.len()) || !change.bytes().all(|b| b.is_ascii_hexdigit()) =>
+            {
+                Err(format!("{change:?} is not the begin of a change digest: 12 hexadecimal digits or more"))
+            }
+            change => Ok(Self { share, change }),
+        }
+    }
+}
+
+impl fmt::Display for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.share.fmt(f)?;
+        self.change.as_ref().map_or(Ok(()), |change| write!(f, "@{change}"))
+    }
 }
 
 /// How a plan was narrowed.

@@ -100,6 +100,12 @@ impl Percent {
         Self(if hundredths > 10_000 { 10_000 } else { hundredths })
     }
 
+    /// Returns whether it is all of it.
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        self.0 == 10_000
+    }
+
     /// Returns whether `part` of `whole` is more than this share.
     #[must_use]
     pub fn is_exceeded_by(self, part: u64, whole: u64) -> bool {

@@ -53,6 +53,9 @@ pub enum RemovedBackups {
 }
 
 impl RemovedBackups {
+    /// Every fate.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::Expire, Self::Delete];
+
     /// Returns the word of the policy language.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -71,6 +71,7 @@ pub(super) fn restrict(world: &World, part: &Part) -> World {
             canceled: facts.canceled.clone(),
             leased: facts.leased.clone(),
             stores: facts.stores.clone(),
+            removals: facts.removals.clone(),
         };
         small.put_catalog(facts);
     }

@@ -174,6 +174,7 @@ fn without_backups(facts: &CatalogFacts) -> CatalogFacts {
         canceled: facts.canceled.clone(),
         leased: facts.leased.clone(),
         stores: facts.stores.clone(),
+        removals: facts.removals.clone(),
     }
 }
 
@@ -186,6 +187,7 @@ fn shape(backup: &Backup, leased: bool, key: &mut Vec<u8>) {
     key.extend(second(backup.purge_after));
     key.extend(second(backup.drilled_at));
     key.extend(second(backup.locked_until));
+    key.extend(second(backup.pinned_until));
     key.extend(backup.store.as_str().as_bytes());
     key.extend([
         u8::from(backup.tombstoned_at.is_some()),

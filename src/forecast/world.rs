@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::domain::{
-    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Desired, DocumentOp,
-    DrillRecord, Instant, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress, PruneWork, Section,
-    ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
+    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Consent, Desired,
+    DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress,
+    PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
 };
 use crate::plan::{self, Request};
 
@@ -63,7 +63,7 @@ impl World {
             requested: BTreeSet::new(),
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
-            allow_delete: Some(Percent::hundredths(10_000)),
+            allow_delete: Some(Consent { share: Percent::hundredths(10_000), change: None }),
             with_kept: true,
         };
         Self { desired, observed, request }
@@ -79,7 +79,11 @@ impl World {
     }
 
     /// Puts a catalog into the world, and its stores' markers where it says they are.
-    pub fn put_catalog(&mut self, facts: CatalogFacts) {
+    pub fn put_catalog(&mut self, mut facts: CatalogFacts) {
+        // Parts of a world are looked at by their names: a rename that is still to be done must not hide a history.
+        if !self.desired.moved.is_empty() {
+            facts = plan::after_renames(&self.desired, &facts, &self.request);
+        }
         // Only what the policies name is ever looked at.
         for (name, id) in facts.stores.iter().filter(|(name, _)| self.desired.stores.contains_key(*name)) {
             let manifests = facts.backups.iter().filter(|backup| &backup.store == name).count() as u64;
@@ -106,6 +110,7 @@ impl World {
             canceled: Vec::new(),
             leased: Vec::new(),
             stores: BTreeMap::new(),
+            removals: BTreeMap::new(),
         }
     }
 
@@ -185,6 +190,7 @@ impl World {
         let backup = Backup {
             id: work.backup.clone(),
             database: Some(work.database.clone()),
+            filed_under: None,
             scope: work.scope.clone(),
             backup_type: work.backup_type,
             schedule: work.schedule.clone(),
@@ -204,6 +210,7 @@ impl World {
             shared: work.shared.clone(),
             parent: None,
             protected: false,
+            pinned_until: None,
             locked_until: None,
             duration_ms: u64::try_from(amount.duration.as_seconds()).unwrap_or(0).saturating_mul(1000),
         };
@@ -288,6 +295,17 @@ impl World {
             ActionKind::CollectGarbage { backup, attempt, .. } => {
                 if let Some(facts) = self.facts_mut() {
                     facts.garbage.retain(|g| (&g.backup, g.attempt) != (backup, *attempt));
+                }
+            }
+            ActionKind::Move { from, .. } => {
+                let moved = Moved { from: from.clone(), to: address.clone() };
+                if let Some(facts) = self.facts_mut() {
+                    plan::carry(facts, &moved);
+                }
+            }
+            ActionKind::Release { after, .. } => {
+                if let Some(facts) = self.facts_mut() {
+                    facts.removals.insert(address.clone(), *after);
                 }
             }
             // Uploads do not exist here; the rest is done by `fold` itself, in one pass.

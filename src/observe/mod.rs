@@ -34,6 +34,8 @@ pub struct Sources {
     pub stores: BTreeMap<Name, Result<Arc<dyn ReadStore>, String>>,
     /// The databases, with how their tenants are found.
     pub databases: BTreeMap<Name, Result<(PgConnectOptions, Option<TenantSelector>), String>>,
+    /// What stores are called in the catalog until their rename is applied, by their new names.
+    pub renamed: BTreeMap<Name, Name>,
 }
 
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
@@ -68,7 +70,8 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
     let (objects, unrecorded, instant) =
         (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
     let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let backups = recorded.get(name).unwrap_or(&none);
+        let before = sources.renamed.get(name).and_then(|before| recorded.get(before));
+        let backups = recorded.get(name).or(before).unwrap_or(&none);
         async move {
             let expected = Expected { store: name, backups, recorded: objects, now: instant };
             (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)

@@ -141,6 +141,8 @@ impl Run<'_> {
                 due.push((target, ReasonCode::FirstBackup, None));
             }
         }
+        // A name that was used before, by a schedule that was renamed since, has done this slot: its backup has the id.
+        due.retain(|(target, ..)| self.view.backup(&self.id(&target.scope, slot).1).is_none());
         if !requested {
             let waiting: BTreeSet<&Scope> = due.iter().map(|(target, ..)| &target.scope).collect();
             self.record_missed(slot, &targets, &waiting, draft);
@@ -232,7 +234,12 @@ impl Run<'_> {
         let mut at = Some(newest).filter(|slot| *slot > since);
         while let Some(slot) = at.filter(|_| slots.len() < MOST_MISSED) {
             let covered = targets.iter().filter(|t| self.holds(&t.scope, slot)).count();
-            let uncovered = targets.iter().filter(|t| !self.holds(&t.scope, slot) && !due.contains(&t.scope)).count();
+            // What is due now is due for the newest slot alone: an older one nobody ran is missed all the same, but for
+            // scopes that came later than it.
+            let excused = |t: &&Target<'_>| {
+                due.contains(&t.scope) && (slot == newest || covered > 0 && !self.is_older(&t.scope, slot))
+            };
+            let uncovered = targets.iter().filter(|t| !self.holds(&t.scope, slot) && !excused(t)).count();
             if self.spec.start_within.after(slot) < self.view.now() && uncovered > 0 {
                 slots.push(slot);
                 scopes = scopes.max(uncovered as u64);
@@ -281,6 +288,16 @@ impl Run<'_> {
         self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot == slot)
     }
 
+    fn is_protected(&self) -> bool {
+        let retention = self.spec.retention_name.clone().map(|name| Address::of(Section::Retention, name));
+        self.things().iter().chain(&retention).any(|address| self.view.desired.protected.contains(address))
+    }
+
+    /// Returns whether a scope had a backup before a slot.
+    fn is_older(&self, scope: &Scope, slot: Instant) -> bool {
+        self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot < slot)
+    }
+
     fn location(&self) -> Option<crate::domain::SourceLocation> {
         self.view.desired.documents.get(self.address).map(|document| document.location.clone())
     }
@@ -304,7 +321,16 @@ impl Run<'_> {
         due: &[(&Target<'_>, ReasonCode, Option<Instant>)],
     ) -> BackupId {
         let (_, mut id) = self.id(&Scope::Shared, slot);
-        let there = self.view.backup(&id).map(|shared| self.view.eligible(shared));
+        // By the slot, not by the id: an archive that was taken before a rename has another one. One that lies under
+        // another database name is of no use, since tenant backups name it within their own.
+        let at_slot = self.view.group(self.name, Some(self.database), &Scope::Shared).iter().find(|b| b.slot == slot);
+        let there = at_slot.or(self.view.backup(&id).as_ref()).map(|shared| match self.view.eligible(shared) {
+            Eligible::Yes if shared.key_database() != Some(self.database) => Eligible::Missing,
+            eligible => eligible,
+        });
+        if let Some(shared) = at_slot {
+            id = shared.id.clone();
+        }
         let mut slot = slot;
         if there.is_some_and(|there| there != Eligible::Yes) {
             // The slot's own archive is of no use and holds its name for good: another one is taken beside it.
@@ -366,6 +392,7 @@ impl Run<'_> {
             compression: self.spec.compression,
             retention: self.spec.retention.clone(),
             parallel: self.spec.max_parallel_jobs,
+            protect: self.is_protected(),
         };
         let after = shared
             .and_then(|id| planned.iter().find(|p| &p.work.backup == id))

@@ -256,6 +256,7 @@ fn candidates(
         part: DrillBackup {
             backup: b.id.clone(),
             database: database.clone(),
+            filed_under: b.filed_under.clone(),
             scope: b.scope.clone(),
             store: b.store.clone(),
         },
@@ -275,6 +276,7 @@ fn candidates(
         part: DrillBackup {
             backup: p.work.backup.clone(),
             database: database.clone(),
+            filed_under: None,
             scope: p.work.scope.clone(),
             store: p.work.store.clone(),
         },
@@ -322,6 +324,7 @@ fn shared_candidate(
     let part = DrillBackup {
         backup: shared.clone(),
         database: of.part.database.clone(),
+        filed_under: view.backup(shared).and_then(|backup| backup.filed_under.clone()),
         scope: Scope::Shared,
         store: of.part.store.clone(),
     };

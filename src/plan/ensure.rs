@@ -3,12 +3,11 @@
 use super::world::View;
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, Document, DocumentOp, Held, HeldReason, Plan, Precondition,
-    Reason, ReasonCode, Section,
+    Reason, ReasonCode, RemovedBackups, Section,
 };
 
-/// Plans everything that must be there before work can be.
+/// Plans everything that must be there before work can be, but for the catalog itself.
 pub fn plan(view: &View<'_>, draft: &mut Plan) {
-    catalog(view, draft);
     stores(view, draft);
     documents(view, draft);
 }
@@ -17,7 +16,8 @@ fn reason(code: ReasonCode, words: impl Into<String>) -> Reason {
     Reason { code, words: words.into(), location: None }
 }
 
-fn catalog(view: &View<'_>, draft: &mut Plan) {
+/// Plans the making or migrating of the catalog.
+pub fn catalog(view: &View<'_>, draft: &mut Plan) {
     let from_version = view.catalog.map(|facts| facts.version);
     let to_version = view.request.catalog_version;
     if from_version == Some(to_version) {
@@ -141,7 +141,14 @@ fn documents(view: &View<'_>, draft: &mut Plan) {
     }
     for (address, applied) in view.catalog.into_iter().flat_map(|catalog| &catalog.applied) {
         if applied.archived_at.is_none() && !view.desired.documents.contains_key(address) {
-            let words = "it is gone from the policies; its backups stay, to their recorded retention";
+            let said = view.desired.removed.iter().find(|removed| &removed.from == address);
+            let words = match said.map(|removed| removed.backups) {
+                None | Some(RemovedBackups::Expire) => {
+                    "it is gone from the policies; its backups stay, to their recorded retention"
+                }
+                Some(RemovedBackups::Keep) => "it is gone from the policies; its backups stay for good",
+                Some(RemovedBackups::Delete) => "it is gone from the policies, and its backups are to go, too",
+            };
             push(address, DocumentOp::Archive, Some(applied), reason(ReasonCode::PolicyRemoved, words));
         }
     }

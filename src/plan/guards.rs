@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::digests::change_digest;
+use super::floors;
 use super::world::View;
-use crate::domain::{Backup, BackupId, Bytes, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan, Scope};
+use crate::domain::{
+    ActionKind, Backup, BackupId, Bytes, Consent, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan,
+    Scope, Section,
+};
 
 /// How far a clock may be off before nothing is done by it.
 const CLOCK_TOLERANCE: Period = Period::minutes(5);
@@ -17,7 +22,7 @@ pub fn check(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
     simulation(view, draft);
     clocks(view, draft);
     stores(view, draft);
-    max_delete(view, caused, draft);
+    deletions(view, caused, draft);
 }
 
 fn refuse(draft: &mut Plan, guard: &str, words: impl Into<String>, help: impl Into<String>) {
@@ -35,14 +40,27 @@ pub fn in_force(view: &View<'_>) -> Guards {
 }
 
 fn empty_desired(view: &View<'_>, draft: &mut Plan) {
-    let empty = view.desired.databases.is_empty() && view.desired.schedules.is_empty();
-    let applied = view.catalog.map_or(0, |c| c.applied.values().filter(|a| a.archived_at.is_none()).count());
-    if empty && applied > 0 {
+    let Some(catalog) = view.catalog else { return };
+    let live = || catalog.applied.iter().filter(|(_, applied)| applied.archived_at.is_none());
+    if view.desired.databases.is_empty() && view.desired.schedules.is_empty() && live().count() > 0 {
         refuse(
             draft,
             "empty_desired",
-            format!("the policies ask for nothing, and the catalog holds {applied} applied things"),
+            format!("the policies ask for nothing, and the catalog holds {} applied things", live().count()),
             "check that -p points at the whole policy set; to give up a schedule, remove it while others stay",
+        );
+        return;
+    }
+    // A file that was emptied by mistake is whole policies without schedules: nothing would be backed up any more.
+    let meant = |address: &crate::domain::Address| view.desired.removed.iter().any(|removed| &removed.from == address);
+    let gone = live().filter(|(address, _)| address.section() == Section::Schedule && !meant(address)).count();
+    if view.desired.schedules.is_empty() && gone > 0 {
+        refuse(
+            draft,
+            "empty_desired",
+            format!("the policies have no schedule left, and the catalog holds {gone} that are applied"),
+            "check that -p points at the whole policy set; to give up every schedule, say so of each of them: \
+             `removed: [{ from: schedule.NAME, backups: expire }]`",
         );
     }
 }
@@ -180,28 +198,71 @@ fn damaged<'a>(view: &View<'a>, store: &Name) -> impl Iterator<Item = &'a Backup
     signs.into_iter().flat_map(|objects| &objects.damaged).map(|damage| &damage.backup)
 }
 
-/// Compares the deletions that a change causes with what there is, scope by scope and store by store.
-fn max_delete(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
-    let limit = view.request.allow_delete.unwrap_or_else(|| in_force(view).max_delete);
+/// Judges the deletions that a change causes: how much of each scope and store, and what is left of each scope.
+fn deletions(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
     if caused.is_empty() {
         return;
     }
-    type Place<'a> = (Option<&'a Name>, Option<&'a Scope>, &'a Name);
+    let change = change_digest(draft);
+    let asked = view.request.allow_delete.as_ref();
+    let granted = asked.filter(|consent| consent.covers(&change));
+    let usual = in_force(view).max_delete;
+    let limit = granted.map_or(usual, |consent| usual.max(consent.share));
+    let before = draft.refusals.len();
+    max_delete(view, caused, limit, draft);
+    floors::check(view, limit.is_all(), draft);
+    if draft.refusals.len() > before
+        && let Some(consent) = asked.filter(|_| granted.is_none())
+    {
+        let given = consent.change.as_deref().unwrap_or_default();
+        let words =
+            format!("the consent to delete {} was given for change {given}, and this is another", consent.share);
+        let help = format!("look at this plan again; its change digest is {}", begin_of(draft));
+        refuse(draft, "consent", words, help);
+    }
+    if limit.is_all() {
+        // Who consents to all of it knows that nothing is left: the last look before each deletion must not refuse it.
+        for action in &mut draft.actions {
+            if let ActionKind::Tombstone(work) = &mut action.kind
+                && work.any_schedule
+            {
+                work.min_keep = 0;
+            }
+        }
+    }
+    draft.consent = granted.map(|consent| Consent { share: consent.share, change: Some(change.to_string()) });
+}
+
+/// Returns what a consent names a plan's change by.
+pub fn begin_of(draft: &Plan) -> String {
+    change_digest(draft).to_string()[..Consent::SHORTEST].to_owned()
+}
+
+type Place<'a> = (Option<&'a Name>, Option<&'a Scope>, &'a Name);
+
+/// Returns the places in which a backup counts: its scope and its store.
+fn places(backup: &Backup) -> [Place<'_>; 2] {
+    [(backup.database.as_ref(), Some(&backup.scope), &backup.store), (None, None, &backup.store)]
+}
+
+/// Compares the deletions that a change causes with what there is, scope by scope and store by store.
+fn max_delete(view: &View<'_>, caused: &[BackupId], limit: Percent, draft: &mut Plan) {
     let mut totals: BTreeMap<Place<'_>, (u64, Bytes)> = BTreeMap::new();
     for backup in view.backups().iter().filter(|b| b.tombstoned_at.is_none()) {
-        for place in [(backup.database.as_ref(), Some(&backup.scope), &backup.store), (None, None, &backup.store)] {
+        for place in places(backup) {
             let total = totals.entry(place).or_default();
             *total = (total.0 + 1, total.1.plus(backup.size));
         }
     }
     let mut deleted: BTreeMap<Place<'_>, (u64, Bytes)> = BTreeMap::new();
     for backup in caused.iter().filter_map(|id| view.backup(id)) {
-        for place in [(backup.database.as_ref(), Some(&backup.scope), &backup.store), (None, None, &backup.store)] {
+        for place in places(backup) {
             let sum = deleted.entry(place).or_default();
             *sum = (sum.0 + 1, sum.1.plus(backup.size));
         }
     }
     let mut refusals = Vec::new();
+    let mut needed = Percent::hundredths(0);
     // A scope says more than its store, and sorts behind it.
     for (place, (count, bytes)) in deleted.iter().rev() {
         let (all, all_bytes) = totals.get(place).copied().unwrap_or_default();
@@ -211,15 +272,22 @@ fn max_delete(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
                 (_, _, store) => format!("in store.{store}"),
             };
             refusals.push(format!("{count} of {all} backups {whose} ({bytes} of {all_bytes})"));
+            needed = needed.max(whole_percent(*count, all)).max(whole_percent(bytes.0, all_bytes.0));
         }
     }
     let Some(first) = refusals.first().cloned() else { return };
     let more =
         if refusals.len() > 1 { format!(", and the same for {} more", refusals.len() - 1) } else { String::new() };
-    refuse(
-        draft,
-        "max_delete",
-        format!("this change deletes {first}{more}; `guards.max_delete` allows {limit}"),
-        "if that is meant, run once with --allow-delete N%, or set `guards: { max_delete: N%, reason: ..., until: ... }`",
+    let help = format!(
+        "if that is meant, consent to this change once with --allow-delete {needed}@{}, or in git with \
+         `guards: {{ max_delete: {needed}, reason: ..., until: ... }}`",
+        begin_of(draft)
     );
+    refuse(draft, "max_delete", format!("this change deletes {first}{more}; `guards.max_delete` allows {limit}"), help);
+}
+
+/// Returns the smallest whole percentage that so much of a whole does not exceed.
+fn whole_percent(part: u64, whole: u64) -> Percent {
+    let percent = (u128::from(part) * 100).div_ceil(u128::from(whole.max(1))).min(100);
+    Percent::hundredths(u32::try_from(percent).unwrap_or(100) * 100)
 }

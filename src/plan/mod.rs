@@ -8,23 +8,30 @@ mod digests;
 mod drift;
 mod drills;
 mod ensure;
+mod floors;
 mod guards;
+mod life;
+mod moved;
 mod narrow;
 mod objectives;
+mod offers;
 mod pruning;
+mod removed;
 mod unserved;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{
-    Action, ActionId, Address, CatalogState, Connections, Desired, Digest, Held, HeldReason, Instant, Name, Narrowing,
-    Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
+    Action, ActionId, Address, CatalogState, Connections, Consent, Desired, Digest, Held, HeldReason, Instant, Name,
+    Narrowing, Observation, Observed, PLAN_FORMAT, Plan, PlanPhase, Section,
 };
 
 pub use coverage::{Target, backup_id, coverage, covered};
 pub use digests::{change_digest, digest, seal};
 pub use drills::{draw as drill_draw, wanted as drill_wants};
+pub use life::{Lives, after_renames};
+pub use moved::{carry, planned as planned_moves};
 pub use narrow::{NarrowError, check as check_narrowing};
 pub use objectives::rows as objective_rows;
 pub use world::Eligible;
@@ -49,7 +56,7 @@ pub struct Request {
     /// How the plan is narrowed.
     pub narrowing: Narrowing,
     /// Consent to more deletions than `guards.max_delete` allows.
-    pub allow_delete: Option<Percent>,
+    pub allow_delete: Option<Consent>,
     /// Whether the plan says of every backup that stays why it does: for whoever asks, a million lines else.
     pub with_kept: bool,
 }
@@ -77,7 +84,9 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
         kept: Vec::new(),
         objectives: Vec::new(),
         findings: Vec::new(),
+        offers: Vec::new(),
         refusals: Vec::new(),
+        consent: None,
         narrowing: (request.narrowing != Narrowing::default()).then(|| request.narrowing.clone()),
         digest: crate::domain::sha256(b""),
         change_digest: crate::domain::sha256(b""),
@@ -100,17 +109,27 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     draft.lineage = catalog.map(|facts| facts.lineage.clone());
     draft.serial = catalog.map_or(0, |facts| facts.serial);
 
-    let view = world::View::new(desired, observed, catalog, request);
+    let pending = catalog.map(|facts| moved::pending(desired, facts, request));
+    let view = world::View::new(desired, observed, pending.as_ref().map(|pending| pending.facts.as_ref()), request);
     draft.rules = rules(&view);
+    ensure::catalog(&view, &mut draft);
+    if let Some(pending) = &pending {
+        pending.plan(&view, &mut draft);
+    }
     ensure::plan(&view, &mut draft);
     drift::plan(&view, &mut draft);
+    removed::plan(&view, &mut draft);
+    offers::plan(&view, &mut draft);
     unserved::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);
     let caused = pruning::plan(&view, &planned, &drilled, &mut draft);
     draft.objectives = objectives::rows(&view);
-    guards::check(&view, &caused, &mut draft);
+    if let Some(pending) = &pending {
+        pending.put_first(&mut draft);
+    }
     order(&mut draft);
+    guards::check(&view, &caused, &mut draft);
     draft
 }
 

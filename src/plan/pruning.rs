@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::backups::PlannedBackup;
 use super::drills::PlannedDrill;
+use super::floors;
 use super::guards::in_force;
+use super::removed::Fates;
 use super::world::{Eligible, GroupKey, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Garbage, Guards, Held, HeldReason,
-    Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
+    Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RemovedBackups, RetentionRule, Scope,
+    Section,
 };
-use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, decide, purge_state};
+use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, holds, purge_state};
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
 /// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
@@ -30,6 +33,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
     for shared in view.backups().iter().filter_map(|b| b.shared.as_ref()) {
         *namers.entry(shared).or_default() += 1;
     }
+    let fates = Fates::of(view);
     let mut prune = Prune {
         view,
         guards: &guards,
@@ -41,7 +45,11 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         namers,
         purged: HashSet::new(),
         caused: Vec::new(),
+        children: children(view, &fates),
+        fates,
+        needed: HashMap::new(),
     };
+    prune.needed = floors::needed_by_plans(view, |schedule, database, scope| prune.dropped(schedule, database, scope));
     let mut schedules: BTreeMap<(&Name, Option<&Name>), Vec<&Scope>> = BTreeMap::new();
     for (schedule, database, scope) in view.groups().keys() {
         schedules.entry((schedule, *database)).or_default().push(scope);
@@ -74,6 +82,13 @@ fn guards_before(view: &View<'_>) -> Guards {
         .unwrap_or_default()
 }
 
+/// Returns a backup that builds on each backup and stays.
+fn children<'a>(view: &View<'a>, fates: &Fates<'_>) -> HashMap<&'a BackupId, &'a BackupId> {
+    let stays = |b: &&Backup| b.tombstoned_at.is_none() && fates.fate(b) != Some(RemovedBackups::Delete);
+    let on_another = view.backups().iter().filter(|b| b.parent.is_some()).filter(stays);
+    on_another.filter_map(|b| Some((b.parent.as_ref()?, &b.id))).collect()
+}
+
 struct Prune<'a, 'd> {
     view: &'a View<'a>,
     guards: &'a Guards,
@@ -88,6 +103,23 @@ struct Prune<'a, 'd> {
     namers: HashMap<&'a BackupId, usize>,
     purged: HashSet<&'a BackupId>,
     caused: Vec<BackupId>,
+    /// A backup that builds on it and stays, for each that has one.
+    children: HashMap<&'a BackupId, &'a BackupId>,
+    fates: Fates<'a>,
+    /// Backups that no rule keeps, and a recovery plan needs, with why.
+    needed: HashMap<&'a BackupId, String>,
+}
+
+/// A group of backups and what is decided over it.
+struct Judged<'a> {
+    backups: Vec<&'a Backup>,
+    /// Theirs, then those of the backups that this plan takes.
+    points: Vec<Point<'a>>,
+    verdicts: Vec<Verdict>,
+    /// Without the backups that this plan takes, where there are any.
+    today: Option<Vec<Verdict>>,
+    /// By what was applied before, where that differs.
+    before: Option<Vec<Verdict>>,
 }
 
 /// The rules a group is judged by: the one in force, and the one that was applied before.
@@ -106,30 +138,50 @@ impl<'a> Prune<'a, '_> {
         wanted.map(|wanted| Rules { wanted, applied: applied.unwrap_or(wanted) })
     }
 
-    fn group(&mut self, schedule: &Name, database: Option<&Name>, scope: &Scope) {
+    /// Returns the backups that this plan takes for a group.
+    fn coming(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Vec<&'a PlannedBackup> {
+        self.coming.get(&(schedule, database, scope)).cloned().unwrap_or_default()
+    }
+
+    fn judge(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Option<Judged<'a>> {
         let view = self.view;
-        let Some(rules) = self.rules(schedule) else { return };
+        let rules = self.rules(schedule)?;
         let backups: Vec<&'a Backup> = view.group(schedule, database, scope).to_vec();
-        let coming = self.coming.get(&(schedule, database, scope)).cloned().unwrap_or_default();
-        let drilled = self.drilled;
+        let coming = self.coming(schedule, database, scope);
         let now = view.now();
-        let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, drilled)).collect();
-        let mut with_coming = points;
-        let known = with_coming.len();
-        with_coming.extend(coming.iter().map(|p| Point {
+        let mut points: Vec<Point<'a>> = backups.iter().map(|b| point(view, b, self.drilled)).collect();
+        points.extend(coming.iter().map(|p| Point {
             verified: true,
-            drilled_at: drilled.contains_key(&p.work.backup).then_some(now),
+            drilled_at: self.drilled.contains_key(&p.work.backup).then_some(now),
             ..Point::new(&p.work.backup, now)
         }));
         let floors = Floors { min_keep: self.guards.min_keep };
-        let verdicts = decide(&with_coming, rules.wanted, floors, now);
+        let verdicts = decide(&points, rules.wanted, floors, now);
         // Most groups are judged once: nothing comes, and the rule is the one that was applied.
-        let other_today = (!coming.is_empty()).then(|| decide(&with_coming[..known], rules.wanted, floors, now));
-        let today = other_today.as_ref().unwrap_or(&verdicts);
+        let today = (!coming.is_empty()).then(|| decide(&points[..backups.len()], rules.wanted, floors, now));
         let same = rules.wanted == rules.applied && self.guards.min_keep == self.before.min_keep;
         let floors_before = Floors { min_keep: self.before.min_keep };
-        let other_before = (!same).then(|| decide(&with_coming, rules.applied, floors_before, now));
-        let before = other_before.as_ref().unwrap_or(&verdicts);
+        let before = (!same).then(|| decide(&points, rules.applied, floors_before, now));
+        Some(Judged { backups, points, verdicts, today, before })
+    }
+
+    /// Returns what the rules alone drop of a group.
+    fn dropped(&self, schedule: &Name, database: Option<&Name>, scope: &Scope) -> Vec<&'a BackupId> {
+        let Some(judged) = self.judge(schedule, database, scope) else { return Vec::new() };
+        let dropped = judged.backups.iter().zip(&judged.verdicts).filter(|(b, verdict)| {
+            b.tombstoned_at.is_none() && !verdict.keep && self.fates.fate(b) != Some(RemovedBackups::Keep)
+        });
+        dropped.map(|(backup, _)| &backup.id).collect()
+    }
+
+    fn group(&mut self, schedule: &Name, database: Option<&Name>, scope: &Scope) {
+        let view = self.view;
+        let Some(judged) = self.judge(schedule, database, scope) else { return };
+        let coming = self.coming(schedule, database, scope);
+        let drilled = self.drilled;
+        let Judged { backups, points, verdicts, today, before } = judged;
+        let today = today.as_ref().unwrap_or(&verdicts);
+        let before = before.as_ref().unwrap_or(&verdicts);
         for (index, backup) in backups.iter().enumerate() {
             if backup.tombstoned_at.is_some() {
                 if view.wants("retention") {
@@ -138,12 +190,25 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             let verdict = &verdicts[index];
+            let fate = self.fates.fate(backup);
+            if fate == Some(RemovedBackups::Delete) {
+                self.given_up(backup, &points[index]);
+                continue;
+            }
+            if fate == Some(RemovedBackups::Keep) {
+                self.kept_because(backup, "for good: what it belongs to was removed with `backups: keep`".to_owned());
+                continue;
+            }
             if verdict.keep {
                 let reasons = || verdict.reasons.iter().map(ToString::to_string).collect();
                 self.kept(backup, reasons, verdict.release_at);
                 continue;
             }
-            let caused_by_change = before[index].keep;
+            if let Some(words) = self.needed.get(&backup.id).cloned() {
+                self.kept_because(backup, words);
+                continue;
+            }
+            let caused_by_change = before[index].keep || self.fates.before(backup) == Some(RemovedBackups::Keep);
             if caused_by_change {
                 self.caused.push(backup.id.clone());
             }
@@ -160,6 +225,28 @@ impl<'a> Prune<'a, '_> {
             after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
             self.tombstone(backup, verdict.dropped, caused_by_change, after);
         }
+    }
+
+    /// A backup of something that was removed with `backups: delete`: no rule and no floor keeps it, only what holds
+    /// every backup does. The guards judge what is left of its scope.
+    fn given_up(&mut self, backup: &'a Backup, point: &Point<'a>) {
+        let held = holds(point, self.view.now());
+        if !held.is_empty() {
+            let words: Vec<String> = held.iter().map(ToString::to_string).collect();
+            return self.hold(
+                backup,
+                held_reason(&held),
+                &format!("not deleted with its policy: {}", words.join(", ")),
+            );
+        }
+        self.caused.push(backup.id.clone());
+        if self.view.wants("retention") {
+            self.tombstone(backup, None, true, BTreeSet::new());
+        }
+    }
+
+    fn kept_because(&mut self, backup: &Backup, reason: String) {
+        self.kept(backup, || vec![reason], None);
     }
 
     fn kept(&mut self, backup: &Backup, reasons: impl FnOnce() -> Vec<String>, until: Option<Instant>) {
@@ -219,11 +306,20 @@ impl<'a> Prune<'a, '_> {
         if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
             return;
         }
+        let given_up = self.fates.fate(backup) == Some(RemovedBackups::Delete) && backup.scope != Scope::Shared;
+        if let Some(child) = self.children.get(&backup.id).copied() {
+            if given_up {
+                self.draft.refusals.push(floors::broken_chain(&backup.id, child));
+            }
+            return self.hold(backup, HeldReason::Needed, &format!("{child} builds on it"));
+        }
         let purge_after = self.guards.grace.after(self.view.now());
         let mut work = work_of(backup, caused_by_change, Some(purge_after));
         work.min_keep = if backup.scope == Scope::Shared { 0 } else { self.guards.min_keep.max(1) };
+        work.any_schedule = given_up;
         let (code, words) = match dropped {
             Some(DropReason::TooOld) => (ReasonCode::TooOld, "it is older than `max_age` allows"),
+            _ if given_up => (ReasonCode::PolicyRemoved, "what it belongs to was removed with `backups: delete`"),
             _ if backup.scope == Scope::Shared => (ReasonCode::RetentionOver, "no tenant backup names it any longer"),
             _ if caused_by_change => (ReasonCode::PolicyChanged, "the changed retention no longer keeps it"),
             _ => (ReasonCode::RetentionOver, "no rule keeps it any longer"),
@@ -284,14 +380,8 @@ impl<'a> Prune<'a, '_> {
                 self.kept(backup, words, Some(until));
             }
             PurgeState::Held(reasons) => {
-                let reason = match reasons.first() {
-                    Some(KeepReason::Leased) => HeldReason::Leased,
-                    Some(KeepReason::Locked(_)) => HeldReason::Locked,
-                    Some(KeepReason::Quarantined) => HeldReason::Quarantined,
-                    _ => HeldReason::Protected,
-                };
                 let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                self.hold(backup, reason, &words.join(", "));
+                self.hold(backup, held_reason(&reasons), &words.join(", "));
             }
             PurgeState::Due => {
                 if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
@@ -435,6 +525,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
     PruneWork {
         backup: backup.id.clone(),
         database: backup.database.clone(),
+        filed_under: backup.filed_under.clone(),
         scope: backup.scope.clone(),
         store: backup.store.clone(),
         consistent_at: backup.consistent_at,
@@ -442,6 +533,16 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         caused_by_change,
         purge_after,
         min_keep: 0,
+        any_schedule: false,
+    }
+}
+
+fn held_reason(reasons: &[KeepReason]) -> HeldReason {
+    match reasons.first() {
+        Some(KeepReason::Leased) => HeldReason::Leased,
+        Some(KeepReason::Locked(_)) => HeldReason::Locked,
+        Some(KeepReason::Quarantined) => HeldReason::Quarantined,
+        _ => HeldReason::Protected,
     }
 }
 

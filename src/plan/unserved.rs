@@ -44,18 +44,4 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) {
         let words = "thresholds are not watched and alerts not routed by this version of bkup yet";
         hold(Address::once(Section::Alerts), "watch", words.to_owned());
     }
-    for moved in &desired.moved {
-        let words = format!(
-            "the backups of `{}` stay under their old name and retention: carrying them over is not done by this version of bkup yet",
-            moved.from
-        );
-        hold(moved.to.clone(), "move", words);
-    }
-    for removed in &desired.removed {
-        let words = format!(
-            "its backups stay, to their recorded retention: `{}` is not acted on by this version of bkup yet",
-            removed.backups.word()
-        );
-        hold(removed.from.clone(), "remove", words);
-    }
 }

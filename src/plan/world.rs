@@ -65,10 +65,11 @@ impl<'a> View<'a> {
         let needed = needed(backups, &missing);
         let (groups, by_scope) = grouped(backups);
         let mut protected: HashSet<&Address> = desired.protected.iter().collect();
-        let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied).filter(|(_, applied)| {
-            applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
-        });
-        protected.extend(applied.map(|(address, _)| address));
+        // Also of what left the policies: else removing a protected thing would be a way to delete it.
+        let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied);
+        let protect =
+            |applied: &crate::domain::Applied| applied.body.get("protect") == Some(&serde_json::Value::Bool(true));
+        protected.extend(applied.filter(|(_, applied)| protect(applied)).map(|(address, _)| address));
         let leased = catalog.into_iter().flat_map(|catalog| &catalog.leased).collect();
         let by_id = OnceCell::new();
         Self {

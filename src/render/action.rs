@@ -2,7 +2,7 @@
 
 use super::moment::moment;
 use super::style::{Style, Symbol};
-use crate::domain::{Action, ActionKind, DocumentOp, Name, Scope};
+use crate::domain::{Action, ActionKind, DocumentOp, Name, RemovedBackups, Scope};
 
 /// Returns what an action does, on one line and escaped: `back up app tenant=acme for slot 2026-11-20 02:00 UTC`.
 #[must_use]
@@ -20,13 +20,24 @@ pub fn action_title(action: &Action, style: &Style) -> String {
             format!("store.{store}: mark {} as a store and learn what it can do", style.name(url))
         }
         ActionKind::ApplyDocument { op: DocumentOp::Archive, .. } => {
-            format!("{address}: archive; its backups stay to their recorded retention")
+            format!("{address}: archive")
         }
         ActionKind::ApplyDocument { op: DocumentOp::Revive, .. } => format!("{address}: back from the archive"),
         ActionKind::ApplyDocument { op: DocumentOp::Restore, .. } => {
             format!("{address}: write its row again as it was applied")
         }
         ActionKind::ApplyDocument { .. } => address,
+        ActionKind::Move { from, .. } => {
+            format!("rename {from} {} {address}", style.symbol(Symbol::Arrow))
+        }
+        ActionKind::Release { after, backups, .. } => {
+            let what = count64(*backups, "backup");
+            match after {
+                RemovedBackups::Keep => format!("{address}: keep its {what} for good"),
+                RemovedBackups::Expire => format!("{address}: let its {what} expire"),
+                RemovedBackups::Delete => format!("{address}: give up its {what}"),
+            }
+        }
         ActionKind::BackUp(work) => format!(
             "back up {} for {}, slot {}",
             place(Some(&work.database), &work.scope, style),
@@ -76,6 +87,9 @@ pub(super) const fn action_symbol(kind: &ActionKind) -> Symbol {
             DocumentOp::Archive => Symbol::Remove,
             DocumentOp::Revive | DocumentOp::Restore => Symbol::Replace,
         },
+        ActionKind::Move { .. } => Symbol::Arrow,
+        ActionKind::Release { after: RemovedBackups::Delete, .. } => Symbol::Remove,
+        ActionKind::Release { .. } => Symbol::Update,
         ActionKind::BackUp(_) | ActionKind::Drill(_) => Symbol::Run,
         ActionKind::RecordMissed { .. } | ActionKind::Quarantine { .. } => Symbol::Attention,
         ActionKind::Tombstone(_) => Symbol::Prune,

@@ -21,6 +21,7 @@ mod iam;
 mod json;
 mod logs;
 mod markdown;
+mod life;
 mod moment;
 mod page;
 mod pages;
@@ -56,6 +57,7 @@ pub use logs::{
     backup_log_json, backup_log_text, canceled_json, canceled_text, run_log_json, run_log_text, runs_json, runs_text,
 };
 pub use markdown::{Markdown, PlanMarkdown, clipped, marker, plan_markdown, report_markdown, status_markdown};
+pub use life::{life_json, life_text, orphans_json, orphans_text, undeleted_json, undeleted_text};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;

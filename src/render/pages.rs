@@ -193,6 +193,8 @@ pages! {
     BK902
     BK903
     BK904
+    BK905
+    BK906
     BK910
     BK911
     BK912

@@ -78,10 +78,14 @@ fn give(reasons: &mut Vec<KeepReason>, reason: KeepReason) {
 }
 
 /// Returns what holds a backup whatever the rule says, tombstoned or not.
-pub(super) fn holds(point: &Point<'_>, now: Instant) -> Vec<KeepReason> {
+#[must_use]
+pub fn holds(point: &Point<'_>, now: Instant) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
     if point.protected {
         reasons.push(KeepReason::Protected);
+    }
+    if let Some(until) = point.pinned_until.filter(|until| now < *until) {
+        reasons.push(KeepReason::BroughtBack(until));
     }
     if point.leased {
         reasons.push(KeepReason::Leased);
@@ -197,7 +201,7 @@ fn release_at(reasons: &[KeepReason], too_old_at: Option<Instant>) -> Option<Ins
     for reason in reasons {
         match reason {
             KeepReason::Within { until, .. } => rule_ends = rule_ends.max(Some(*until)),
-            KeepReason::Locked(until) => lock_ends = Some(*until),
+            KeepReason::Locked(until) | KeepReason::BroughtBack(until) => lock_ends = lock_ends.max(Some(*until)),
             KeepReason::Last(_) | KeepReason::Bucket(_) | KeepReason::Forever => counted = true,
             KeepReason::MinKeep(_)
             | KeepReason::NewestVerified

@@ -36,7 +36,7 @@ mod words;
 pub use bucket::{Bucket, Tier};
 pub use change::caused_by_change;
 pub use closure::{Closure, Link, closure, leaf_first, shared_verdicts};
-pub use decide::{Floors, decide};
+pub use decide::{Floors, decide, holds};
 pub use partition::{Partition, partition};
 pub use point::Point;
 pub use purge::{PurgeState, purge_state};

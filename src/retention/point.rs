@@ -17,6 +17,8 @@ pub struct Point<'a> {
     pub quarantined: bool,
     /// Whether it is pinned.
     pub protected: bool,
+    /// Until when somebody who brought it back keeps it.
+    pub pinned_until: Option<Instant>,
     /// Until when the store refuses to delete it.
     pub locked_until: Option<Instant>,
     /// Whether a restore, drill, verification or copy reads it.
@@ -36,6 +38,7 @@ impl<'a> Point<'a> {
             drilled_at: None,
             quarantined: false,
             protected: false,
+            pinned_until: None,
             locked_until: None,
             leased: false,
             tombstoned_at: None,
@@ -52,6 +55,7 @@ impl<'a> Point<'a> {
             drilled_at: backup.drilled_at,
             quarantined: backup.quarantine.is_some(),
             protected: backup.protected,
+            pinned_until: backup.pinned_until,
             locked_until: backup.locked_until,
             leased,
             tombstoned_at: backup.tombstoned_at,

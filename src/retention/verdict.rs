@@ -44,6 +44,8 @@ pub enum KeepReason {
     NewestDrilled,
     /// It is pinned.
     Protected,
+    /// Somebody brought it back, and keeps it until then.
+    BroughtBack(Instant),
     /// Somebody reads it.
     Leased,
     /// The store refuses to delete it until then.
@@ -75,6 +77,9 @@ impl fmt::Display for KeepReason {
             Self::NewestVerified => f.write_str("floor: newest verified"),
             Self::NewestDrilled => f.write_str("floor: newest drilled"),
             Self::Protected => f.write_str("protected"),
+            Self::BroughtBack(until) => {
+                write!(f, "brought back and kept until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
+            }
             Self::Leased => f.write_str("leased"),
             Self::Locked(until) => write!(f, "locked until {until}"),
             Self::Quarantined => f.write_str("quarantined: never deleted by itself"),

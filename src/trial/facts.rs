@@ -146,7 +146,10 @@ pub(super) fn action_facts(action: &Action, backups: &HashMap<&BackupId, &Backup
             add("store", one(store));
         }
         ActionKind::EnsureStore { store, .. } | ActionKind::AbortUploads { store, .. } => add("store", one(store)),
-        ActionKind::EnsureCatalog { .. } | ActionKind::ApplyDocument { .. } => {}
+        ActionKind::EnsureCatalog { .. }
+        | ActionKind::ApplyDocument { .. }
+        | ActionKind::Move { .. }
+        | ActionKind::Release { .. } => {}
     }
     add("class", vec![class_word(action.class).to_owned()]);
     add("address", one(&action.address));

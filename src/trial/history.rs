@@ -302,6 +302,7 @@ impl Reader<'_> {
         Backup {
             id,
             database: database.cloned(),
+            filed_under: None,
             scope: scope.clone(),
             backup_type: self.spec.backup,
             schedule: self.name.clone(),
@@ -321,6 +322,7 @@ impl Reader<'_> {
             shared,
             parent: None,
             protected: marks.protected,
+            pinned_until: None,
             locked_until: None,
             duration_ms: TAKES.as_seconds().unsigned_abs() * 1000,
         }

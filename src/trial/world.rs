@@ -270,5 +270,6 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         canceled: Vec::new(),
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
+        removals: BTreeMap::new(),
     }
 }

@@ -266,7 +266,7 @@ fn what_is_neither_code_nor_address_is_told_what_explain_takes() {
         ("classes", "did you mean 'class.*'?"),
         ("recovery_plans", "did you mean 'recovery-plan.*'?"),
         ("schedules.nightly", "did you mean schedule.nightly?"),
-        ("01JD4XYZ", "give a code (BK402), an address (schedule.nightly, guards) or a pattern"),
+        ("01JD4XYZ", "give a code (BK402), an address (schedule.nightly, guards), a pattern"),
     ] {
         let _ = policies().run(&["explain", what]).exits(64).says("error[BK970]").says(guess);
     }

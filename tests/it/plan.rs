@@ -1,8 +1,8 @@
 //! The planner: what it plans, what it holds back, what it refuses; and that a second plan finds nothing to do.
 
 use bkup::domain::{
-    Action, ActionClass, ActionKind, Address, BackupType, CatalogState, DocumentOp, HeldReason, Observation, Percent,
-    Period, Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
+    Action, ActionClass, ActionKind, Address, BackupType, CatalogState, DocumentOp, HeldReason, Observation, Period,
+    Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
 };
 use proptest::prelude::*;
 
@@ -208,7 +208,7 @@ fn a_change_that_deletes_too_much_is_refused_with_the_numbers_and_allowed_with_c
     assert_eq!(plan.refusals.len(), 1, "{:?}", plan.refusals);
     assert!(plan.refusals[0].words.contains("of 20 backups of database.app tenant=acme"), "{}", plan.refusals[0].words);
     assert!(plan.actions.iter().any(|a| a.kind.deletes() && a.class == ActionClass::Change));
-    model.request.allow_delete = Some(Percent::hundredths(9000));
+    model.request.allow_delete = Some("90%".parse().expect("a consent"));
     model.run();
     assert_eq!(model.live(&Scope::Tenant("acme".to_owned())).len(), 5);
 }
@@ -431,7 +431,7 @@ proptest! {
             .recovery_plan("tenant", recovery_plan(PlanType::TenantRecovery, Period::days(9)));
         model.desired.guards.grace = Period::days(grace);
         model.desired.guards.min_keep = min_keep;
-        model.request.allow_delete = Some(Percent::hundredths(10_000));
+        model.request.allow_delete = Some("100%".parse().expect("a consent"));
         model.document();
         for (index, (hours, tenants)) in steps.iter().enumerate() {
             model.set_tenants(&all[..*tenants.min(&all.len())]);

@@ -62,7 +62,16 @@ impl Row {
     fn point(&self) -> Point<'_> {
         let Self { ref id, at, verified, drilled_at, quarantined, protected, locked_until, leased, tombstoned_at } =
             *self;
-        Point { id, at, verified, drilled_at, quarantined, protected, locked_until, leased, tombstoned_at }
+        Point {
+            verified,
+            drilled_at,
+            quarantined,
+            protected,
+            locked_until,
+            leased,
+            tombstoned_at,
+            ..Point::new(id, at)
+        }
     }
 
     fn eligible(&self, now: Instant) -> bool {
@@ -402,6 +411,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
     Backup {
         id: id(name),
         database: Some(name_of("clinicx")),
+        filed_under: None,
         scope,
         backup_type: BackupType::TenantData,
         schedule: name_of(schedule),
@@ -421,6 +431,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         shared: None,
         parent: None,
         protected: false,
+        pinned_until: None,
         locked_until: None,
         duration_ms: 1,
     }

@@ -99,6 +99,7 @@ fn begin(context: &mut Context, args: &ApplyArgs, told: &mut Told) -> Result<Exi
             // Everything but a saved plan needs an approval, and a pipeline should learn that at once.
             context.ui.require_approval(args.auto_approve || args.expect_digest.is_some())?;
             let expected = args.expect_digest.as_deref().map(expect::read).transpose()?;
+            refuse_open_consent(args)?;
             let session = Session::open(context)?;
             apply_fresh(context, &session, args, expected.as_deref(), told)
         }
@@ -111,6 +112,20 @@ fn not_begun(context: &Context, plan: Option<&Plan>, error: &CliError) -> ApplyR
     let failure = RunFailure { code: finding.code.to_string(), message: finding.message, help: finding.help };
     let run = RunId::of(context.now, Context::random().unwrap_or_default());
     ApplyReport::not_begun(run, version::SHORT, plan, context.now, failure)
+}
+
+/// A consent is for what somebody has seen. An apply that plans anew might find another change, and delete that.
+fn refuse_open_consent(args: &ApplyArgs) -> Result<(), CliError> {
+    match &args.narrow.allow_delete {
+        Some(consent) if consent.change.is_none() => Err(CliError::usage(
+            format!("--allow-delete {consent} does not say which change it is for"),
+            format!(
+                "`bkup plan` refuses the change and names its digest: give --allow-delete {consent}@DIGEST; or save the plan \
+                 with `bkup plan --allow-delete {consent} --out plan.json`, look at it, and run `bkup apply plan.json`"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Plans, shows the plan, asks, and applies it.

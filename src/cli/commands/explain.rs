@@ -1,25 +1,31 @@
-//! `bkup explain`: what a code means, or what a thing of the policies means with its defaults. Offline.
+//! `bkup explain`: what a code means, what a thing of the policies means with its defaults, or what keeps a backup. Only
+//! the last asks the catalog.
 
 use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
+use crate::cli::lives::Looked;
 use crate::cli::{policies, wiring};
 use crate::diag::Severity;
 use crate::domain::{Address, Section};
 use crate::policy::PolicySet;
-use crate::render::{explanations_json, explanations_text, findings_summary, near, page, page_json, page_text};
+use crate::render::{
+    explanations_json, explanations_text, findings_summary, life_json, life_text, near, page, page_json, page_text,
+};
 
 /// How many addresses a help line names.
 const MOST_NAMED: usize = 12;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  bkup explain BK402\n  bkup explain schedule.nightly\n  bkup explain 'schedule.*'")]
+#[command(
+    after_help = "Examples:\n  bkup explain BK402\n  bkup explain schedule.nightly\n  bkup explain 'schedule.*'\n  bkup explain 20260301T020000Z-nightly"
+)]
 pub struct ExplainArgs {
-    /// A code such as BK402, an address such as schedule.nightly, or a pattern of addresses
-    #[arg(value_name = "ADDRESS|CODE")]
+    /// A code such as BK402, an address such as schedule.nightly, a pattern of addresses, or a backup's id or its begin
+    #[arg(value_name = "ADDRESS|CODE|BACKUP")]
     pub what: String,
 }
 
@@ -29,6 +35,7 @@ enum Wish {
     Code(String),
     One(Address),
     Like(String),
+    Backup,
     Unknown,
 }
 
@@ -42,6 +49,7 @@ pub fn run(context: &mut Context, args: &ExplainArgs) -> Result<Exit, CliError> 
         Wish::Code(number) => explain_code(context, what, &number),
         Wish::One(address) => explain_things(context, what, Some(&address)),
         Wish::Like(_) => explain_things(context, what, None),
+        Wish::Backup => explain_backup(context, what),
         Wish::Unknown => Err(unknown(context, what)),
     }
 }
@@ -51,10 +59,24 @@ fn wish(what: &str) -> Wish {
     if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) {
         return Wish::Code(number.to_owned());
     }
+    // A slot's day and its T: no name begins with a digit.
+    let (day, rest) = what.split_at_checked(8).unwrap_or(("", ""));
+    if day.bytes().all(|b| b.is_ascii_digit()) && rest.starts_with('T') {
+        return Wish::Backup;
+    }
     if what.contains(['*', '?', '[', '{']) {
         return Wish::Like(what.to_owned());
     }
     what.parse().map_or(Wish::Unknown, Wish::One)
+}
+
+fn explain_backup(context: &mut Context, what: &str) -> Result<Exit, CliError> {
+    let looked = Looked::at(context)?;
+    let backup = looked.find(context, what)?;
+    let life = looked.lives().of(backup);
+    let ui = &context.ui;
+    ui.print(&if ui.is_json() { life_json(&life, looked.now()) } else { life_text(&life, looked.now(), &ui.style) });
+    Ok(Exit::Success)
 }
 
 fn explain_code(context: &Context, what: &str, number: &str) -> Result<Exit, CliError> {
@@ -127,7 +149,8 @@ fn undefined(address: &Address, set: &PolicySet) -> CliError {
 /// Returns the error for what is no code, address or pattern. The policies are looked at for a guess only, so whatever
 /// is wrong with them is not said here.
 fn unknown(context: &Context, what: &str) -> CliError {
-    let takes = "give a code (BK402), an address (schedule.nightly, guards) or a pattern of addresses ('schedule.*')";
+    let takes = "give a code (BK402), an address (schedule.nightly, guards), a pattern of addresses ('schedule.*'), or the \
+                 begin of a backup's id (20260301T020000Z)";
     let set = policies::read_all(context).ok().map(|files| wiring::judge(&files, context.instant()).set);
     let named = |address: &Address| address.name().is_some_and(|name| name.as_str() == what);
     let by_name = set.as_ref().map(PolicySet::addresses).unwrap_or_default().into_iter().find(named);
@@ -177,6 +200,9 @@ mod tests {
         }
         for pattern in ["*", "schedule.*", "{store,class}.*", "store.?"] {
             assert!(matches!(wish(pattern), Wish::Like(_)), "{pattern}");
+        }
+        for backup in ["20260301T020000Z-nightly-0123456789abcdef", "20260301T"] {
+            assert_eq!(wish(backup), Wish::Backup, "{backup}");
         }
         for other in ["", "BK", "nightly", "schedule", "schedules.nightly", "BK40x", "\u{e9}", "schedule."] {
             assert_eq!(wish(other), Wish::Unknown, "{other}");

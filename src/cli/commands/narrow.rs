@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::session::Wish;
-use crate::domain::{Narrowing, Percent};
+use crate::domain::{Consent, Narrowing};
 
 /// Which part of the work.
 #[derive(Debug, Clone, Args)]
@@ -17,9 +17,9 @@ pub struct NarrowArgs {
     /// Not what these addresses ask for; repeatable
     #[arg(long, value_name = "ADDRESS-GLOB")]
     pub exclude: Vec<String>,
-    /// Let a change delete up to this share of a scope's or store's backups, once
-    #[arg(long, value_name = "N%")]
-    pub allow_delete: Option<Percent>,
+    /// Let one change delete up to this share of a scope's or store's backups: 60%@CHANGE-DIGEST
+    #[arg(long, value_name = "N%@DIGEST")]
+    pub allow_delete: Option<Consent>,
 }
 
 /// A kind of work.
@@ -46,7 +46,7 @@ impl NarrowArgs {
     /// Returns what is asked of a plan.
     #[must_use]
     pub fn wish(&self) -> Wish {
-        Wish { narrowing: self.narrowing(), allow_delete: self.allow_delete, ..Wish::default() }
+        Wish { narrowing: self.narrowing(), allow_delete: self.allow_delete.clone(), ..Wish::default() }
     }
 
     /// Returns how the plan is narrowed.

@@ -70,7 +70,7 @@ pub(super) fn guards(spec: Option<&Guards>) -> Description {
         ),
         format!("the newest {} restorable backups of every scope stay, whatever retention says", guards.min_keep),
         format!("a pruned backup can be brought back for {}; then its objects are deleted", guards.grace),
-        "for one plan only: `bkup apply --allow-delete N%`".to_owned(),
+        "for one change only: `bkup apply --allow-delete N%@DIGEST`".to_owned(),
     ];
     if let Some(until) = guards.until {
         lines.push(format!("the limits differ from the defaults until {}", until.strftime("%Y-%m-%d %H:%M UTC")));

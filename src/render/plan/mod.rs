@@ -33,6 +33,7 @@ pub fn plan_text(view: PlanView<'_>, style: &Style) -> String {
     let plan = view.plan;
     let mut sections = vec![head(plan, style)];
     sections.extend(waiting::refusals(plan, style));
+    sections.extend(waiting::consent(plan, style));
     sections.extend(deletions::deletions(plan, style));
     sections.extend(changes::changes(
         plan,
@@ -41,6 +42,7 @@ pub fn plan_text(view: PlanView<'_>, style: &Style) -> String {
         view.full,
         style,
     ));
+    sections.extend(waiting::offers(plan, style));
     let drift = "Drift: the world differs from the catalog";
     sections.extend(changes::changes(plan, ActionClass::Drift, drift, view.full, style));
     sections.extend(drift::sections(plan, style));

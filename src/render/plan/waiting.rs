@@ -2,7 +2,7 @@
 
 use super::super::action::{count, place};
 use super::super::style::{Style, Symbol, Tone};
-use crate::domain::{Held, Plan};
+use crate::domain::{Consent, Held, Plan};
 
 /// Returns the section of the guards that refuse, absent where none does.
 pub(super) fn refusals(plan: &Plan, style: &Style) -> Option<String> {
@@ -14,6 +14,36 @@ pub(super) fn refusals(plan: &Plan, style: &Style) -> Option<String> {
         let guard = style.heading(&style.name(&refusal.guard));
         out.push_str(&format!("  {} {guard}: {}\n", style.mark(Symbol::Shield), style.name(&refusal.words)));
         out.push_str(&format!("      {} {}\n", style.paint(Tone::Note, "help:"), style.name(&refusal.help)));
+    }
+    Some(out)
+}
+
+/// Returns the line that says what was consented to, absent where nothing had to be.
+pub(super) fn consent(plan: &Plan, style: &Style) -> Option<String> {
+    let consent = plan.consent.as_ref()?;
+    let change = plan.change_digest.to_string();
+    let words = format!(
+        "{} Consented: this change ({}) may delete up to {} of a scope's or a store's backups.",
+        style.mark(Symbol::Shield),
+        &change[..Consent::SHORTEST],
+        consent.share
+    );
+    Some(format!("{}\n", style.paint(Tone::Warn, &words)))
+}
+
+/// Returns the section of what looks like renames, ready to paste; absent where nothing does.
+pub(super) fn offers(plan: &Plan, style: &Style) -> Option<String> {
+    if plan.offers.is_empty() {
+        return None;
+    }
+    let mut out = format!("{}\n", style.heading("This looks like a rename"));
+    out.push_str(
+        "  As it stands, the new name begins without history and the old backups become orphans. If it is one,\n",
+    );
+    out.push_str("  add this to the policies before it is applied, and everything goes along:\n\n");
+    out.push_str("    moved:\n");
+    for offer in &plan.offers {
+        out.push_str(&format!("      - {{ from: {}, to: {} }}\n", offer.from, offer.to));
     }
     Some(out)
 }

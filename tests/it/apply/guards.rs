@@ -64,10 +64,15 @@ async fn a_change_that_deletes_too_much_needs_consent() {
     setup.policy(&keep(1));
     let refused = setup.apply().exits(4);
     assert!(refused.stderr.contains("max_delete"), "{}", refused.stderr);
-    let _ = setup.run(&["apply", "--auto-approve", "--allow-delete", "40%"]).exits(4);
-    let _ = setup.run(&["plan"]).exits(4);
+    let open = setup.run(&["apply", "--auto-approve", "--allow-delete", "90%"]).exits(64);
+    assert!(open.stderr.contains("does not say which change"), "{}", open.stderr);
+    let another = setup.run(&["apply", "--auto-approve", "--allow-delete", "90%@0123456789ab"]).exits(4);
+    assert!(another.stdout.contains("this is another"), "{}", another.stdout);
+    let plan = setup.run(&["--format", "json", "plan"]).exits(4).json();
+    let change = plan["change_digest"].as_str().unwrap()[..12].to_owned();
+    let _ = setup.run(&["apply", "--auto-approve", "--allow-delete", &format!("40%@{change}")]).exits(4);
     assert_eq!(setup.fingerprint().await, before);
-    let _ = setup.run(&["apply", "--auto-approve", "--allow-delete", "90%"]).success();
+    let _ = setup.run(&["apply", "--auto-approve", "--allow-delete", &format!("90%@{change}")]).success();
     let left = "SELECT count(*) FROM bkup.executions WHERE tombstoned_at IS NULL AND status = 'COMPLETED' \
                 AND scope = 'database'";
     assert_eq!(setup.catalog(left).await, "1");

@@ -54,6 +54,7 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         compression: bkup::domain::Compression::default(),
         retention: RetentionRule::default(),
         parallel: 1,
+        protect: false,
         scope,
     }
 }
@@ -152,6 +153,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
     PruneWork {
         backup: work.backup.clone(),
         database: Some(work.database.clone()),
+        filed_under: None,
         scope: work.scope.clone(),
         store: work.store.clone(),
         consistent_at: at("2026-03-01T02:00:05.123456Z"),
@@ -159,6 +161,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
         caused_by_change: false,
         purge_after,
         min_keep: 0,
+        any_schedule: false,
     }
 }
 

@@ -195,6 +195,7 @@ async fn the_planner_reads_what_apply_has_written() {
         backups: vec![Backup {
             id: kept.backup.clone(),
             database: Some(name("app")),
+            filed_under: None,
             scope: scope.clone(),
             backup_type: BackupType::TenantData,
             schedule: name("nightly"),
@@ -214,6 +215,7 @@ async fn the_planner_reads_what_apply_has_written() {
             shared: kept.shared.clone(),
             parent: None,
             protected: false,
+            pinned_until: None,
             locked_until: Some(at("2026-04-01T00:00:00Z")),
             duration_ms: 5_500,
         }],
@@ -243,6 +245,7 @@ async fn the_planner_reads_what_apply_has_written() {
         canceled: Vec::new(),
         leased: vec![kept.backup.clone()],
         stores: BTreeMap::from([(name("primary"), "store-1".to_owned())]),
+        removals: BTreeMap::new(),
     };
     assert_eq!(facts(&writer).await, expected);
     assert_eq!(writer.reader().capabilities(&name("primary")).await.unwrap(), Some(store));
@@ -325,7 +328,7 @@ async fn a_backup_goes_from_tombstone_to_purge_and_its_slot_stays_taken() {
     assert_eq!(writer.tombstone(&lease, &marked(0), now).await.unwrap(), MarkOutcome::AlreadyDone);
     let early = writer.intend_purge(&lease, &marked(1), now).await.unwrap();
     assert_eq!(early, MarkOutcome::Refused("its grace period is not over".to_owned()));
-    assert_eq!(writer.undelete(&kept.backup).await.unwrap(), MarkOutcome::Done);
+    assert_eq!(writer.undelete(&kept.backup, None).await.unwrap(), (MarkOutcome::Done, 2));
     assert_eq!(facts(&writer).await.backups[0].marks, 2);
     let stale = writer.intend_purge(&lease, &marked(1), grace).await.unwrap();
     assert_eq!(stale, MarkOutcome::Refused("it is not tombstoned".to_owned()));
@@ -334,7 +337,7 @@ async fn a_backup_goes_from_tombstone_to_purge_and_its_slot_stays_taken() {
     assert_eq!(skipped, MarkOutcome::Refused("its purge was not begun".to_owned()));
     assert_eq!(writer.intend_purge(&lease, &marked(3), grace).await.unwrap(), MarkOutcome::Done);
     assert_eq!(writer.intend_purge(&lease, &marked(3), grace).await.unwrap(), MarkOutcome::Done, "resumed");
-    let late = writer.undelete(&kept.backup).await.unwrap();
+    let (late, _) = writer.undelete(&kept.backup, None).await.unwrap();
     assert_eq!(late, MarkOutcome::Refused("its purge has begun".to_owned()));
     let reading = writer.begin_reading(
         ReadingKind::Restore,

@@ -71,6 +71,7 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         compression: Compression::default(),
         retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
         parallel: 2,
+        protect: false,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
@@ -79,6 +80,7 @@ fn prune(scope: Scope, purge_after: Option<&str>, caused_by_change: bool) -> Pru
     PruneWork {
         backup: BackupId::from_text("20261020T020000Z-nightly-00c0ffee00c0ffee".to_owned()),
         database: Some(name("app")),
+        filed_under: None,
         scope,
         store: name("primary"),
         consistent_at: at("2026-10-20T02:00:03Z"),
@@ -86,6 +88,7 @@ fn prune(scope: Scope, purge_after: Option<&str>, caused_by_change: bool) -> Pru
         caused_by_change,
         purge_after: purge_after.map(at),
         min_keep: 2,
+        any_schedule: false,
     }
 }
 
@@ -179,6 +182,7 @@ pub fn plan() -> Plan {
         backups: vec![DrillBackup {
             backup: BackupId::from_text("20261120T020000Z-nightly-tenant-01".to_owned()),
             database: name("app"),
+            filed_under: None,
             scope: tenant("tenant-01"),
             store: name("primary"),
         }],
@@ -242,7 +246,9 @@ pub fn plan() -> Plan {
         held: held(),
         kept: Vec::new(),
         objectives: rows(),
+        offers: Vec::new(),
         refusals: Vec::new(),
+        consent: None,
         narrowing: None,
         digest: digest(0xab),
         change_digest: digest(0xcd),
@@ -299,7 +305,7 @@ pub fn refused_plan() -> Plan {
         GuardRefusal {
             guard: "max_delete".to_owned(),
             words: "the change deletes 7 of 12 backups (58.33%) of app tenant=acme; max_delete is 10%".to_owned(),
-            help: "raise guards.max_delete with a reason and an until, or consent once with --allow-delete 60%"
+            help: "raise guards.max_delete with a reason and an until, or consent once with --allow-delete 60%@3f2a91c07d44"
                 .to_owned(),
         },
         GuardRefusal {
@@ -343,6 +349,7 @@ pub fn backup(scope: Scope) -> Backup {
     Backup {
         id: BackupId::from_text("20261120T020000Z-nightly-00c0ffee00c0ffee".to_owned()),
         database: Some(name("app")),
+        filed_under: None,
         scope,
         backup_type: BackupType::TenantData,
         schedule: name("nightly"),
@@ -362,6 +369,7 @@ pub fn backup(scope: Scope) -> Backup {
         shared: None,
         parent: None,
         protected: false,
+        pinned_until: None,
         locked_until: None,
         duration_ms: 57_000,
     }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use bkup::domain::{
     ActionKind, Address, Applied, Approval, ApprovalStatus, Backup, BackupType, Bytes, CatalogFacts, CatalogState,
     Check, ClassSpec, Compression, DatabaseSpec, Desired, Document, DocumentOp, DrillInto, DrillRecord, DrillSpec,
-    DrillTarget, Engine, EnvText, Instant, Method, Name, Narrowing, Objectives, Observation, Observed, Period, Plan,
-    PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants, RetentionRule, ScheduleSpec, Scope, Section,
-    ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker, StoreSpec, StoreUrl, Tenant, TenantFilter,
+    DrillTarget, Engine, EnvText, Instant, Method, Moved, Name, Narrowing, Objectives, Observation, Observed, Period,
+    Plan, PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants, RetentionRule, ScheduleSpec, Scope,
+    Section, ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker, StoreSpec, StoreUrl, Tenant, TenantFilter,
     TenantSelector, Timing, Verification, When, ZoneName, digest_of,
 };
-use bkup::plan::{Request, plan};
+use bkup::plan::{Request, carry, plan};
 
 /// Reads a name.
 pub fn name(text: &str) -> Name {
@@ -262,6 +262,7 @@ impl Model {
                     canceled: Vec::new(),
                     leased: Vec::new(),
                     stores: BTreeMap::new(),
+                    removals: BTreeMap::new(),
                 })));
             }
             ActionKind::EnsureStore { store, .. } => {
@@ -286,11 +287,13 @@ impl Model {
                 let applied =
                     Applied { body: document.body, digest: document.digest, since, archived_at: None, retention };
                 self.facts().applied.insert(address.clone(), applied);
+                self.facts().removals.remove(address);
             }
             ActionKind::BackUp(work) => {
                 let backup = Backup {
                     id: work.backup.clone(),
                     database: Some(work.database.clone()),
+                    filed_under: None,
                     scope: work.scope.clone(),
                     backup_type: work.backup_type,
                     schedule: work.schedule.clone(),
@@ -310,6 +313,7 @@ impl Model {
                     shared: work.shared.clone(),
                     parent: None,
                     protected: false,
+                    pinned_until: None,
                     locked_until: None,
                     duration_ms: 10,
                 };
@@ -340,6 +344,13 @@ impl Model {
             }
             ActionKind::Quarantine { backup, words, .. } => {
                 self.backup(backup.as_str()).quarantine = Some(words.clone())
+            }
+            ActionKind::Move { from, .. } => {
+                let moved = Moved { from: from.clone(), to: address.clone() };
+                carry(self.facts(), &moved);
+            }
+            ActionKind::Release { after, .. } => {
+                self.facts().removals.insert(address.clone(), *after);
             }
             ActionKind::Tombstone(work) => {
                 let backup = self.backup(work.backup.as_str());

@@ -142,7 +142,7 @@ async fn from_catalog(
         }
         None => None,
     };
-    let key = layout::manifest(backup.database.as_ref(), &backup.scope, &backup.id);
+    let key = layout::manifest(backup.key_database(), &backup.scope, &backup.id);
     let manifest = read(&store, &key).await?;
     let origin = Origin { manifest, store, identities, digest_key };
     let origins = with_shared(origin).await?;
