@@ -61,6 +61,7 @@ fn backup(night: i64, scope: Scope, shared: Option<BackupId>, words: &Words) -> 
     Backup {
         id,
         database: Some(words.database.clone()),
+        filed_under: None,
         scope,
         backup_type: BackupType::TenantData,
         schedule: words.schedule.clone(),
@@ -80,6 +81,7 @@ fn backup(night: i64, scope: Scope, shared: Option<BackupId>, words: &Words) -> 
         shared,
         parent: None,
         protected: false,
+        pinned_until: None,
         locked_until: None,
         duration_ms: 5000,
     }
@@ -130,7 +132,9 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         drills: BTreeMap::new(),
         progress: vec![Progress { schedule: name("tenants"), database: Some(name("app")), settled: newest() }],
         garbage: Vec::new(),
+        canceled: Vec::new(),
         leased: Vec::new(),
+        removals: BTreeMap::new(),
         stores: BTreeMap::from([(name("primary"), "store".to_owned())]),
     };
     let tenants = desired.tenants.values().next().map(|resolved| match resolved {
@@ -145,6 +149,7 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         stores: BTreeMap::from([(name("primary"), Observation::Known(store))]),
         servers: BTreeMap::from([(name("app"), Observation::Known(server))]),
         clocks: Vec::new(),
+        signs: Default::default(),
     }
 }
 

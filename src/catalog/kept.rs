@@ -4,8 +4,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::failure::CatalogError;
+use super::moves::moves;
 use super::stamp::Cells;
-use super::state::{Reader, json};
+use super::state::{Reader, json, removals};
 use crate::domain::{AppliedBy, BackupId, Kept, Offboarded, Quarantined, StoreSeen};
 
 impl Reader {
@@ -23,6 +24,8 @@ impl Reader {
         let kept = Kept {
             stores: stores(&mut transaction).await?,
             approvals: approvals(&mut transaction).await?.into_iter().collect(),
+            removals: removals(&mut transaction).await?,
+            moves: moves(&mut transaction).await?,
             quarantined: quarantined(&mut transaction).await?,
             offboarded: offboarded(&mut transaction).await?,
             tenant_fk: meta.maybe_text("tenant_fk")?,

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
     Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading, ReadingEnd, ReadingKind, Recorded,
-    RecordedBackup, RecordedObjects, RunBegin, StoreRecord, Validation, Writer,
+    RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, Validation, Writer,
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
-    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RunId, Tenant,
+    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RemovedBackups, RunId, Tenant,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -173,7 +173,22 @@ pub trait Ledger: Send + Sync {
     async fn validated(&self, look: &Validation<'_>) -> Answer<()>;
     async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Answer<MarkOutcome>;
     async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
-    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome>;
+    async fn undelete(&self, backup: &BackupId, pinned_until: Option<Instant>) -> Answer<(MarkOutcome, u32)>;
+    /// Without an answer of its own, a catalog in which nothing is renamed.
+    async fn rename(&self, _lease: &Lease, _rename: &Rename<'_>) -> Answer<MarkOutcome> {
+        Ok(MarkOutcome::Refused("this catalog renames nothing".to_owned()))
+    }
+    /// Without an answer of its own, a catalog that records no removals.
+    async fn record_removal(
+        &self,
+        _lease: &Lease,
+        _address: &Address,
+        _backups: RemovedBackups,
+        _run: &RunId,
+        _at: Instant,
+    ) -> Answer<()> {
+        Err(CatalogError::corrupt("removals", "are not recorded in this catalog"))
+    }
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome>;
     /// A catalog without an archive moves nothing there.
@@ -427,8 +442,23 @@ impl Ledger for Writer {
         Self::tombstone(self, lease, work, at).await
     }
 
-    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome> {
-        Self::undelete(self, backup).await
+    async fn undelete(&self, backup: &BackupId, pinned_until: Option<Instant>) -> Answer<(MarkOutcome, u32)> {
+        Self::undelete(self, backup, pinned_until).await
+    }
+
+    async fn rename(&self, lease: &Lease, rename: &Rename<'_>) -> Answer<MarkOutcome> {
+        Self::rename(self, lease, rename).await
+    }
+
+    async fn record_removal(
+        &self,
+        lease: &Lease,
+        address: &Address,
+        backups: RemovedBackups,
+        run: &RunId,
+        at: Instant,
+    ) -> Answer<()> {
+        Self::record_removal(self, lease, address, backups, run, at).await
     }
 
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {

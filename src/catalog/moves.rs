@@ -122,9 +122,35 @@ impl Reader {
     /// As every question: unreachable, refused, corrupt.
     pub async fn moves(&self) -> Result<BTreeMap<Address, Address>, CatalogError> {
         let mut connection = self.session().connection().await?;
-        let rows = sqlx::query("SELECT moved_from, moved_to FROM bkup.moves").fetch_all(&mut *connection).await?;
-        rows.iter().map(|row| Ok((row.parsed("moved_from")?, row.parsed("moved_to")?))).collect()
+        moves(&mut connection).await
     }
+}
+
+pub(super) async fn moves(connection: &mut PgConnection) -> Result<BTreeMap<Address, Address>, CatalogError> {
+    let rows = sqlx::query("SELECT moved_from, moved_to FROM bkup.moves").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.parsed("moved_from")?, row.parsed("moved_to")?))).collect()
+}
+
+/// Carries rows that were made of manifests, which say the old names for good, to what they are called now.
+pub(super) async fn carry_rebuilt(
+    connection: &mut PgConnection,
+    moves: &BTreeMap<Address, Address>,
+    at: Instant,
+) -> Result<(), CatalogError> {
+    for (from, to) in moves {
+        if let (Some(old), Some(new)) = (from.name(), to.name()) {
+            for statement in statements(from.section()) {
+                sqlx::query(*statement).bind(old.as_str()).bind(new.as_str()).execute(&mut *connection).await?;
+            }
+        }
+        sqlx::query("INSERT INTO bkup.moves (moved_from, moved_to, moved_at, run) VALUES ($1, $2, $3, NULL)")
+            .bind(from.to_string())
+            .bind(to.to_string())
+            .bind(Stamp(at))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Notes where the old name leads, also from names before it; the new name leads nowhere any more.

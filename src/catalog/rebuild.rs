@@ -2,6 +2,8 @@
 //! before the approval is what is committed, and nobody sees a half of it. What is written comes from the stores; this
 //! file reads none of them.
 
+use std::collections::BTreeMap;
+
 use sqlx::types::Json;
 use sqlx::{Acquire, PgConnection, Postgres, Row, Transaction};
 
@@ -12,6 +14,7 @@ use super::completion::Facts;
 use super::documents::{self, DocumentChange};
 use super::failure::CatalogError;
 use super::migrate::{LOCK, link_tenants, migrate, presence};
+use super::moves::carry_rebuilt;
 use super::rebuilt::Recovered;
 use super::stamp::{Cells, Stamp, bigint};
 use super::writer::Writer;
@@ -23,6 +26,8 @@ use crate::domain::{
 pub struct Rebuilding {
     pub(super) transaction: Transaction<'static, Postgres>,
     pub(super) at: Instant,
+    /// What old names are called now: manifests say them for good.
+    moves: BTreeMap<Address, Address>,
 }
 
 /// What a rebuilt catalog begins with.
@@ -62,7 +67,8 @@ impl Writer {
         )
         .execute(&mut *transaction)
         .await?;
-        let mut rebuilding = Rebuilding { transaction, at: base.at };
+        let moves = base.state.map(|state| state.kept.moves.clone()).unwrap_or_default();
+        let mut rebuilding = Rebuilding { transaction, at: base.at, moves };
         rebuilding.begin(base).await?;
         Ok(rebuilding)
     }
@@ -144,6 +150,15 @@ impl Rebuilding {
         .bind(progress.iter().map(|p| Stamp(p.settled)).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
+        for (address, backups) in &state.kept.removals {
+            sqlx::query("INSERT INTO bkup.removals (address, backups, recorded_at, run) VALUES ($1, $2, $3, $4)")
+                .bind(address.to_string())
+                .bind(backups.word())
+                .bind(Stamp(state.at))
+                .bind(state.run.as_str())
+                .execute(&mut *connection)
+                .await?;
+        }
         for gone in &state.kept.offboarded {
             sqlx::query(
                 "INSERT INTO bkup.tenants (database, slug, schema_name, tenant_id, class, first_seen_at, last_seen_at, \
@@ -243,6 +258,7 @@ impl Rebuilding {
     /// # Errors
     /// As every statement: unreachable, refused. Nothing is there then.
     pub async fn commit(mut self, event: AuditEvent) -> Result<(), CatalogError> {
+        carry_rebuilt(&mut self.transaction, &self.moves, self.at).await?;
         audit::append(&mut self.transaction, &[event]).await?;
         Ok(self.transaction.commit().await?)
     }

@@ -307,7 +307,7 @@ async fn stores(connection: &mut PgConnection) -> Result<BTreeMap<Name, String>,
     rows.iter().map(|row| Ok((row.parsed("store")?, row.text("store_id")?))).collect()
 }
 
-async fn removals(connection: &mut PgConnection) -> Result<BTreeMap<Address, RemovedBackups>, CatalogError> {
+pub(super) async fn removals(connection: &mut PgConnection) -> Result<BTreeMap<Address, RemovedBackups>, CatalogError> {
     let rows = sqlx::query("SELECT address, backups FROM bkup.removals ORDER BY address").fetch_all(connection).await?;
     rows.iter()
         .map(|row| {

@@ -74,9 +74,8 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use plan::{
-    Connections, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Plan,
-    Connections, Consent, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
-    PLAN_FORMAT, Plan,
+    Connections, Consent, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT,
+    Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
 pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};

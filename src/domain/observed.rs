@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RemovedBackups, RetentionRule, Scope,
-    Signs, Tenant,
+    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RemovedBackups, RetentionRule,
+    Scope, Signs, Tenant,
 };
 
 /// Something that was looked at, or the reason why it could not be.

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, ActionClass, Address, BackupId, Bytes, DatabaseSpec, Digest, DriftFinding, Instant, Moved, Name, Percent,
-    Period, Scope,
-    StoreSpec,
+    Period, Scope, StoreSpec,
 };
 
 /// The version of the plan's form, `major.minor`.

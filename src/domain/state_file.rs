@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Applied, BackupId, Digest, DrillRecord, Instant, Name, Progress, RunId};
+use super::{Address, Applied, BackupId, Digest, DrillRecord, Instant, Name, Progress, RemovedBackups, RunId};
 
 /// The version of the form, `major.minor`. A reader refuses a larger major and ignores unknown fields.
 pub const STATE_FORMAT: &str = "1.1";
@@ -52,6 +52,12 @@ pub struct Kept {
     pub stores: Vec<StoreSeen>,
     /// Who applied what, and from where.
     pub approvals: BTreeMap<Address, AppliedBy>,
+    /// What was removed, and what becomes of its backups.
+    #[serde(default)]
+    pub removals: BTreeMap<Address, RemovedBackups>,
+    /// Where old names lead.
+    #[serde(default)]
+    pub moves: BTreeMap<Address, Address>,
     /// The backups that are not to be trusted.
     pub quarantined: Vec<Quarantined>,
     /// The tenants that were taken for gone.

@@ -235,6 +235,7 @@ fn touched(action: &Action) -> Vec<Address> {
             add(Section::Store, Some(&work.store));
         }
         ActionKind::Quarantine { store, .. }
+        | ActionKind::AbortUploads { store, .. }
         | ActionKind::CollectGarbage { store, .. }
         | ActionKind::EnsureStore { store, .. } => add(Section::Store, Some(store)),
         ActionKind::EnsureCatalog { .. }

@@ -19,9 +19,9 @@ mod forecast;
 mod github;
 mod iam;
 mod json;
+mod life;
 mod logs;
 mod markdown;
-mod life;
 mod moment;
 mod page;
 mod pages;
@@ -53,11 +53,11 @@ pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
 pub use github::{annotations, diagnostics_github, heredoc, mask};
 pub use iam::{IamGrants, LARGEST_BUCKET, LARGEST_IDENTITY, iam_json};
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
+pub use life::{life_json, life_text, orphans_json, orphans_text, undeleted_json, undeleted_text};
 pub use logs::{
     backup_log_json, backup_log_text, canceled_json, canceled_text, run_log_json, run_log_text, runs_json, runs_text,
 };
 pub use markdown::{Markdown, PlanMarkdown, clipped, marker, plan_markdown, report_markdown, status_markdown};
-pub use life::{life_json, life_text, orphans_json, orphans_text, undeleted_json, undeleted_text};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;

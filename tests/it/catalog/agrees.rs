@@ -174,7 +174,7 @@ impl Scene<'_> {
             }
             17 => drop(both.ask(&words, async |l| l.purged(&lease, backup, now).await).await),
             18 => match self.random.below(4) {
-                0 => drop(both.ask(&words, async |l| l.undelete(backup).await).await),
+                0 => drop(both.ask(&words, async |l| l.undelete(backup, None).await).await),
                 1 => drop(both.ask(&words, async |l| l.quarantine(backup, "bad", now).await).await),
                 passed => {
                     let store = name("primary");

@@ -196,6 +196,7 @@ async fn very_many_objects_are_summed_up_page_by_page() {
             catalog: Ok(Arc::new(Reader::with(setup.cluster.connection(CATALOG).options())) as _),
             stores: BTreeMap::from([(name("primary"), Ok(Arc::clone(&store) as Arc<dyn ReadStore>))]),
             databases: BTreeMap::new(),
+            renamed: BTreeMap::new(),
         };
         let now = || -> Instant { at("2026-03-01T00:00:00Z") };
         let observed = observe::look(&sources, &now).await;

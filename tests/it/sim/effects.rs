@@ -429,24 +429,23 @@ impl Ledger for Memory {
         Ok(MarkOutcome::Done)
     }
 
-    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome> {
+    async fn undelete(&self, backup: &BackupId, pinned_until: Option<Instant>) -> Answer<(MarkOutcome, u32)> {
+        const GONE: &str = "the catalog has no such completed backup";
         let mut tables = self.there()?;
-        let Some(row) = tables.completed(backup) else { return refused("the catalog has no such completed backup") };
+        let Some(row) = tables.completed(backup) else { return Ok((refused(GONE)?, 0)) };
         let (deleted, purging) = (row.deleted, row.purging);
-        let Some(backup) = &mut row.done else { return refused("the catalog has no such completed backup") };
+        let Some(backup) = &mut row.done else { return Ok((refused(GONE)?, 0)) };
         if deleted {
-            return refused("it is purged");
+            return Ok((refused("it is purged")?, 0));
         }
         if purging {
-            return refused("its purge has begun");
+            return Ok((refused("its purge has begun")?, 0));
         }
-        if backup.tombstoned_at.is_none() {
-            return Ok(MarkOutcome::AlreadyDone);
-        }
-        backup.tombstoned_at = None;
+        let was = backup.tombstoned_at.take().is_some();
+        backup.marks += u32::from(was);
         backup.purge_after = None;
-        backup.marks += 1;
-        Ok(MarkOutcome::Done)
+        backup.pinned_until = pinned_until.map(as_recorded);
+        Ok((if was { MarkOutcome::Done } else { MarkOutcome::AlreadyDone }, backup.marks))
     }
 
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {

@@ -210,6 +210,7 @@ impl Tables {
             progress: progress.collect(),
             garbage,
             canceled: Vec::new(),
+            removals: BTreeMap::new(),
             leased,
             stores: self.stores.iter().map(|(name, record)| (name.clone(), record.store_id.clone())).collect(),
         })

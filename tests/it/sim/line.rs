@@ -194,8 +194,8 @@ impl Ledger for Connection {
         self.weather.ask(true, "tombstone", statement).await
     }
 
-    async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome> {
-        self.weather.ask(true, "undelete", self.catalog.undelete(backup)).await
+    async fn undelete(&self, backup: &BackupId, pinned_until: Option<Instant>) -> Answer<(MarkOutcome, u32)> {
+        self.weather.ask(true, "undelete", self.catalog.undelete(backup, pinned_until)).await
     }
 
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {

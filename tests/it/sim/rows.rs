@@ -88,6 +88,7 @@ impl Row {
         let backup = Backup {
             id: id.clone(),
             database: database.clone(),
+            filed_under: None,
             scope: scope.clone(),
             backup_type: BackupType::from_sql(&manifest.backup_type.to_ascii_uppercase())
                 .ok_or_else(|| unfit("backup_type"))?,
@@ -108,6 +109,7 @@ impl Row {
             shared: shared.clone(),
             parent: manifest.parent.clone().map(BackupId::from_text),
             protected: manifest.protect,
+            pinned_until: None,
             locked_until: manifest.locked_until.as_deref().map(|text| at("locked_until", text)).transpose()?,
             duration_ms: u64::try_from(took.max(0)).unwrap_or(u64::MAX),
         };

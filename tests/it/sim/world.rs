@@ -12,8 +12,8 @@ use bkup::artifact::read_back;
 use bkup::backup::{Archive, Exporter, Source};
 use bkup::catalog::{Ledger, ReadLedger};
 use bkup::domain::{
-    ApplyReport, Bytes, Clock, Desired, Event, Evidence, Instant, Name, Narrowing, Observation, Observed, Percent,
-    Plan, ResolvedTenants, RunId, ServerFacts,
+    ApplyReport, Bytes, Clock, Consent, Desired, Event, Evidence, Instant, Name, Narrowing, Observation, Observed,
+    Percent, Plan, ResolvedTenants, RunId, ServerFacts,
 };
 use bkup::drill::{Drill, Finding, Stage};
 use bkup::engine::snapshot::SnapshotFacts;
@@ -184,7 +184,12 @@ impl Runner {
             (name.clone(), opened.ok_or_else(|| "there is no such store".to_owned()))
         });
         let catalog: Arc<dyn ReadLedger> = self.connection();
-        let sources = Sources { catalog: Ok(catalog), stores: stores.collect(), databases: BTreeMap::new() };
+        let sources = Sources {
+            catalog: Ok(catalog),
+            stores: stores.collect(),
+            databases: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+        };
         let mut observed: Observed = observe::look(&sources, now.as_ref()).await;
         for database in desired.databases.keys() {
             let facts =
@@ -208,7 +213,7 @@ impl Runner {
             requested: BTreeSet::new(),
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
-            allow_delete: consent.then(|| Percent::hundredths(10_000)),
+            allow_delete: consent.then(|| Consent { share: Percent::hundredths(10_000), change: None }),
             with_kept: true,
         };
         let plan = Arc::new(plan(&desired, &observed, &request));
