@@ -13,12 +13,12 @@ use super::claims::{Claimed, Claims};
 use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
-use crate::backup::{self, BackupError, Destination, Fence, Order, Source, Taken};
+use crate::backup::{self, BackupError, Destination, Fence, Order, Policies, Source, Taken};
 use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE, Validation};
 use crate::crypto::{DigestKey, Recipient};
 use crate::domain::{
-    Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Digest, Instant, Name, Outcome, Scope,
-    Verification,
+    Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Digest, Instant, Name,
+    Outcome, Scope, Verification,
 };
 use crate::engine::{Program, Snapshot};
 
@@ -170,7 +170,8 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
     let major = seen.version_num / 10_000;
     let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
     let references = snapshot.references().await.map_err(|error| failed(&error))?;
-    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references) };
+    let policies = Arc::new(policies(runtime, &facts));
+    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references), policies };
     let destination = Destination {
         store: Arc::clone(&handle.store),
         store_id,
@@ -179,6 +180,13 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
         storage_class: handle.spec.storage_class.clone(),
     };
     Ok((snapshot, Common { source, destination, lineage, usable }))
+}
+
+/// Returns the policies as they are applied now; the plan's own changes are among them.
+fn policies(runtime: &Runtime, facts: &CatalogFacts) -> Policies {
+    let live = facts.applied.iter().filter(|(_, applied)| applied.archived_at.is_none());
+    let documents = live.map(|(address, applied)| (address.clone(), (applied.body.clone(), applied.digest)));
+    Policies { documents: documents.collect(), texts: runtime.policy_texts.clone() }
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.

@@ -58,6 +58,8 @@ pub struct Runtime {
     pub tool_version: String,
     /// The tenants as they were seen, for the record; empty where they were not looked at.
     pub tenants: BTreeMap<Name, Vec<(Tenant, Option<Name>)>>,
+    /// The policy files' texts, secrets masked; empty where they are not those that the plan was made of.
+    pub policy_texts: BTreeMap<String, String>,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.

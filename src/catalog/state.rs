@@ -103,7 +103,7 @@ impl Reader {
             serial: meta.serial,
             simulated: meta.simulated,
             applied: applied(&mut transaction).await?,
-            backups: backups(&mut transaction).await?,
+            backups: backups(&mut transaction, version).await?,
             drills: drills(&mut transaction).await?,
             progress: progress(&mut transaction).await?,
             garbage: garbage(&mut transaction).await?,
@@ -152,14 +152,19 @@ async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Appl
     Ok(all)
 }
 
-async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogError> {
-    let mut rows = sqlx::query(
+/// The catalog's version from which on a content's digest is recorded.
+const HAS_CONTENT: i64 = 9;
+
+async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
+    // An older catalog is read too: the plan that migrates it has to know what is there.
+    let content = if version >= HAS_CONTENT { "content_digest" } else { "NULL::text AS content_digest" };
+    let query = format!(
         "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                 backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
-                shared, parent, protected, locked_until, duration_ms \
-         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id",
-    )
-    .fetch(connection);
+                shared, parent, protected, locked_until, duration_ms, {content} \
+         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id"
+    );
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch(connection);
     let mut all = Vec::new();
     while let Some(row) = rows.try_next().await? {
         all.push(backup(&row)?);
@@ -192,6 +197,7 @@ pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
         marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
         shared: row.maybe_text("shared")?.map(BackupId::from_text),
         parent: row.maybe_text("parent")?.map(BackupId::from_text),
+        content: row.maybe_parsed("content_digest")?,
         protected: row.flag("protected")?,
         locked_until: row.maybe_at("locked_until")?,
         duration_ms: row.count("duration_ms")?,

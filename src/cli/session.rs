@@ -16,7 +16,7 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan,
+    BackupType, Connections, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Percent, Plan,
     ResolvedTenants, RunId, StoreSpec,
 };
 use crate::engine::{Connection, Search};
@@ -204,7 +204,13 @@ impl Session {
             let opened = opened.map(|connection| (connection.options(), spec.tenants.clone()));
             databases.insert(name.clone(), opened);
         }
-        Sources { catalog: Ok(reader), stores, databases }
+        let mut configurations = BTreeMap::new();
+        for spec in self.base.schedules.values().filter(|spec| spec.backup == BackupType::Configuration) {
+            for database in &spec.databases {
+                *configurations.entry(database.clone()).or_default() |= spec.passwords;
+            }
+        }
+        Sources { catalog: Ok(reader), stores, databases, configurations }
     }
 
     /// Looks at the world.
@@ -441,6 +447,7 @@ pub async fn runtime(
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
+        policy_texts: BTreeMap::new(),
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

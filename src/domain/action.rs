@@ -220,6 +220,18 @@ pub struct BackupWork {
     pub retention: RetentionRule,
     /// How many backups of its schedule are made at once.
     pub parallel: u32,
+    /// For a backup of the configuration: what the plan saw of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationWork>,
+}
+
+/// What a plan knows of a configuration that is to be backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationWork {
+    /// Its digest as the plan saw it; absent where it could not be read, or nobody asked.
+    pub digest: Option<Digest>,
+    /// Whether the passwords of roles go in.
+    pub passwords: bool,
 }
 
 /// A drill to run.
@@ -305,6 +317,8 @@ pub enum ReasonCode {
     SlotDue,
     /// The scope has no backup yet.
     FirstBackup,
+    /// The configuration differs from that of the newest backup.
+    ConfigurationChanged,
     /// A tenant backup of this plan needs it.
     NeededBy,
     /// Nobody ran it in time.

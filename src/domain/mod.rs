@@ -6,6 +6,7 @@ mod alert;
 mod backup;
 mod by_hand;
 mod canonical;
+mod configuration;
 mod coverage;
 mod desired;
 mod event;
@@ -34,13 +35,14 @@ mod trial;
 mod when;
 
 pub use action::{
-    Action, ActionClass, ActionKind, BackupWork, DocumentOp, DrillBackup, DrillWork, Phase as PlanPhase, Precondition,
-    PruneWork, Reason, ReasonCode,
+    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork,
+    Phase as PlanPhase, Precondition, PruneWork, Reason, ReasonCode,
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use by_hand::{ByHand, HandPlan, HandSchedule};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use configuration::{ConfigurationDigests, ConfigurationSeen, MASKED, ServerConfiguration, is_secret};
 pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,

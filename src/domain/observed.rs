@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RetentionRule, Scope, Tenant};
+use super::{
+    Address, Backup, BackupId, Bytes, ConfigurationSeen, Digest, Instant, Name, Period, RetentionRule, Scope, Tenant,
+};
 
 /// Something that was looked at, or the reason why it could not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,4 +189,6 @@ pub struct ServerFacts {
     pub size: Bytes,
     /// Its tenants, sorted by slug; absent where the policy names no way to find them.
     pub tenants: Option<Vec<Tenant>>,
+    /// Its configuration.
+    pub configuration: ConfigurationSeen,
 }

@@ -30,7 +30,7 @@ pub use connection::Connection;
 pub use digest::RowKey;
 pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
 pub use failure::EngineError;
-pub use globals::{create_roles, dump_globals, role_names};
+pub use globals::{create_roles, dump_globals, dump_globals_with_passwords, role_names, without_secret_settings};
 pub use invocation::{Input, Invocation, Output};
 pub use process::Process;
 pub use programs::{Program, Programs, Search};

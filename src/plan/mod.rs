@@ -3,6 +3,7 @@
 //! it never deletes and never looks like a first run.
 
 mod backups;
+mod configuration;
 mod coverage;
 mod digests;
 mod drills;
@@ -21,7 +22,7 @@ use crate::domain::{
     Observation, Observed, PLAN_FORMAT, Percent, Plan, PlanPhase, Section,
 };
 
-pub use coverage::{Target, backup_id, coverage, covered};
+pub use coverage::{Target, backup_id, backup_id_of, coverage, covered};
 pub use digests::{change_digest, digest, seal};
 pub use drills::{draw as drill_draw, wanted as drill_wants};
 pub use narrow::{NarrowError, check as check_narrowing};

@@ -320,6 +320,7 @@ impl Reader<'_> {
             marks: u32::from(marks.tombstoned.is_some()),
             shared,
             parent: None,
+            content: None,
             protected: marks.protected,
             locked_until: None,
             duration_ms: TAKES.as_seconds().unsigned_abs() * 1000,

@@ -420,6 +420,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         marks: 0,
         shared: None,
         parent: None,
+        content: None,
         protected: false,
         locked_until: None,
         duration_ms: 1,

@@ -36,6 +36,10 @@ record! {
         /// Which tables, for `backup: database`: globs over `schema.table`. Default: all.
         #[schemars(length(min = 1), example = ["public.tickets", "public.ticket_*"])]
         tables: Vec<Text>;
+        /// Whether the passwords of roles go in, for `backup: configuration`: their hashes, which whoever can read the
+        /// backup can try to guess. Only into a store with encryption.
+        #[schemars(extend("default" = false))]
+        passwords: bool;
         /// Which files, for `backup: files`: globs over absolute paths.
         #[schemars(length(min = 1), example = ["/srv/uploads/**"])]
         paths: Vec<Text>;

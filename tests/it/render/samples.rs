@@ -71,6 +71,7 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         compression: Compression::default(),
         retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
         parallel: 2,
+        configuration: None,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
@@ -345,6 +346,7 @@ pub fn backup(scope: Scope) -> Backup {
         marks: 0,
         shared: None,
         parent: None,
+        content: None,
         protected: false,
         locked_until: None,
         duration_ms: 57_000,
