@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 pub use coverage::{Target, backup_id, backup_id_of, coverage, covered};
-pub use digests::{change_digest, digest, seal};
+pub use digests::{change_digest, digest, policy_digest, seal};
 pub use drills::{draw as drill_draw, wanted as drill_wants};
 pub use narrow::{NarrowError, check as check_narrowing};
 pub use objectives::rows as objective_rows;

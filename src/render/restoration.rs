@@ -16,6 +16,7 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
         (None, _) => style.name(&restoration.scope),
     };
     let verdict = match restoration.into.split_once(':') {
+        Some(("folder", dir)) => format!("Restored {what} into {}, every byte as recorded", style.name(dir)),
         Some((_, name)) => format!("Restored {what} into {}, proven equal", style.name(name)),
         None if restoration.into == "live" => format!("Restored {what} into the live server, proven equal"),
         None => format!("Restored {what} into a scratch server, proven equal"),

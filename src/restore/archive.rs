@@ -117,6 +117,15 @@ impl Opened {
         Ok((archive.boxed(), task))
     }
 
+    /// Begins to stream the tar file.
+    pub(super) fn tar(&self) -> Result<(PipeReader, JoinHandle<Result<(), ArtifactError>>), RestoreError> {
+        let Some(part) = self.part(PartKind::Tar) else {
+            let words = format!("backup {} holds no files", self.origin.manifest.backup_id);
+            return Err(RestoreError::NotServed(words));
+        };
+        Ok(self.stream(part))
+    }
+
     /// Returns whether it is what tenants have in common.
     #[must_use]
     pub fn is_shared(&self) -> bool {
@@ -327,11 +336,19 @@ async fn cause(
     report: Result<RestoreReport, EngineError>,
     task: JoinHandle<Result<(), ArtifactError>>,
 ) -> Result<RestoreReport, RestoreError> {
+    cause_of(report.map_err(RestoreError::from), task).await
+}
+
+/// The same for whatever reads a part.
+pub(super) async fn cause_of<T>(
+    report: Result<T, RestoreError>,
+    task: JoinHandle<Result<(), ArtifactError>>,
+) -> Result<T, RestoreError> {
     let fetched = ended(task).await;
     if !matches!(fetched, Err(RestoreError::Artifact(ArtifactError::Consumer { .. }))) {
         fetched?;
     }
-    Ok(report?)
+    report
 }
 
 async fn ended(task: JoinHandle<Result<(), ArtifactError>>) -> Result<(), RestoreError> {

@@ -56,7 +56,7 @@ pub struct Proven {
 }
 
 impl Job {
-    fn wanted(&self) -> Result<&Opened, RestoreError> {
+    pub(super) fn wanted(&self) -> Result<&Opened, RestoreError> {
         self.backups.last().ok_or_else(|| RestoreError::NotServed("there is no backup to restore".to_owned()))
     }
 
@@ -75,7 +75,7 @@ impl Job {
     }
 
     /// Does some work unless it is to stop; the work is dropped then.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, RestoreError>>) -> Result<T, RestoreError> {
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, RestoreError>>) -> Result<T, RestoreError> {
         tokio::select! {
             done = work => done,
             () = turned(Some(self.stop.clone())) => Err(RestoreError::Interrupted),

@@ -14,7 +14,8 @@ use crate::cli::plan_file;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
 use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
 use crate::engine::Connection;
-use crate::render::{PlanView, age, plan_text, report_json, report_text};
+use crate::plan::policy_digest;
+use crate::render::{PlanView, Sources, age, plan_text, report_json, report_text};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -82,7 +83,15 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &catalog, clock, Some(&survey.desired))
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts) };
+    execute(context, args, &plan, &catalog, clock, record)
+}
+
+/// What goes into the record of a run beside its plan: what the policies ask for, and their files' texts.
+#[derive(Clone, Copy, Default)]
+struct Record<'a> {
+    desired: Option<&'a Desired>,
+    texts: Option<&'a Sources>,
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -98,25 +107,31 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired))?;
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts) };
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), record)?;
     let exit = exit(&report);
     Ok((report, exit))
 }
 
 /// Applies exactly a saved plan: the file is the approval.
 fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
-    let text = match Session::open(context) {
-        Ok(session) => session.set.catalog_url(),
-        Err(CliError::NoPolicies { .. }) => EnvText::Variable("BKUP_CATALOG_URL".to_owned()),
+    let session = match Session::open(context) {
+        Ok(session) => Some(session),
+        Err(CliError::NoPolicies { .. }) => None,
         Err(error) => return Err(error),
     };
+    let variable = || EnvText::Variable("BKUP_CATALOG_URL".to_owned());
+    let text = session.as_ref().map_or_else(variable, |session| session.set.catalog_url());
+    // Texts of other policies than the plan was made of are not those that it applies.
+    let same = session.as_ref().filter(|session| policy_digest(&session.base) == plan.policy_digest);
     let catalog = catalog_of(&context.env_lookup(), &text)?;
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    execute(context, args, plan, &catalog, clock, None)
+    let record = Record { desired: None, texts: same.map(|session| &session.texts) };
+    execute(context, args, plan, &catalog, clock, record)
 }
 
 fn execute(
@@ -125,9 +140,9 @@ fn execute(
     plan: &Plan,
     catalog: &Connection,
     clock: RunClock,
-    desired: Option<&Desired>,
+    record: Record<'_>,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, record)?;
     write_report(context, args, &report)?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
@@ -141,7 +156,7 @@ fn perform(
     catalog: &Connection,
     clock: RunClock,
     lock_timeout: Period,
-    desired: Option<&Desired>,
+    record: Record<'_>,
 ) -> Result<ApplyReport, CliError> {
     let progress = context.ui.progress();
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
@@ -149,9 +164,10 @@ fn perform(
     context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
-        if let Some(desired) = desired {
+        if let Some(desired) = record.desired {
             session::for_the_record(&mut runtime, desired, clock.now);
         }
+        runtime.policy_texts = record.texts.cloned().unwrap_or_default();
         apply::apply(&runtime, plan).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,

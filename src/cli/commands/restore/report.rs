@@ -83,6 +83,16 @@ impl Report {
         });
     }
 
+    /// Says how a configuration is applied from the folder it was written into.
+    pub(super) fn how_to_apply(&mut self, dir: &Path) {
+        if self.0.scope == "configuration" {
+            let dir = dir.display();
+            self.0.notes.push(format!("{dir}/README.txt says what is in it"));
+            self.0.notes.push(format!("roles: psql -d postgres -f {dir}/globals.sql"));
+            self.0.notes.push(format!("database settings and extensions: psql -d DATABASE -f {dir}/database.sql"));
+        }
+    }
+
     /// Says how long it took.
     pub(super) fn took(&mut self, time: Duration) {
         self.0.elapsed_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
