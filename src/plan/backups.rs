@@ -113,7 +113,10 @@ impl Run<'_> {
         }
         let target = Target { scope: Scope::Configuration, tenant: None, priority: 0 };
         let (code, words) = match change.since {
-            Some(id) => (ReasonCode::ConfigurationChanged, format!("the configuration differs from that of {id}")),
+            Some(at) => {
+                let words = format!("the configuration differs from that of {}", at.strftime("%Y-%m-%d %H:%M UTC"));
+                (ReasonCode::ConfigurationChanged, words)
+            }
             None => (ReasonCode::FirstBackup, "it has no backup yet".to_owned()),
         };
         self.push_as(change.ids, change.slot, &target, (code, words, None), None, draft, planned);

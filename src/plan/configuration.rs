@@ -21,8 +21,8 @@ pub(super) struct Change {
     pub ids: (ActionId, BackupId),
     /// The slot: the second after the backup before; the begin of 1970 where there was none.
     pub slot: Instant,
-    /// The backup whose configuration is another one; absent for the first.
-    pub since: Option<BackupId>,
+    /// Of which instant the newest configuration is that is backed up; absent where there is none.
+    pub since: Option<Instant>,
 }
 
 /// Returns the digest of a database's configuration with the policies as this plan leaves them; `None` where it is taken
@@ -87,7 +87,7 @@ pub(super) fn change(
         before.as_ref().map_or("none", |backup| backup.id.as_str()),
     );
     let ids = backup_id_of(name, Some(database), &Scope::Configuration, slot, &key);
-    Ok(Some(Change { ids, slot, since: restorable.map(|backup| backup.id) }))
+    Ok(Some(Change { ids, slot, since: restorable.map(|backup| backup.consistent_at) }))
 }
 
 /// The slot has to be the same for everyone who sees the same catalog, and after every slot that was ever taken, also
