@@ -37,7 +37,7 @@ struct Common {
 /// Takes every backup of the plan.
 pub(super) async fn run(progress: &mut Progress<'_>) {
     let mut batches: BTreeMap<(Instant, Name, Name), Vec<Action>> = BTreeMap::new();
-    for action in progress.actions(|kind| matches!(kind, ActionKind::BackUp(_))) {
+    for action in progress.actions(|kind| matches!(kind, ActionKind::BackUp(work) if work.found.is_none())) {
         if let Some(work) = work_of(&action) {
             let key = (work.slot, work.schedule.clone(), work.database.clone());
             batches.entry(key).or_default().push(action);
@@ -147,6 +147,22 @@ fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
 /// Opens what all backups of a slot share: programs, the exported snapshot, the store's keys.
 async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Common), Outcome> {
     let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
+    let (destination, facts) = opened(runtime, work).await?;
+    let usable = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
+    let usable = facts.backups.iter().filter(usable).map(|b| b.id.clone()).collect();
+    let lineage = facts.lineage.clone();
+    let mut snapshot = Snapshot::export(&connection).await.map_err(|error| failed(&error))?;
+    let seen = snapshot.facts().clone();
+    let major = seen.version_num / 10_000;
+    let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
+    let references = snapshot.references().await.map_err(|error| failed(&error))?;
+    let policies = Arc::new(policies(runtime, &facts));
+    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references), policies };
+    Ok((snapshot, Common { source, destination, lineage, usable }))
+}
+
+/// Opens the store of a backup to come, with the keys of what is written there.
+async fn opened(runtime: &Runtime, work: &BackupWork) -> Result<(Destination, Box<CatalogFacts>), Outcome> {
     let handle = runtime.store(&work.store).map_err(failed_with)?;
     let recipients = match &handle.spec.encryption {
         None => Vec::new(),
@@ -161,17 +177,7 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
     let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
     let store_id = facts.stores.get(&work.store).cloned();
     let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
-    let usable = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
-    let usable = facts.backups.iter().filter(usable).map(|b| b.id.clone()).collect();
-    let lineage = facts.lineage.clone();
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
-    let mut snapshot = Snapshot::export(&connection).await.map_err(|error| failed(&error))?;
-    let seen = snapshot.facts().clone();
-    let major = seen.version_num / 10_000;
-    let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
-    let references = snapshot.references().await.map_err(|error| failed(&error))?;
-    let policies = Arc::new(policies(runtime, &facts));
-    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references), policies };
     let destination = Destination {
         store: Arc::clone(&handle.store),
         store_id,
@@ -179,7 +185,35 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
     };
-    Ok((snapshot, Common { source, destination, lineage, usable }))
+    Ok((destination, facts))
+}
+
+/// The same for work that needs no database: the store, and the catalog's identity.
+pub(super) async fn destination(runtime: &Runtime, work: &BackupWork) -> Result<(Destination, String), Outcome> {
+    let (destination, facts) = opened(runtime, work).await?;
+    Ok((destination, facts.lineage))
+}
+
+/// Returns what an attempt is told.
+pub(super) fn attempt_order(
+    runtime: &Runtime,
+    action: &Action,
+    work: &BackupWork,
+    claimed: &Claimed,
+    policy_digest: Digest,
+    lineage: String,
+) -> Order {
+    Order {
+        work: work.clone(),
+        action: action.id,
+        attempt: claimed.lease.token,
+        policy_digest,
+        simulated: runtime.simulated,
+        now: Arc::clone(&runtime.now),
+        tool_version: runtime.tool_version.clone(),
+        lineage,
+        still_mine: fence(runtime, claimed),
+    }
 }
 
 /// Returns the policies as they are applied now; the plan's own changes are among them.
@@ -256,17 +290,7 @@ async fn attempt(
         }
         Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
     }
-    let order = Order {
-        work: work.clone(),
-        action: action.id,
-        attempt: claimed.lease.token,
-        policy_digest,
-        simulated: runtime.simulated,
-        now: Arc::clone(&runtime.now),
-        tool_version: runtime.tool_version.clone(),
-        lineage: common.lineage.clone(),
-        still_mine: fence(runtime, claimed),
-    };
+    let order = attempt_order(runtime, action, work, claimed, policy_digest, common.lineage.clone());
     let begun = Monotonic::now();
     // A lost lease or a stop drops the work: its program is killed and its upload aborted, and nothing is visible.
     let taken = tokio::select! {
@@ -294,7 +318,7 @@ fn fence(runtime: &Runtime, claimed: &Claimed) -> Fence {
 }
 
 /// Writes down that the backup is there. The manifest is the truth already: were this lost, the next run would find it.
-async fn confirm(
+pub(super) async fn confirm(
     runtime: &Runtime,
     work: &BackupWork,
     claimed: &Claimed,

@@ -7,7 +7,7 @@ use std::time::Instant as Monotonic;
 use super::claims::{Claimed, Claims};
 use super::failure::ApplyError;
 use super::runtime::Runtime;
-use super::{backups, drills, ensure, prune, record};
+use super::{adopt, backups, drills, ensure, prune, record};
 use crate::catalog::{AuditEvent, Begun};
 use crate::domain::{
     Action, ActionId, ActionKind, ActionOutcome, ApplyReport, CatalogState, Event, Evidence, Instant, Outcome, Plan,
@@ -82,6 +82,7 @@ pub async fn apply(runtime: &Runtime, plan: &Plan) -> Result<ApplyReport, ApplyE
         progress.settle(id, outcome, elapsed, 0).await;
     }
     ensure::run(&mut progress).await;
+    adopt::run(&mut progress).await;
     backups::run(&mut progress).await;
     drills::run(&mut progress).await;
     prune::run(&mut progress).await;

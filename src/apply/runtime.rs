@@ -11,7 +11,7 @@ use crate::crypto::{CryptoError, Identity};
 use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
 use crate::engine::{Connection, Search};
 use crate::restore::Workshop;
-use crate::store::WriteStore;
+use crate::store::{ReadStore, WriteStore};
 
 /// Fills a buffer with random bytes.
 pub type FillRandom = Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>;
@@ -60,6 +60,8 @@ pub struct Runtime {
     pub tenants: BTreeMap<Name, Vec<(Tenant, Option<Name>)>>,
     /// The policy files' texts, secrets masked; empty where they are not those that the plan was made of.
     pub policy_texts: BTreeMap<String, String>,
+    /// Where backups lie that are adopted; absent in every other run.
+    pub adopted: Option<Arc<dyn ReadStore>>,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.

@@ -89,6 +89,7 @@ pub fn run(context: &mut Context, command: Command) -> Exit {
 
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
+        Command::Adopt(args) => commands::adopt::run(context, &args),
         Command::Validate(args) => commands::validate::run(context, &args),
         Command::Test(args) => commands::test::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),

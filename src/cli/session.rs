@@ -235,17 +235,13 @@ impl Session {
         Ok(Survey { desired, observed, now: clock.now, simulated: clock.simulated, findings, suppressed })
     }
 
-    /// Plans over a survey.
-    ///
-    /// # Errors
-    /// Where the narrowing means nothing: exit 64.
-    pub fn plan(&self, survey: &Survey, wish: &Wish) -> Result<Plan, CliError> {
-        plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
-            .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
+    /// Returns what the planner is asked with.
+    #[must_use]
+    pub fn request(&self, survey: &Survey, wish: &Wish) -> Request {
         let stores = survey.desired.stores.iter();
         let identities =
             stores.filter(|(_, spec)| opens(&identities_of(&self.env, spec), spec)).map(|(name, _)| name.clone());
-        let request = Request {
+        Request {
             now: survey.now,
             simulated: survey.simulated,
             tool_version: version::SHORT.to_owned(),
@@ -255,8 +251,17 @@ impl Session {
             requested_drills: wish.drills.clone(),
             narrowing: wish.narrowing.clone(),
             allow_delete: wish.allow_delete,
-        };
-        Ok(plan::plan(&survey.desired, &survey.observed, &request))
+        }
+    }
+
+    /// Plans over a survey.
+    ///
+    /// # Errors
+    /// Where the narrowing means nothing: exit 64.
+    pub fn plan(&self, survey: &Survey, wish: &Wish) -> Result<Plan, CliError> {
+        plan::check_narrowing(&wish.narrowing, &survey.desired, &survey.observed)
+            .map_err(|error| CliError::usage(error.to_string(), "`bkup plan` shows every address"))?;
+        Ok(plan::plan(&survey.desired, &survey.observed, &self.request(survey, wish)))
     }
 }
 
@@ -448,6 +453,7 @@ pub async fn runtime(
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
         policy_texts: BTreeMap::new(),
+        adopted: None,
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, Instant, Name,
-    Period, RetentionRule, Scope, SourceLocation, Tenant,
+    ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, FoundBackup,
+    Instant, Name, Period, RetentionRule, Scope, SourceLocation, Tenant,
 };
 
 /// One thing to do.
@@ -223,6 +223,9 @@ pub struct BackupWork {
     /// For a backup of the configuration: what the plan saw of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationWork>,
+    /// For a backup that is taken over from elsewhere: what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Box<FoundBackup>>,
 }
 
 /// What a plan knows of a configuration that is to be backed up.

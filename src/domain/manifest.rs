@@ -208,8 +208,10 @@ pub enum PartKind {
     Globals,
     /// A tar file.
     Tar,
-    /// A dump as plain SQL text for `psql`.
+    /// A dump as plain SQL text for `psql`; of adopted backups.
     Sql,
+    /// A directory-format archive of `pg_dump` as a tar file; of adopted backups.
+    DirectoryTar,
 }
 
 /// One copy of the backup's data key, for one recipient.

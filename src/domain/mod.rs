@@ -13,6 +13,7 @@ mod event;
 mod evidence;
 mod explanation;
 mod forecast;
+mod found;
 mod id;
 mod inspection;
 mod lsn;
@@ -55,6 +56,7 @@ pub use forecast::{
     ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
     LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,
 };
+pub use found::{FoundBackup, FoundForm, LeftAlone};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use inspection::{Inspection, TenantTable};
 pub use lsn::Lsn;

@@ -399,6 +399,7 @@ impl Run<'_> {
                 digest: configuration::digest(self.view, self.spec, self.database).ok().flatten(),
                 passwords: self.spec.passwords,
             }),
+            found: None,
         };
         let after = shared
             .and_then(|id| planned.iter().find(|p| &p.work.backup == id))

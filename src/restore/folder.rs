@@ -9,12 +9,12 @@ use std::time::Instant as Monotonic;
 
 use bytes::{Buf, Bytes};
 
-use super::archive::{Loaded, Opened};
+use super::archive::{Loaded, Opened, phase};
 use super::failure::RestoreError;
 use super::job::{Done, Job};
 use crate::artifact::{PipeReader, TarReader};
-use crate::domain::{Bytes as Size, Phase};
-use crate::engine::EngineError;
+use crate::domain::{Bytes as Size, PartKind, Phase};
+use crate::engine::{Connection, EngineError, Programs, restore_directory};
 
 impl Job {
     /// Checks that a folder is not there yet, or is empty.
@@ -69,10 +69,53 @@ impl Job {
 
 /// Streams the tar file into a folder that only its owner can read.
 async fn fill(backup: &Opened, into: PathBuf) -> Result<(), RestoreError> {
-    let (reader, task) = backup.tar()?;
+    let (reader, task) = backup.tar(PartKind::Tar)?;
     let written = tokio::task::spawn_blocking(move || unpack(reader, &into)).await;
     let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
     super::archive::cause_of(written, task).await
+}
+
+/// Loads a directory-format archive: unpacked into `folder`, restored, and removed again.
+pub(super) async fn load_directory(
+    backup: &Opened,
+    programs: &Programs,
+    target: &Connection,
+    folder: &Path,
+) -> Result<Loaded, RestoreError> {
+    let manifest = &backup.origin.manifest;
+    let begun = Monotonic::now();
+    let loaded = unpacked_and_loaded(backup, programs, target, folder).await;
+    // Why it failed matters more than a folder that stays.
+    let _ = fs::remove_dir_all(folder);
+    loaded?;
+    Ok(Loaded {
+        phases: vec![phase("fetch and restore", manifest, begun)],
+        fetched: manifest.parts.iter().map(|part| Size(part.size)).sum(),
+        deferred: Vec::new(),
+    })
+}
+
+async fn unpacked_and_loaded(
+    backup: &Opened,
+    programs: &Programs,
+    target: &Connection,
+    folder: &Path,
+) -> Result<(), RestoreError> {
+    let (reader, task) = backup.tar(PartKind::DirectoryTar)?;
+    let into = folder.to_owned();
+    let written = tokio::task::spawn_blocking(move || unpack(reader, &into)).await;
+    let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
+    super::archive::cause_of(written, task).await?;
+    // The script's tar file has one folder with everything in it.
+    let inner = |dir: &Path| dir.join("toc.dat").is_file().then(|| dir.to_owned());
+    let within = || {
+        let items = fs::read_dir(folder).ok()?.flatten();
+        items.map(|item| item.path()).find_map(|path| inner(&path))
+    };
+    let Some(archive) = inner(folder).or_else(within) else {
+        return Err(RestoreError::NotServed("the tar file has no toc.dat".to_owned()));
+    };
+    Ok(restore_directory(programs, target, &archive).await?)
 }
 
 fn unpack(reader: PipeReader, into: &Path) -> Result<(), RestoreError> {

@@ -86,9 +86,11 @@ async fn a_configuration_that_changes_back_is_backed_up_again() {
         let _ = world.apply();
         assert_eq!(world.backups("configuration").len(), count, "{sql}");
     }
-    let digests = "SELECT count(DISTINCT content_digest) || ' ' || count(*) FROM bkup.executions WHERE status = 'COMPLETED'";
+    let digests =
+        "SELECT count(DISTINCT content_digest) || ' ' || count(*) FROM bkup.executions WHERE status = 'COMPLETED'";
     assert_eq!(world.cluster.ask("cat", &format!("({digests})")).await.as_deref(), Some("2 5"));
-    let slots = "SELECT bool_and(a.consistent_at < b.slot) FROM bkup.executions a JOIN bkup.executions b ON a.slot < b.slot";
+    let slots =
+        "SELECT bool_and(a.consistent_at < b.slot) FROM bkup.executions a JOIN bkup.executions b ON a.slot < b.slot";
     assert_eq!(world.cluster.ask("cat", &format!("({slots})")).await.as_deref(), Some("true"));
 }
 
@@ -159,7 +161,10 @@ async fn a_change_of_the_policies_is_one_of_the_configuration() {
     let _ = world.apply();
     assert_eq!(world.backups("configuration").len(), 2);
     // Another order and a comment are not.
-    world.policy("config.yaml", &format!("# a comment\n{}", ON_CHANGE.replace("retention: keep", "retention: { within: 60d }")));
+    world.policy(
+        "config.yaml",
+        &format!("# a comment\n{}", ON_CHANGE.replace("retention: keep", "retention: { within: 60d }")),
+    );
     let _ = world.apply();
     assert_eq!(world.backups("configuration").len(), 2);
     let dir = brought_back(&world, "config");
@@ -244,10 +249,7 @@ async fn passwords_go_in_only_where_they_are_asked_for_and_a_changed_one_is_a_ch
 async fn what_a_role_may_not_read_is_said_in_the_backup() {
     for major in Major::ALL {
         let world = world(major).await;
-        world
-            .cluster
-            .exec("postgres", "CREATE ROLE backup LOGIN")
-            .await;
+        world.cluster.exec("postgres", "CREATE ROLE backup LOGIN").await;
         let url = world.cluster.connection("app").env();
         let of = |name: &str| url.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap();
         let host = of("PGHOST").replace('/', "%2F");
@@ -264,7 +266,9 @@ async fn what_a_role_may_not_read_is_said_in_the_backup() {
         assert!(text(&dir, "globals.sql").contains("CREATE ROLE backup"));
         let ran = world.run(&["--format", "json", "list"]).exits(0).json();
         assert_eq!(ran["backups"].as_array().unwrap().len(), 1);
-        let manifest = only(world.objects("backups/app/configuration").into_iter().filter(|p| p.ends_with("manifest.json")).collect());
+        let manifest = only(
+            world.objects("backups/app/configuration").into_iter().filter(|p| p.ends_with("manifest.json")).collect(),
+        );
         let notes = serde_json::from_slice::<Value>(&std::fs::read(manifest).unwrap()).unwrap()["notes"].to_string();
         assert!(notes.contains("not read: hba"), "{notes}");
         // Rights that come later are seen as a change.
@@ -278,7 +282,9 @@ async fn what_a_role_may_not_read_is_said_in_the_backup() {
 async fn damage_leaves_nothing_and_a_wrong_target_is_said() {
     let world = world(Major::V15).await;
     let _ = world.apply();
-    let part = only(world.objects("backups/app/configuration").into_iter().filter(|p| !p.ends_with("manifest.json")).collect());
+    let part = only(
+        world.objects("backups/app/configuration").into_iter().filter(|p| !p.ends_with("manifest.json")).collect(),
+    );
     flip(&part);
     let dir = world.cli.path("out/deep");
     std::fs::create_dir_all(dir.parent().unwrap()).unwrap();

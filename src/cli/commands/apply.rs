@@ -1,6 +1,7 @@
 //! `bkup apply`: does what the policies ask for, or exactly what a saved plan says.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -11,11 +12,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
-use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
+use crate::cli::session::{self, Facts, RunClock, Session, Survey, Wiring, Wish, catalog_of, run_clock};
 use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
 use crate::engine::Connection;
 use crate::plan::policy_digest;
 use crate::render::{PlanView, Sources, age, plan_text, report_json, report_text};
+use crate::store::ReadStore;
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -83,15 +85,17 @@ pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: 
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts) };
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts), adopted: None };
     execute(context, args, &plan, &catalog, clock, record)
 }
 
-/// What goes into the record of a run beside its plan: what the policies ask for, and their files' texts.
+/// What a run has beside its plan: what the policies ask for and their files' texts, for the record, and where backups
+/// lie that are adopted.
 #[derive(Clone, Copy, Default)]
 struct Record<'a> {
     desired: Option<&'a Desired>,
     texts: Option<&'a Sources>,
+    adopted: Option<&'a Arc<dyn ReadStore>>,
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -107,8 +111,27 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts) };
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts), adopted: None };
     let report = perform(context, &plan, &catalog, clock, Period::minutes(5), record)?;
+    let exit = exit(&report);
+    Ok((report, exit))
+}
+
+/// Applies the plan of an adoption; `place` is where its backups lie.
+///
+/// # Errors
+/// Where nothing can be applied.
+pub fn apply_adoption(
+    context: &mut Context,
+    session: &Session,
+    survey: &Survey,
+    plan: &Plan,
+    place: Arc<dyn ReadStore>,
+) -> Result<(ApplyReport, Exit), CliError> {
+    let catalog = session.catalog()?;
+    let clock = RunClock { now: survey.now, simulated: survey.simulated };
+    let record = Record { desired: Some(&survey.desired), texts: None, adopted: Some(&place) };
+    let report = perform(context, plan, &catalog, clock, Period::minutes(5), record)?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -130,7 +153,7 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<E
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    let record = Record { desired: None, texts: same.map(|session| &session.texts) };
+    let record = Record { desired: None, texts: same.map(|session| &session.texts), adopted: None };
     execute(context, args, plan, &catalog, clock, record)
 }
 
@@ -168,6 +191,7 @@ fn perform(
             session::for_the_record(&mut runtime, desired, clock.now);
         }
         runtime.policy_texts = record.texts.cloned().unwrap_or_default();
+        runtime.adopted = record.adopted.cloned();
         apply::apply(&runtime, plan).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,

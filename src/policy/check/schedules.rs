@@ -68,7 +68,9 @@ pub(in crate::policy) fn passwords(
     cx: &mut Context<'_>,
 ) {
     for thing in schedules.values().filter(|thing| thing.spec.passwords) {
-        let Some(store) = stores.get(&thing.spec.store).filter(|store| store.spec.encryption.is_none()) else { continue };
+        let Some(store) = stores.get(&thing.spec.store).filter(|store| store.spec.encryption.is_none()) else {
+            continue;
+        };
         let message = format!(
             "`passwords` puts the hashes of roles' passwords into the store `{}`, which has no encryption",
             thing.spec.store

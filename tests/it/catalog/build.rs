@@ -55,6 +55,7 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         retention: RetentionRule::default(),
         parallel: 1,
         configuration: None,
+        found: None,
         scope,
     }
 }

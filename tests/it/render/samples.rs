@@ -72,6 +72,7 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
         parallel: 2,
         configuration: None,
+        found: None,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
