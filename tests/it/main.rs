@@ -4,6 +4,7 @@
 
 mod world;
 
+mod adopt;
 mod apply;
 mod architecture;
 mod artifact;
