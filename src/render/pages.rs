@@ -188,6 +188,8 @@ pages! {
     BK897
     BK898
     BK899
+    BK920
+    BK921
     BK940
     BK941
     BK942

@@ -76,14 +76,22 @@ async fn everything_that_scripts_left_is_adopted_once_and_restored() {
         for time in &times[..4] {
             assert!(ran.stdout.contains(time), "{time}: {}\n{}", ran.stdout, ran.stderr);
         }
-        assert!(ran.stdout.contains("Adopt: 4 backups") && ran.stdout.contains("2 objects that are no backups"), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains("Adopt: 4 backups") && ran.stdout.contains("2 objects that are no backups"),
+            "{}",
+            ran.stdout
+        );
         assert_eq!(world.objects("").len().to_string().into_bytes(), before, "a look writes nothing");
         let found = std::fs::read(old.join(format!("daily/{}.dump", times[0]))).unwrap();
 
         let _ = adopt(&world, &old, &["--auto-approve"]).exits(0);
         assert_eq!((world.backups("database").len(), world.backups("tenant=a").len()), (3, 1));
         let ran = adopt(&world, &old, &["--auto-approve"]).exits(0);
-        assert!(ran.stdout.contains("Adopt: 0 backups") && ran.stdout.contains("4 backups adopted before"), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains("Adopt: 0 backups") && ran.stdout.contains("4 backups adopted before"),
+            "{}",
+            ran.stdout
+        );
         assert_eq!(world.backups("database").len(), 3);
         assert_eq!(std::fs::read(old.join(format!("daily/{}.dump", times[0]))).unwrap(), found, "what was found stays");
 
@@ -91,7 +99,8 @@ async fn everything_that_scripts_left_is_adopted_once_and_restored() {
         let plan = world.run(&["--format", "json", "plan"]).exits(0).json();
         assert_eq!(plan["actions"].as_array().unwrap().len(), 0, "{plan}");
         let list = world.run(&["--format", "json", "list"]).exits(0).json();
-        let consistent = list["backups"][0]["consistent_at"].as_str().unwrap().replace(['-', ':'], "").replace('T', "_");
+        let consistent =
+            list["backups"][0]["consistent_at"].as_str().unwrap().replace(['-', ':'], "").replace('T', "_");
         assert!(consistent.starts_with(&times[0]), "{consistent} {}", times[0]);
 
         // Every form comes back as it was.
@@ -139,7 +148,7 @@ async fn what_is_not_whole_is_told_and_left_alone() {
              (echo '\\! touch /tmp/bkup-it/evil'; pg_dump app) | gzip > full/backup_{five}.sql.gz
              : > daily/{six}.dump
              pg_dump -Fc app > daily/20260101_030000.dump
-             pg_dump -Fc app > {seven}.dump; (head -c 20 /dev/urandom) >> {seven}.dump
+             pg_dump -Fc --file={seven}.dump app; printf 'something else' >> {seven}.dump
              cp full/backup_{five}.sql.gz full/latest.tar.gz; echo hello > daily/20990101_000000.dump"
         ),
     );
@@ -153,6 +162,7 @@ async fn what_is_not_whole_is_told_and_left_alone() {
         "its name says no time",
         "which is yet to come",
         "ends too early",
+        "it is damaged at byte",
     ] {
         assert!(ran.stdout.replace('\n', " ").contains(why), "{why}: {}", ran.stdout);
     }
@@ -174,7 +184,8 @@ async fn times_are_read_in_the_zone_that_is_given_and_retention_is_the_schedules
         .json();
     let actions = json["plan"]["actions"].as_array().unwrap();
     assert_eq!(actions.len(), 4, "{json}");
-    let daily = actions.iter().find(|a| a["kind"]["back_up"]["found"]["key"].as_str().unwrap().starts_with("daily")).unwrap();
+    let daily =
+        actions.iter().find(|a| a["kind"]["back_up"]["found"]["key"].as_str().unwrap().starts_with("daily")).unwrap();
     let at: jiff::Timestamp = daily["kind"]["back_up"]["found"]["at"].as_str().unwrap().parse().unwrap();
     let utc = at + jiff::SignedDuration::from_hours(9);
     assert_eq!(utc.strftime("%Y%m%d_%H%M%S").to_string(), times[0]);
@@ -218,6 +229,7 @@ async fn a_bucket_is_adopted_from_as_a_folder_is() {
     let _ = world.run(&args).exits(0);
     assert_eq!((world.backups("database").len(), world.backups("tenant=a").len()), (1, 1), "{times:?}");
     assert_eq!(server.keys(), before, "nothing is written there, and nothing deleted");
-    let gone = ["adopt", "--from", "s3://no-such-bucket/x", "--endpoint", &endpoint, "--region", "us-east-1", "--dry-run"];
+    let gone =
+        ["adopt", "--from", "s3://no-such-bucket/x", "--endpoint", &endpoint, "--region", "us-east-1", "--dry-run"];
     let _ = world.run(&gone).exits(1).says("BK920");
 }

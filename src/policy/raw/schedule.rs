@@ -120,8 +120,8 @@ record! {
         cron: Text;
         /// At this distance, counted from midnight; a day and longer from 1 January 1970.
         every: Period;
-        /// `request`: only when somebody asks for it with `bkup backup`. `change`: just before a change of the
-        /// configuration is applied, for `backup: configuration`.
+        /// `request`: only when somebody asks for it with `bkup backup`. `change`: when the configuration differs from
+        /// that of the newest backup, for `backup: configuration`.
         on: Occasion;
         /// The zone whose calendar and clock the rule is read on.
         #[schemars(extend("default" = "UTC"))]
