@@ -125,7 +125,7 @@ impl Reader {
         }
         let number = self.number;
         let unclear = || Err(format!("its line {number} cannot be read as SQL beyond doubt"));
-        let run = std::mem::replace(&mut self.run, (0, 0));
+        let run = std::mem::take(&mut self.run);
         let reopened = self.reopened.take();
         let (next, seen) = match &mut self.state {
             State::Plain => match byte {
