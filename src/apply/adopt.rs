@@ -1,6 +1,8 @@
 //! Takes backups over that other scripts left. Each is claimed, intended and confirmed as a backup that bkup takes.
 
-use std::time::Instant as Monotonic;
+use std::sync::Arc;
+
+use tokio::time::Instant as Monotonic;
 
 use super::backups::{attempt_order, confirm, destination};
 use super::ensure::{failed, failed_with};
@@ -51,7 +53,7 @@ async fn one(
             return Ok(Outcome::AlreadyDone { summary: format!("it is there already, as {by}") });
         }
     }
-    let order = attempt_order(runtime, action, work, claimed, progress.plan.policy_digest, lineage);
+    let order = attempt_order(runtime, action, work, claimed, progress.plan.policy_digest, (lineage, Arc::default()));
     let begun = Monotonic::now();
     let taken = tokio::select! {
         taken = backup::adopt(&order, found, place, &to) => taken,

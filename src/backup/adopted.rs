@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use futures_util::StreamExt;
+use tokio::time::Instant as Monotonic;
 
 use super::BackupError;
 use super::logical::{Destination, Order, Taken, already, lap, pack_part, publish, seal_keys};
@@ -29,7 +30,7 @@ pub async fn adopt(
         return Ok(taken);
     }
     let started_at = (order.now)();
-    let begun = std::time::Instant::now();
+    let begun = Monotonic::now();
     let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
     let keys = seal_keys(order, destination, data_key.as_ref()).await?;
     let (kind, name) = match found.form {
@@ -43,7 +44,7 @@ pub async fn adopt(
     copied?;
     let part = packed?;
     let copying = lap("copy", begun);
-    let begun = std::time::Instant::now();
+    let begun = Monotonic::now();
     read_back(Arc::clone(&destination.store) as _, &part).await?;
     if !(order.still_mine)().await {
         return Err(BackupError::Fenced);

@@ -10,11 +10,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::BackupError;
-use super::logical::{Destination, Order, Source};
+use super::logical::{Destination, Order};
+use super::source::Source;
 use crate::artifact::TarWriter;
 use crate::domain::{Address, Digest, MASKED, ServerConfiguration, is_secret, sha256};
 use crate::engine::sql::{quote_ident, quote_literal};
-use crate::engine::{DumpSummary, EngineError, dump_globals, dump_globals_with_passwords, without_secret_settings};
+use crate::engine::{
+    Connection, DumpSummary, EngineError, Programs, dump_globals, dump_globals_with_passwords, without_secret_settings,
+};
 use crate::server::{self, ServerError};
 
 /// How long the server may take for each question.
@@ -49,20 +52,27 @@ pub(super) struct Content {
 }
 
 /// Reads the configuration and makes the file of it.
-pub(super) async fn content(order: &Order, source: &Source, destination: &Destination) -> Result<Content, BackupError> {
+pub(super) async fn content(
+    order: &Order,
+    source: &dyn Source,
+    destination: &Destination,
+) -> Result<Content, BackupError> {
     let asked = order.work.configuration.as_ref().is_some_and(|work| work.passwords);
     // Hashes of passwords never lie open, whatever a policy says.
     let passwords = asked && !destination.recipients.is_empty();
-    let options = source.connection.options();
+    let Some(server) = source.server() else {
+        return Err(BackupError::NotServed("configuration".to_owned()));
+    };
+    let options = server.0.options();
     let mut read = server::configuration(&options, asked, LIMIT).await?;
     let policies: BTreeMap<Address, Digest> =
-        source.policies.documents.iter().map(|(address, (_, digest))| (address.clone(), *digest)).collect();
+        order.policies.documents.iter().map(|(address, (_, digest))| (address.clone(), *digest)).collect();
     let digest = read.digests().whole(asked, &policies);
     if asked && !passwords {
         let why = "the store is not encrypted";
         read.unread.insert("passwords".to_owned(), why.to_owned());
     }
-    let globals = globals(source, passwords, &mut read).await?;
+    let globals = globals(server, passwords, &mut read).await?;
     let extensions = names(&read, "extensions");
     let mut notes: Vec<String> = read.unread.iter().map(|(what, why)| format!("not read: {what} ({why})")).collect();
     let (globals, secrets) = if passwords { (globals, 0) } else { without_secret_settings(&globals) };
@@ -76,9 +86,9 @@ pub(super) async fn content(order: &Order, source: &Source, destination: &Destin
         files.insert(format!("{part}.json"), pretty(value));
     }
     let documents: BTreeMap<String, &Value> =
-        source.policies.documents.iter().map(|(address, (body, _))| (address.to_string(), body)).collect();
+        order.policies.documents.iter().map(|(address, (body, _))| (address.to_string(), body)).collect();
     files.insert("policies/documents.json".to_owned(), pretty(&documents));
-    for (name, text) in &source.policies.texts {
+    for (name, text) in &order.policies.texts {
         files.insert(format!("policies/files/{}", inside(name)), text.clone().into_bytes());
     }
     files.insert("README.txt".to_owned(), readme(&read).into_bytes());
@@ -94,7 +104,7 @@ pub(super) async fn content(order: &Order, source: &Source, destination: &Destin
         "unread": read.unread,
         "files": listed,
     });
-    let modified = order.simulated.unwrap_or(source.snapshot.consistent_at).as_second();
+    let modified = order.simulated.unwrap_or(source.facts().consistent_at).as_second();
     let mut tar = TarWriter::new();
     tar.file("contents.json", &pretty(&contents), modified);
     for (name, bytes) in &files {
@@ -103,7 +113,7 @@ pub(super) async fn content(order: &Order, source: &Source, destination: &Destin
     let summary = DumpSummary {
         extensions,
         roles: names(&read, "roles"),
-        dump_version: source.programs.line.clone(),
+        dump_version: server.1.line.clone(),
         notes,
         ..DumpSummary::default()
     };
@@ -111,10 +121,14 @@ pub(super) async fn content(order: &Order, source: &Source, destination: &Destin
 }
 
 /// Reads the roles as SQL. A role that may not see passwords gets them without.
-async fn globals(source: &Source, passwords: bool, read: &mut ServerConfiguration) -> Result<String, BackupError> {
+async fn globals(
+    (connection, programs): (&Connection, &Programs),
+    passwords: bool,
+    read: &mut ServerConfiguration,
+) -> Result<String, BackupError> {
     let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
     if passwords && !read.unread.contains_key("passwords") {
-        match dump_globals_with_passwords(&source.programs, &source.connection).await {
+        match dump_globals_with_passwords(programs, connection).await {
             Ok(bytes) => return Ok(text(bytes)),
             Err(EngineError::Program { stderr, .. }) if stderr.contains("permission denied") => {
                 read.unread.insert("passwords".to_owned(), "permission denied".to_owned());
@@ -122,7 +136,7 @@ async fn globals(source: &Source, passwords: bool, read: &mut ServerConfiguratio
             Err(error) => return Err(error.into()),
         }
     }
-    match dump_globals(&source.programs, &source.connection).await {
+    match dump_globals(programs, connection).await {
         Ok(bytes) => Ok(text(bytes)),
         Err(EngineError::Program { stderr, .. }) if stderr.contains("permission denied") => {
             read.unread.insert("globals.sql".to_owned(), "permission denied".to_owned());

@@ -1,41 +1,21 @@
 //! A logical backup: a `pg_dump` archive streamed through compression and encryption into the store, its rows digested
 //! as they pass, its ciphertext read back before the manifest says that it is there.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant as Monotonic};
-
 use bytes::Bytes;
+use std::sync::Arc;
+use tokio::time::Instant as Monotonic;
 
-use super::BackupError;
 use super::configuration::{self, Policies};
+use super::source::Source;
+use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
     ActionId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
     ManifestScope, PartKind, PhaseTiming, Scope,
 };
-use crate::engine::snapshot::SnapshotFacts;
-use crate::engine::{Connection, DumpRequest, DumpScope, DumpSummary, Programs, RowKey, dump, dump_globals};
+use crate::engine::{DumpScope, DumpSummary, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
-
-/// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
-/// and with it vacuum, for hours.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
-
-/// The database a backup is taken of.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// How it is reached.
-    pub connection: Connection,
-    /// The programs for its version.
-    pub programs: Programs,
-    /// What the exporter said: all backups of a slot share it, so they are of one instant.
-    pub snapshot: SnapshotFacts,
-    /// The schemas that refer to each other across tenants, as (from, to).
-    pub references: Arc<Vec<(String, String)>>,
-    /// The policies as they are applied, for backups of the configuration.
-    pub policies: Arc<Policies>,
-}
 
 /// The store a backup is written to.
 #[derive(Clone)]
@@ -71,6 +51,8 @@ pub struct Order {
     pub tool_version: String,
     /// The catalog's identity: a manifest of another catalog is never taken for one's own.
     pub lineage: String,
+    /// The policies as they are applied, for backups of the configuration.
+    pub policies: Arc<Policies>,
     /// Asks, just before the manifest is written, whether the attempt still has the right to.
     pub still_mine: Fence,
 }
@@ -93,7 +75,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// [`BackupError`]; nothing is visible then.
-pub async fn run(order: &Order, source: &Source, destination: &Destination) -> Result<Taken, BackupError> {
+pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) -> Result<Taken, BackupError> {
     let work = &order.work;
     if work.engine != Engine::Logical {
         return Err(BackupError::NotServed(format!("{:?}", work.engine).to_lowercase()));
@@ -152,7 +134,7 @@ struct Written {
 /// Writes the manifest.
 async fn conclude(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     written: Written,
     summary: DumpSummary,
@@ -235,7 +217,7 @@ pub(super) async fn seal_keys(
 
 async fn archive(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     data_key: Option<&DataKey>,
 ) -> Result<(DataPart, DumpSummary), BackupError> {
@@ -246,23 +228,15 @@ async fn archive(
         (Scope::Tenant(_), Some(tenant)) => DumpScope::Schema(tenant.schema.clone()),
         (other, _) => return Err(BackupError::NotServed(other.to_string())),
     };
-    let mut dump = dump(&DumpRequest {
-        programs: source.programs.clone(),
-        connection: source.connection.clone(),
-        scope,
-        snapshot: Some(source.snapshot.id.clone()),
-        lock_wait: LOCK_WAIT,
-        row_key: destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes())),
-        encoding: source.snapshot.encoding.clone(),
-    })?;
-    let mut chunks = dump.take_chunks();
+    let row_key = destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes()));
+    let Archive { mut chunks, end } = source.dump(scope, row_key)?;
     let (writer, reader) = pipe(4);
     let feed = async move {
         while let Some(chunk) = chunks.recv().await {
             // A reader that is gone has failed and will say why; the dump is killed by being dropped.
             writer.send(chunk).await.ok()?;
         }
-        let summary = dump.finish().await;
+        let summary = end.await;
         match &summary {
             Ok(_) => writer.finish().await.ok()?,
             Err(error) => writer.fail(error.to_string()).await,
@@ -282,14 +256,14 @@ async fn archive(
 /// Packs the roles and their memberships beside an archive that needs them.
 async fn globals(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     data_key: Option<&DataKey>,
 ) -> Result<Option<DataPart>, BackupError> {
     if !matches!(order.work.scope, Scope::Database | Scope::Shared) {
         return Ok(None);
     }
-    let text = PipeReader::from_bytes(dump_globals(&source.programs, &source.connection).await?);
+    let text = PipeReader::from_bytes(source.globals().await?);
     pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
 }
 
@@ -324,17 +298,17 @@ pub(super) async fn pack_part(
 
 fn manifest(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     written: Written,
     summary: DumpSummary,
 ) -> Manifest {
     let Written { started_at, data_key, keys, parts, timings, content_digest } = written;
     let work = &order.work;
-    let facts = &source.snapshot;
+    let facts = source.facts();
     let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
     let mut mutual: Vec<String> = source
-        .references
+        .references()
         .iter()
         .filter_map(|(from, to)| match schema {
             Some(schema) if from == schema => Some(to.clone()),

@@ -5,8 +5,10 @@ mod adopted;
 mod configuration;
 mod failure;
 mod logical;
+mod source;
 
 pub use adopted::adopt;
 pub use configuration::Policies;
 pub use failure::BackupError;
-pub use logical::{Destination, Fence, Order, Source, Taken, run};
+pub use logical::{Destination, Fence, Order, Taken, run};
+pub use source::{Archive, Exporter, Servers, Source};
