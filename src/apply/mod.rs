@@ -4,14 +4,21 @@
 
 mod adopt;
 mod backups;
+mod batch;
 mod claims;
 mod drills;
 mod ensure;
 mod failure;
+mod finish;
+mod health;
+mod progress;
 mod prune;
+mod queue;
+mod recheck;
 mod record;
 mod run;
 mod runtime;
+mod stop;
 
 pub use failure::ApplyError;
 pub use run::apply;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::backup::Exporter;
 use crate::catalog::Ledger;
 use crate::crypto::{CryptoError, Identity};
-use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
+use crate::domain::{DocumentOp, Event, Instant, Name, RunId, Since, StoreSpec, Tenant};
 use crate::drill::Stage;
 use crate::engine::Connection;
 use crate::store::{ReadStore, WriteStore};
@@ -63,6 +63,8 @@ pub struct Runtime {
     pub policy_texts: BTreeMap<String, String>,
     /// Where backups lie that are adopted; absent in every other run.
     pub adopted: Option<Arc<dyn ReadStore>>,
+    /// What came since a saved plan was made and is left alone, for the report.
+    pub since: Vec<Since>,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.
@@ -126,5 +128,6 @@ pub(super) const fn op_word(op: DocumentOp) -> &'static str {
         DocumentOp::Update => "policy updated",
         DocumentOp::Archive => "policy archived",
         DocumentOp::Revive => "policy revived",
+        DocumentOp::Restore => "policy row restored",
     }
 }

@@ -7,9 +7,9 @@ use super::configuration;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork,
-    ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope,
-    Section, Tenant, Timing,
+    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
+    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode,
+    ScheduleSpec, Scope, Section, Tenant, Timing,
 };
 use crate::schedule::Calendar;
 
@@ -168,6 +168,15 @@ impl Run<'_> {
             if done {
                 continue;
             }
+            if !requested && let Some(canceled) = self.canceled(&target.scope, slot) {
+                let words = format!(
+                    "slot {} was {canceled}; the next slot is taken as usual, and `bkup backup {}` takes one now",
+                    slot.strftime("%Y-%m-%d %H:%M UTC"),
+                    self.name,
+                );
+                self.hold(draft, Some(target.scope.clone()), HeldReason::Canceled, words);
+                continue;
+            }
             if requested {
                 due.push((target, ReasonCode::Requested, None));
             } else if settled.is_none_or(|settled| slot > settled) && self.view.now() <= deadline {
@@ -224,6 +233,15 @@ impl Run<'_> {
             }
         }
         awake
+    }
+
+    /// Returns by whom a slot of a scope was canceled. It is not taken again by itself: whoever canceled it would see it
+    /// begin again within minutes. Canceling what tenants share cancels them, who cannot be without it.
+    fn canceled(&self, scope: &Scope, slot: Instant) -> Option<&str> {
+        let of_scope = |other: &Scope| other == scope || (*other == Scope::Shared && scope.tenant().is_some());
+        let own = |c: &&CanceledSlot| &c.schedule == self.name && c.database.as_ref() == Some(self.database);
+        let all = self.view.catalog.map_or(&[][..], |facts| &facts.canceled);
+        all.iter().filter(own).find(|c| c.slot == slot && of_scope(&c.scope)).map(|c| c.words.as_str())
     }
 
     fn settled(&self) -> Option<Instant> {
@@ -304,6 +322,12 @@ impl Run<'_> {
 
     fn location(&self) -> Option<crate::domain::SourceLocation> {
         self.view.desired.documents.get(self.address).map(|document| document.location.clone())
+    }
+
+    /// Returns how large a backup of a scope will likely be: as the newest one of it.
+    fn expected(&self, scope: &Scope) -> Option<Bytes> {
+        let group = self.view.group(self.name, Some(self.database), scope);
+        group.iter().max_by_key(|backup| backup.consistent_at).map(|backup| backup.size)
     }
 
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
@@ -413,7 +437,7 @@ impl Run<'_> {
             reason: Reason { code, words, location: self.location() },
             preconditions: vec![Precondition::SlotFree],
             after,
-            bytes: None,
+            bytes: self.expected(&target.scope),
         });
         planned.push(PlannedBackup { action, work });
     }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diag::Diagnostic;
 use crate::domain::{
     Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, ConfigurationSeen, Desired, DrillRecord, Instant,
-    Name, Narrowing, Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, StoreFacts, StoreMarker,
-    Tenant, TenantSelector,
+    Name, Narrowing, Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, Signs, StoreFacts,
+    StoreMarker, Tenant, TenantSelector,
 };
 use crate::plan::Request;
 use crate::policy::codes as policy_codes;
@@ -95,6 +95,7 @@ pub(super) fn world(test: &At<raw::Test>, now: Instant, policies: &PolicySet, cx
         requested_drills: BTreeSet::new(),
         narrowing: Narrowing::default(),
         allow_delete: None,
+        with_kept: true,
     };
     World { desired, observed, request, found, living }
 }
@@ -235,7 +236,7 @@ fn observe(
     } else {
         Observation::Known(CatalogState::Absent)
     };
-    Observed { catalog, stores, servers, clocks: Vec::new() }
+    Observed { catalog, stores, servers, clocks: Vec::new(), signs: Signs::default() }
 }
 
 fn seen<T>(reachable: bool, facts: T) -> Observation<T> {
@@ -271,6 +272,7 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         drills,
         progress: Vec::new(),
         garbage: Vec::new(),
+        canceled: Vec::new(),
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
     }

@@ -1,6 +1,7 @@
 //! What tests stand on: private PostgreSQL clusters, S3 servers, hermetic runs of the binary, builders.
 
 pub mod cluster;
+pub mod github;
 pub mod model;
 pub mod place;
 pub mod run;
