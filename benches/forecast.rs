@@ -81,6 +81,7 @@ fn history(desired: &Desired) -> Vec<Backup> {
                     tombstoned_at: None,
                     purge_after: None,
                     marks: 0,
+                    content: None,
                     shared: None,
                     parent: None,
                     protected: false,

@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::time::Instant as Monotonic;
 
 use bkup::domain::{
-    Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, Desired, Instant, Name, Narrowing,
-    Observation, Observed, Period, Progress, ResolvedTenants, Scope, ServerFacts, StoreFacts, StoreMarker, Tenant,
-    Verification,
+    Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, ConfigurationSeen, Desired, Instant,
+    Name, Narrowing, Observation, Observed, Period, Progress, ResolvedTenants, Scope, ServerFacts, Signs, StoreFacts,
+    StoreMarker, Tenant, Verification,
 };
 use bkup::plan::{Request, plan};
 use bkup::policy::{LiveTenants, SourceFile, read};
@@ -78,6 +78,7 @@ fn backup(night: i64, scope: Scope, shared: Option<BackupId>, words: &Words) -> 
         tombstoned_at: None,
         purge_after: None,
         marks: 0,
+        content: None,
         shared,
         parent: None,
         protected: false,
@@ -141,7 +142,13 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         ResolvedTenants::Known(known) => known.iter().map(|(tenant, _)| tenant.clone()).collect(),
         _ => Vec::new(),
     });
-    let server = ServerFacts { version_num: 170_000, datname: "app".to_owned(), size: Bytes(1 << 40), tenants };
+    let server = ServerFacts {
+        version_num: 170_000,
+        datname: "app".to_owned(),
+        size: Bytes(1 << 40),
+        tenants,
+        configuration: ConfigurationSeen::NotAsked,
+    };
     let marker = StoreMarker { format_version: "1.0".to_owned(), store_id: "store".to_owned() };
     let store = StoreFacts { marker: Some(marker), manifests, ..StoreFacts::default() };
     Observed {
@@ -149,7 +156,7 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         stores: BTreeMap::from([(name("primary"), Observation::Known(store))]),
         servers: BTreeMap::from([(name("app"), Observation::Known(server))]),
         clocks: Vec::new(),
-        signs: Default::default(),
+        signs: Signs::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The library holds every layer of the house; `docs/architecture.md` says what each module is for and what it
 //! may import, and `tests/it/architecture.rs` checks it. The binary only hands its arguments to [`cli`].
 
+pub mod adopt;
 pub mod apply;
 pub mod artifact;
 pub mod backup;

@@ -19,7 +19,7 @@ use super::health::Health;
 use super::progress::{Progress, millis};
 use super::queue::{Next, POLL, Queue};
 use super::runtime::Runtime;
-use crate::backup::{self, BackupError, Destination, Fence, Order, Taken};
+use crate::backup::{self, BackupError, Destination, Fence, Order, Policies, Taken};
 use crate::catalog::{Completed, Completion, Intended, Intent, LEASE, Validation};
 use crate::domain::{
     Action, ActionId, ActionKind, BackupWork, Bytes, Digest, Event, Instant, Outcome, Scope, Verification,
@@ -70,7 +70,7 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         policy_digest: progress.plan.policy_digest,
         lineage: progress.lineage.clone(),
     };
-    let mut queue = Queue::new(by_priority(progress.actions(|kind| matches!(kind, ActionKind::BackUp(_)))));
+    let mut queue = Queue::new(by_priority(progress.actions(taken_here)));
     let mut batches: BTreeMap<BatchKey, Arc<Batch>> = BTreeMap::new();
     let mut at_work: BTreeMap<ActionId, BatchKey> = BTreeMap::new();
     let mut running = FuturesUnordered::new();
@@ -133,6 +133,11 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     progress.flush_audit().await;
 }
 
+/// Whether an action takes a backup; one that was found is adopted instead.
+const fn taken_here(kind: &ActionKind) -> bool {
+    matches!(kind, ActionKind::BackUp(work) if work.found.is_none())
+}
+
 /// Orders backups by the priority of their class, then by slot and name. What others wait for counts as the most
 /// important of them: a shared archive of low classes must not go before the backups of high ones.
 fn by_priority(mut actions: Vec<Action>) -> Vec<Action> {
@@ -176,6 +181,42 @@ fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
         }
         _ => {}
     }
+}
+
+/// Returns what an attempt is told. `policies` are for backups of the configuration.
+pub(super) fn attempt_order(
+    runtime: &Runtime,
+    action: &Action,
+    work: &BackupWork,
+    claimed: &Claimed,
+    policy_digest: Digest,
+    (lineage, policies): (String, Policies),
+) -> Order {
+    Order {
+        work: work.clone(),
+        action: action.id,
+        attempt: claimed.lease.token,
+        policy_digest,
+        simulated: runtime.simulated,
+        now: Arc::clone(&runtime.now),
+        tool_version: runtime.tool_version.clone(),
+        lineage,
+        policies: Arc::new(policies),
+        still_mine: fence(runtime, claimed),
+    }
+}
+
+/// Returns the policies as they are applied now; the plan's own changes are among them. Only backups of the
+/// configuration hold them.
+async fn policies(runtime: &Runtime, work: &BackupWork) -> Result<Policies, Outcome> {
+    if work.scope != Scope::Configuration {
+        return Ok(Policies::default());
+    }
+    let recorded = runtime.catalog.reader().recorded().await.map_err(|error| failed(&error))?;
+    let recorded = recorded.ok_or_else(|| failed_with("the catalog is gone"))?;
+    let live = recorded.applied.into_iter().filter(|(_, applied)| applied.archived_at.is_none());
+    let documents = live.map(|(address, applied)| (address, (applied.body, applied.digest)));
+    Ok(Policies { documents: documents.collect(), texts: runtime.policy_texts.clone() })
 }
 
 /// Takes one backup, trying again what may pass. Each try is a claim of its own: its token is the attempt, and nothing
@@ -246,17 +287,8 @@ async fn attempt(
         }
         Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
     }
-    let order = Order {
-        work: work.clone(),
-        action: action.id,
-        attempt: claimed.lease.token,
-        policy_digest: shop.policy_digest,
-        simulated: runtime.simulated,
-        now: Arc::clone(&runtime.now),
-        tool_version: runtime.tool_version.clone(),
-        lineage: shop.lineage.clone(),
-        still_mine: fence(runtime, claimed),
-    };
+    let policies = policies(runtime, work).await.map_err(lasting)?;
+    let order = attempt_order(runtime, action, work, claimed, shop.policy_digest, (shop.lineage.clone(), policies));
     let begun = Monotonic::now();
     let moved = Arc::new(AtomicU64::new(0));
     let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(&moved)));
@@ -308,7 +340,7 @@ fn fence(runtime: &Runtime, claimed: &Claimed) -> Fence {
 }
 
 /// Writes down that the backup is there. The manifest is the truth already: were this lost, the next run would find it.
-async fn confirm(
+pub(super) async fn confirm(
     runtime: &Runtime,
     work: &BackupWork,
     claimed: &Claimed,

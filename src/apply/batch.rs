@@ -65,6 +65,16 @@ impl Batch {
 
 async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
     let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
+    let destination = destination(runtime, work).await?;
+    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
+    Ok(Common { source, destination })
+}
+
+/// Opens the store of a backup to come, with the keys of what is written there.
+///
+/// # Errors
+/// The outcome of an action that needs it.
+pub(super) async fn destination(runtime: &Runtime, work: &BackupWork) -> Result<Destination, Outcome> {
     let handle = runtime.store(&work.store).map_err(failed_with)?;
     let recipients = match &handle.spec.encryption {
         None => Vec::new(),
@@ -78,15 +88,13 @@ async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
     let store_id = runtime.catalog.reader().store_id(&work.store).await.map_err(|error| failed(&error))?;
     let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
-    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
-    let destination = Destination {
+    Ok(Destination {
         store: Arc::clone(&handle.store),
         store_id,
         recipients,
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
-    };
-    Ok(Common { source, destination })
+    })
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.

@@ -2,6 +2,7 @@
 //! order stands in the plan. Every effect is intended in the catalog before and confirmed after, so that a run killed
 //! anywhere is finished by the next one.
 
+mod adopt;
 mod backups;
 mod batch;
 mod claims;

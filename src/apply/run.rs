@@ -15,7 +15,7 @@ use super::health::Health;
 use super::progress::{Progress, outcome_of};
 use super::runtime::Runtime;
 use super::stop::Halt;
-use super::{backups, drills, ensure, prune};
+use super::{adopt, backups, drills, ensure, prune};
 use crate::catalog::{Begun, RunBegin};
 use crate::domain::{Action, ApplyReport, Bytes, Event, FinishedBefore, Outcome, Plan, RunFailure};
 
@@ -113,6 +113,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
 
 async fn phases(progress: &mut Progress<'_>) {
     ensure::run(progress).await;
+    adopt::run(progress).await;
     backups::run(progress).await;
     drills::run(progress).await;
     prune::run(progress).await;

@@ -12,7 +12,7 @@ use crate::crypto::{CryptoError, Identity};
 use crate::domain::{DocumentOp, Event, Instant, Name, RunId, Since, StoreSpec, Tenant};
 use crate::drill::Stage;
 use crate::engine::Connection;
-use crate::store::WriteStore;
+use crate::store::{ReadStore, WriteStore};
 
 /// Fills a buffer with random bytes.
 pub type FillRandom = Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>;
@@ -59,6 +59,10 @@ pub struct Runtime {
     pub tool_version: String,
     /// The tenants as they were seen, for the record; empty where they were not looked at.
     pub tenants: BTreeMap<Name, Vec<(Tenant, Option<Name>)>>,
+    /// The policy files' texts, secrets masked; empty where they are not those that the plan was made of.
+    pub policy_texts: BTreeMap<String, String>,
+    /// Where backups lie that are adopted; absent in every other run.
+    pub adopted: Option<Arc<dyn ReadStore>>,
     /// What came since a saved plan was made and is left alone, for the report.
     pub since: Vec<Since>,
     /// When each schedule runs next, for people who look into the catalog.

@@ -9,9 +9,11 @@ mod decompress;
 mod error;
 mod pack;
 mod pipe;
+mod tar;
 mod unpack;
 
 pub use error::{ArtifactError, Damage};
 pub use pack::{PACK_MEMORY, PackRequest, pack};
 pub use pipe::{PipeClosed, PipeError, PipeReader, PipeWriter, pipe};
+pub use tar::{TarError, TarMember, TarReader, TarWriter};
 pub use unpack::{UNPACK_MEMORY, UnpackKeys, read_back, unpack};

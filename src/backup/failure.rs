@@ -4,6 +4,7 @@ use crate::artifact::ArtifactError;
 use crate::crypto::CryptoError;
 use crate::diag::{Code, Diagnostic, Explain};
 use crate::engine::EngineError;
+use crate::server::ServerError;
 use crate::store::StoreError;
 
 /// Why a backup was not taken. Nothing of it is visible then.
@@ -21,6 +22,9 @@ pub enum BackupError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The configuration could not be read.
+    #[error("the configuration could not be read: {0}")]
+    Configuration(ServerError),
     /// The plan asks for a kind of backup that this version does not take.
     #[error("this version takes no {0} backups")]
     NotServed(String),
@@ -59,6 +63,7 @@ impl Explain for BackupError {
             Self::Artifact(error) => error.explain(),
             Self::Crypto(error) => error.explain(),
             Self::Store(error) => error.explain(),
+            Self::Configuration(error) => error.explain(),
             Self::NotServed(_) => Diagnostic::error(Code("BK850"), self.to_string())
                 .help("make the plan again with the version of bkup that applies it"),
             Self::Fenced => Diagnostic::error(Code("BK852"), self.to_string())

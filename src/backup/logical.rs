@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant as Monotonic;
 
+use super::configuration::{self, Policies};
 use super::source::Source;
 use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
@@ -50,6 +51,8 @@ pub struct Order {
     pub tool_version: String,
     /// The catalog's identity: a manifest of another catalog is never taken for one's own.
     pub lineage: String,
+    /// The policies as they are applied, for backups of the configuration.
+    pub policies: Arc<Policies>,
     /// Asks, just before the manifest is written, whether the attempt still has the right to.
     pub still_mine: Fence,
 }
@@ -77,18 +80,27 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     if work.engine != Engine::Logical {
         return Err(BackupError::NotServed(format!("{:?}", work.engine).to_lowercase()));
     }
-    let database = Some(&work.database);
-    let manifest_key = layout::manifest(database, &work.scope, &work.backup);
-    // An attempt that died between its manifest and the catalog, or whose reply was lost, has done the work.
-    if destination.store.head(&manifest_key).await?.is_some() {
-        let manifest = read_manifest(destination.store.as_ref(), &manifest_key).await?;
-        adoptable(order, destination, &manifest).await?;
-        return Ok(Taken { manifest, manifest_key, by_this_attempt: false });
+    if let Some(taken) = already(order, destination).await? {
+        return Ok(taken);
     }
     let started_at = (order.now)();
+    let started = Monotonic::now();
     let mut timings = Vec::new();
     let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
     let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    if work.scope == Scope::Configuration {
+        let content = configuration::content(order, source, destination).await?;
+        timings.push(lap("read", started));
+        let begun = Monotonic::now();
+        let text = PipeReader::from_bytes(content.tar);
+        let name = "configuration.tar";
+        let part = pack_part(order, destination, data_key.as_ref(), PartKind::Tar, name, text).await?;
+        read_back(Arc::clone(&destination.store) as _, &part).await?;
+        timings.push(lap("write and read back", begun));
+        let digest = Some(content.digest.to_string());
+        let written = Written { started_at, data_key, keys, parts: vec![part], timings, content_digest: digest };
+        return conclude(order, source, destination, written, content.summary).await;
+    }
     let begun = Monotonic::now();
     let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
     timings.push(lap("dump", begun));
@@ -105,11 +117,42 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
         parts.push(globals);
     }
     timings.push(lap("read back", begun));
+    let written = Written { started_at, data_key, keys, parts, timings, content_digest: None };
+    conclude(order, source, destination, written, summary).await
+}
+
+/// What an attempt has written, before its manifest.
+struct Written {
+    started_at: Instant,
+    data_key: Option<DataKey>,
+    keys: Vec<KeyObject>,
+    parts: Vec<DataPart>,
+    timings: Vec<PhaseTiming>,
+    content_digest: Option<String>,
+}
+
+/// Writes the manifest.
+async fn conclude(
+    order: &Order,
+    source: &dyn Source,
+    destination: &Destination,
+    written: Written,
+    summary: DumpSummary,
+) -> Result<Taken, BackupError> {
     // Frozen for longer than its lease, this attempt may have been given up and collected: then it must not look whole.
     if !(order.still_mine)().await {
         return Err(BackupError::Fenced);
     }
-    let manifest = manifest(order, source, destination, started_at, data_key.as_ref(), keys, parts, summary, timings);
+    publish(order, destination, manifest(order, source, destination, written, summary)).await
+}
+
+/// Puts a manifest, and says whose stands.
+pub(super) async fn publish(
+    order: &Order,
+    destination: &Destination,
+    manifest: Manifest,
+) -> Result<Taken, BackupError> {
+    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
     match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
         ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
         ManifestOutcome::Lost(theirs) => {
@@ -117,6 +160,18 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
             Ok(Taken { manifest: *theirs, manifest_key, by_this_attempt: false })
         }
     }
+}
+
+/// Looks whether the work is done: an attempt that died between its manifest and the catalog, or whose reply was lost,
+/// has done it.
+pub(super) async fn already(order: &Order, destination: &Destination) -> Result<Option<Taken>, BackupError> {
+    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
+    if destination.store.head(&manifest_key).await?.is_none() {
+        return Ok(None);
+    }
+    let manifest = read_manifest(destination.store.as_ref(), &manifest_key).await?;
+    adoptable(order, destination, &manifest).await?;
+    Ok(Some(Taken { manifest, manifest_key, by_this_attempt: false }))
 }
 
 /// Checks a manifest that was there before: it must be of this catalog, and everything it names must be in the store
@@ -141,7 +196,7 @@ async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest
 }
 
 /// Writes the attempt's key once per recipient. Keys go before data: data whose key was never written is lost.
-async fn seal_keys(
+pub(super) async fn seal_keys(
     order: &Order,
     destination: &Destination,
     data_key: Option<&DataKey>,
@@ -213,7 +268,7 @@ async fn globals(
 }
 
 /// Packs one part under the attempt's own prefix.
-async fn pack_part(
+pub(super) async fn pack_part(
     order: &Order,
     destination: &Destination,
     data_key: Option<&DataKey>,
@@ -241,18 +296,14 @@ async fn pack_part(
     Ok(pack(request, source).await?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything a manifest records, gathered once")]
 fn manifest(
     order: &Order,
     source: &dyn Source,
     destination: &Destination,
-    started_at: Instant,
-    data_key: Option<&DataKey>,
-    keys: Vec<KeyObject>,
-    parts: Vec<DataPart>,
+    written: Written,
     summary: DumpSummary,
-    timings: Vec<PhaseTiming>,
 ) -> Manifest {
+    let Written { started_at, data_key, keys, parts, timings, content_digest } = written;
     let work = &order.work;
     let facts = source.facts();
     let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
@@ -300,7 +351,9 @@ fn manifest(
         },
         parts,
         keys,
-        data_recipient: data_key.map(|key| key.recipient().as_str().to_owned()),
+        data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
+        content_digest,
+        adopted_from: None,
         digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
         shared: work.shared.as_ref().map(ToString::to_string),
         parent: None,
@@ -321,7 +374,7 @@ fn manifest(
     }
 }
 
-fn lap(phase: &str, since: Monotonic) -> PhaseTiming {
+pub(super) fn lap(phase: &str, since: Monotonic) -> PhaseTiming {
     PhaseTiming {
         phase: phase.to_owned(),
         milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -51,6 +51,12 @@ pub trait Source: Send + Sync {
     /// When they cannot be read.
     async fn globals(&self) -> Result<Bytes, EngineError>;
 
+    /// Returns how its server is reached and with which programs, for what is read beside the instant; absent where
+    /// there is no server.
+    fn server(&self) -> Option<(&Connection, &Programs)> {
+        None
+    }
+
     /// Lets go, after a last look whether the instant was held all the time.
     ///
     /// # Errors
@@ -116,6 +122,10 @@ impl Source for Exported {
             encoding: self.facts.encoding.clone(),
         })?;
         Ok(Archive { chunks: dump.take_chunks(), end: dump.finish().boxed() })
+    }
+
+    fn server(&self) -> Option<(&Connection, &Programs)> {
+        Some((&self.connection, &self.programs))
     }
 
     async fn globals(&self) -> Result<Bytes, EngineError> {

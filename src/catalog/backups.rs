@@ -8,6 +8,7 @@ use super::columns::word_of;
 use super::completion::{Facts, refer_to_tenant};
 use super::failure::CatalogError;
 use super::moves::check_names;
+use super::slots::settle_slot;
 use super::stamp::{Cells, Stamp, bigint, plain};
 use super::writer::{Writer, fence};
 use crate::domain::{BackupId, BackupWork, Instant, Manifest, Name, RunId, Scope, Verification, ZoneName};
@@ -197,6 +198,10 @@ impl Writer {
             other => other?,
         }
         refer_to_tenant(&mut transaction, manifest).await?;
+        if facts.scope == Scope::Configuration {
+            // Slots of `on: change` go on from the newest one, also when every backup of the schedule was purged.
+            settle_slot(&mut transaction, &manifest.schedule, manifest.database.as_deref(), facts.slot).await?;
+        }
         transaction.commit().await?;
         Ok(Completion::Recorded)
     }

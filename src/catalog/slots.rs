@@ -84,6 +84,22 @@ impl Writer {
     }
 }
 
+/// Records within a transaction that every slot up to and including this one is settled.
+pub(super) async fn settle_slot(
+    connection: &mut sqlx::PgConnection,
+    schedule: &str,
+    database: Option<&str>,
+    slot: Instant,
+) -> Result<(), CatalogError> {
+    sqlx::query(ADVANCE)
+        .bind(schedule)
+        .bind(database.unwrap_or_default())
+        .bind(Stamp(slot))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 const ADVANCE: &str = "INSERT INTO bkup.schedule_progress AS p (schedule, database, settled) VALUES ($1, $2, $3) \
      ON CONFLICT (schedule, database) DO UPDATE SET settled = excluded.settled, updated_at = now() \
      WHERE p.settled < excluded.settled";

@@ -105,14 +105,14 @@ impl Reader {
             serial: meta.serial,
             simulated: meta.simulated,
             applied: applied(&mut transaction).await?,
-            backups: backups(&mut transaction).await?,
+            backups: backups(&mut transaction, version).await?,
             drills: drills(&mut transaction).await?,
             progress: progress(&mut transaction).await?,
             garbage: garbage(&mut transaction).await?,
-            canceled: canceled_slots(&mut transaction).await?,
+            canceled: if version < HAS_RUNS { Vec::new() } else { canceled_slots(&mut transaction).await? },
             leased: leased(&mut transaction).await?,
             stores: stores(&mut transaction).await?,
-            removals: removals(&mut transaction).await?,
+            removals: if version < HAS_RENAMES { BTreeMap::new() } else { removals(&mut transaction).await? },
         };
         transaction.commit().await?;
         Ok(CatalogState::Present(Box::new(facts)))
@@ -156,14 +156,28 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Ad
     Ok(all)
 }
 
-async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogError> {
-    let mut rows = sqlx::query(
-        "SELECT backup_id, database, filed_under, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
+/// The catalog's version from which on renames, removals and pins are recorded.
+const HAS_RENAMES: i64 = 6;
+/// The version from which on runs, and what was canceled, are recorded.
+const HAS_RUNS: i64 = 7;
+/// The version from which on a content's digest is recorded.
+const HAS_CONTENT: i64 = 9;
+
+async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
+    // An older catalog is read too: the plan that migrates it has to know what is there.
+    let content = if version >= HAS_CONTENT { "content_digest" } else { "NULL::text AS content_digest" };
+    let renamed = if version >= HAS_RENAMES {
+        "filed_under, pinned_until"
+    } else {
+        "NULL::text AS filed_under, NULL::timestamptz AS pinned_until"
+    };
+    let query = format!(
+        "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                 backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
-                shared, parent, protected, pinned_until, locked_until, duration_ms \
-         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id",
-    )
-    .fetch(connection);
+                shared, parent, protected, locked_until, duration_ms, {renamed}, {content} \
+         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id"
+    );
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch(connection);
     let mut all = Vec::new();
     let mut texts = Texts::default();
     while let Some(row) = rows.try_next().await? {
@@ -198,6 +212,7 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
         marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
         shared: texts.maybe_id(row, "shared")?,
         parent: texts.maybe_id(row, "parent")?,
+        content: row.maybe_parsed("content_digest")?,
         protected: row.flag("protected")?,
         pinned_until: row.maybe_at("pinned_until")?,
         locked_until: row.maybe_at("locked_until")?,

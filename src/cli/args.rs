@@ -130,6 +130,8 @@ pub enum Command {
     Drift(commands::drift::DriftArgs),
     /// Do what the policies ask for
     Apply(commands::apply::ApplyArgs),
+    /// Take over backups that other scripts left in a bucket or folder
+    Adopt(commands::adopt::AdoptArgs),
     /// Show every class and tenant against its objectives
     Status(commands::status::StatusArgs),
     /// List backups

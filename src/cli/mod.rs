@@ -102,6 +102,7 @@ fn finish(context: &mut Context, started: Result<(), CliError>, command: Command
 
 fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
     match command {
+        Command::Adopt(args) => commands::adopt::run(context, &args),
         Command::Validate(args) => commands::validate::run(context, &args),
         Command::Test(args) => commands::test::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),

@@ -18,7 +18,7 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Plan,
+    BackupType, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Plan,
     ResolvedTenants, RunId, Section, StoreSpec,
 };
 use crate::engine::{Connection, Search};
@@ -227,7 +227,13 @@ impl Session {
         let renamed = self.base.moved.iter().filter(|moved| moved.to.section() == Section::Store);
         let renamed =
             renamed.filter_map(|moved| Some((moved.to.name()?.clone(), moved.from.name()?.clone()))).collect();
-        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed }
+        let mut configurations = BTreeMap::new();
+        for spec in self.base.schedules.values().filter(|spec| spec.backup == BackupType::Configuration) {
+            for database in &spec.databases {
+                *configurations.entry(database.clone()).or_default() |= spec.passwords;
+            }
+        }
+        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed, configurations }
     }
 
     /// Looks at the world.
@@ -476,6 +482,8 @@ pub async fn runtime(
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
+        policy_texts: BTreeMap::new(),
+        adopted: None,
         since: Vec::new(),
         next_runs: Vec::new(),
         lock_timeout,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, Instant, Name,
-    Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
+    ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, FoundBackup,
+    Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
 };
 
 /// One thing to do.
@@ -262,6 +262,21 @@ pub struct BackupWork {
     /// Whether the policies protect what it belongs to; its manifest says so, for a catalog that is ever rebuilt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
+    /// For a backup of the configuration: what the plan saw of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationWork>,
+    /// For a backup that is taken over from elsewhere: what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Box<FoundBackup>>,
+}
+
+/// What a plan knows of a configuration that is to be backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationWork {
+    /// Its digest as the plan saw it; absent where it could not be read, or nobody asked.
+    pub digest: Option<Digest>,
+    /// Whether the passwords of roles go in.
+    pub passwords: bool,
 }
 
 /// A drill to run.
@@ -374,6 +389,8 @@ pub enum ReasonCode {
     SlotDue,
     /// The scope has no backup yet.
     FirstBackup,
+    /// The configuration differs from that of the newest backup.
+    ConfigurationChanged,
     /// A tenant backup of this plan needs it.
     NeededBy,
     /// Nobody ran it in time.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackupId, Bytes, Instant, Name, Scope};
+use super::{BackupId, Bytes, Digest, Instant, Name, Scope};
 
 /// What kind of backup, in the words of the policy language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct Backup {
     pub shared: Option<BackupId>,
     /// The backup it builds on.
     pub parent: Option<BackupId>,
+    /// The digest of its content as a whole, where it has one: backups of the configuration.
+    #[serde(default)]
+    pub content: Option<Digest>,
     /// Whether it is pinned.
     pub protected: bool,
     /// Until when it is kept because somebody brought it back.

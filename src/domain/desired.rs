@@ -194,6 +194,9 @@ pub struct ScheduleSpec {
     /// For an incremental backup: after how many a new base is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_chain: Option<u32>,
+    /// For a backup of the configuration: whether the passwords of roles go in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passwords: bool,
     /// For a backup of files: globs over absolute paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
@@ -215,9 +218,7 @@ impl ScheduleSpec {
         match (self.backup, self.engine) {
             (BackupType::FullSystem, _) => Some("backups of a whole cluster are not made by this version of bkup yet"),
             (BackupType::Files, _) => Some("backups of files are not made by this version of bkup yet"),
-            (BackupType::Configuration, _) => {
-                Some("backups of the configuration are not made by this version of bkup yet")
-            }
+            (BackupType::Configuration, _) => None,
             (_, Engine::Physical | Engine::Incremental) => {
                 Some("physical backups are not made by this version of bkup yet")
             }

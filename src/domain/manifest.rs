@@ -59,6 +59,13 @@ pub struct Manifest {
     /// The public half of the key pair of this backup, `age1...`; absent without encryption.
     #[serde(default)]
     pub data_recipient: Option<String>,
+    /// SHA-256 over the content as a whole in its canonical form, for backups of the configuration: two of them with
+    /// the same digest hold the same configuration.
+    #[serde(default)]
+    pub content_digest: Option<String>,
+    /// Where an adopted backup was found, for people; absent for those that bkup made.
+    #[serde(default)]
+    pub adopted_from: Option<String>,
     /// Which key the content digests are keyed with; absent when they are plain SHA-256.
     #[serde(default)]
     pub digest_key_id: Option<String>,
@@ -201,6 +208,10 @@ pub enum PartKind {
     Globals,
     /// A tar file.
     Tar,
+    /// A dump as plain SQL text for `psql`; of adopted backups.
+    Sql,
+    /// A directory-format archive of `pg_dump` as a tar file; of adopted backups.
+    DirectoryTar,
 }
 
 /// One copy of the backup's data key, for one recipient.

@@ -6,6 +6,7 @@ mod alert;
 mod backup;
 mod by_hand;
 mod canonical;
+mod configuration;
 mod coverage;
 mod desired;
 mod drift;
@@ -13,6 +14,7 @@ mod event;
 mod evidence;
 mod explanation;
 mod forecast;
+mod found;
 mod id;
 mod inspection;
 mod life;
@@ -41,13 +43,14 @@ mod trial;
 mod when;
 
 pub use action::{
-    Action, ActionClass, ActionKind, BackupWork, DocumentOp, DrillBackup, DrillWork, Phase as PlanPhase, Precondition,
-    PruneWork, Reason, ReasonCode, StaleUpload,
+    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork,
+    Phase as PlanPhase, Precondition, PruneWork, Reason, ReasonCode, StaleUpload,
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use by_hand::{ByHand, HandPlan, HandSchedule};
 pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use configuration::{ConfigurationDigests, ConfigurationSeen, MASKED, ServerConfiguration, is_secret};
 pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
@@ -61,6 +64,7 @@ pub use forecast::{
     ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
     LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,
 };
+pub use found::{FoundBackup, FoundForm, LeftAlone};
 pub use id::{ActionId, BackupId, Digest, RunId};
 pub use inspection::{Inspection, TenantTable};
 pub use life::{BackupLife, LifeState, Orphan, OrphanGroup};

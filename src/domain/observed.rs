@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RemovedBackups, RetentionRule,
-    Scope, Signs, Tenant,
+    Address, Backup, BackupId, Bytes, CanceledSlot, ConfigurationSeen, Digest, Instant, Name, Period, RemovedBackups,
+    RetentionRule, Scope, Signs, Tenant,
 };
 
 /// Something that was looked at, or the reason why it could not be.
@@ -196,4 +196,6 @@ pub struct ServerFacts {
     pub size: Bytes,
     /// Its tenants, sorted by slug; absent where the policy names no way to find them.
     pub tenants: Option<Vec<Tenant>>,
+    /// Its configuration.
+    pub configuration: ConfigurationSeen,
 }

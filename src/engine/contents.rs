@@ -188,6 +188,12 @@ fn lost_definition(entry: &Entry) -> bool {
     }
 }
 
+/// Returns what a table of contents says of an archive whose rows were not looked at.
+#[must_use]
+pub fn summary_of(toc: &Toc, scope: &DumpScope) -> DumpSummary {
+    summarize(toc, scope)
+}
+
 fn summarize(toc: &Toc, scope: &DumpScope) -> DumpSummary {
     let mut summary = DumpSummary { entries: toc.entries.len() as u64, ..DumpSummary::default() };
     let (mut schemas, mut extensions, mut roles) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

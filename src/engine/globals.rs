@@ -8,12 +8,20 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::sql::{Token, quote_ident, tokens};
 use super::{Connection, EngineError, Invocation, Program, Programs};
+use crate::domain::{MASKED, is_secret};
 
-/// Returns the program that writes the globals.
+/// Returns the program that writes the globals, without passwords.
 #[must_use]
 pub fn globals_invocation(programs: &Programs, connection: &Connection) -> Invocation {
+    invocation(programs, connection, false)
+}
+
+fn invocation(programs: &Programs, connection: &Connection, passwords: bool) -> Invocation {
+    let without: &[&str] = if passwords { &[] } else { &["--no-role-passwords"] };
     Invocation::new(programs.path(Program::PgDumpall))
-        .args(["--globals-only", "--no-role-passwords", "--no-password", "--encoding=UTF8"])
+        .args(["--globals-only"])
+        .args(without.iter().copied())
+        .args(["--no-password", "--encoding=UTF8"])
         .arg(format!("--database={}", keyword(connection.database())))
         .envs(connection.env())
 }
@@ -29,12 +37,67 @@ pub(super) fn keyword(database: &str) -> String {
 /// # Errors
 /// [`EngineError::Program`].
 pub async fn dump_globals(programs: &Programs, connection: &Connection) -> Result<Bytes, EngineError> {
-    let globals = globals_invocation(programs, connection).run().await?;
+    dump(globals_invocation(programs, connection)).await
+}
+
+/// Returns the same with the hashes of the roles' passwords; only a superuser may.
+///
+/// # Errors
+/// [`EngineError::Program`].
+pub async fn dump_globals_with_passwords(programs: &Programs, connection: &Connection) -> Result<Bytes, EngineError> {
+    dump(invocation(programs, connection, true)).await
+}
+
+async fn dump(invocation: Invocation) -> Result<Bytes, EngineError> {
+    let globals = invocation.run().await?;
     // The program ends its file so; a file that lacks it was cut although the exit code is 0.
     if !String::from_utf8_lossy(&globals).contains("PostgreSQL database cluster dump complete") {
         return Err(EngineError::WrongContent("pg_dumpall's output has no end line".to_owned()));
     }
     Ok(Bytes::from(globals))
+}
+
+/// Returns a globals file with those settings of roles taken out that may be secrets, and how many these are. A
+/// statement may go on over several lines where its value does.
+#[must_use]
+pub fn without_secret_settings(globals: &str) -> (String, usize) {
+    let mut out = String::with_capacity(globals.len());
+    let mut left_out = 0;
+    let mut lines = globals.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let mut statement = line.to_owned();
+        if !line.starts_with("ALTER ROLE ") && !line.starts_with("ALTER DATABASE ") {
+            out.push_str(line);
+            continue;
+        }
+        // Inside a literal or a quoted name a line end is a part of it.
+        while open_quote(&statement)
+            && let Some(more) = lines.next()
+        {
+            statement.push_str(more);
+        }
+        match statement.split_once(" SET ").and_then(|(_, set)| set.split_once(" TO ")) {
+            Some((name, value)) if is_secret(name.trim_matches('"'), value) => {
+                out.push_str(&format!("-- {} of a role or database: {MASKED}\n", name.replace('\n', " ")));
+                left_out += 1;
+            }
+            _ => out.push_str(&statement),
+        }
+    }
+    (out, left_out)
+}
+
+/// Returns whether a text ends inside quotes: doubled ones inside close and open again, which comes to the same.
+fn open_quote(text: &str) -> bool {
+    let mut open: Option<char> = None;
+    for c in text.chars().filter(|c| matches!(c, '\'' | '"')) {
+        open = match open {
+            None => Some(c),
+            Some(quote) if quote == c => None,
+            other => other,
+        };
+    }
+    open.is_some()
 }
 
 /// Returns the names of the roles that a globals file creates; names with line ends inside are read too.
@@ -90,7 +153,19 @@ pub async fn create_roles(connection: &Connection, roles: &[String]) -> Result<V
 
 #[cfg(test)]
 mod tests {
-    use super::role_names;
+    use super::{role_names, without_secret_settings};
+
+    #[test]
+    fn secret_settings_are_left_out_whole() {
+        let globals = "CREATE ROLE app;\nALTER ROLE app SET work_mem TO '64MB';\n\
+            ALTER ROLE app SET \"app.jwt_secret\" TO 'ge\nhe''im';\nALTER ROLE \"a SET x\" WITH LOGIN;\n\
+            ALTER ROLE app SET search_path TO 'a', 'b';\n";
+        let (kept, left_out) = without_secret_settings(globals);
+        assert_eq!(left_out, 1);
+        assert!(!kept.contains("im';") && kept.contains("64MB") && kept.contains("WITH LOGIN"), "{kept}");
+        assert!(kept.contains("-- \"app.jwt_secret\" of a role"), "{kept}");
+        assert_eq!(without_secret_settings("no end").0, "no end");
+    }
 
     #[test]
     fn only_names_are_taken_and_hostile_ones_stay_names() {

@@ -27,14 +27,18 @@ pub mod user;
 
 pub use compare::{Comparison, SequenceDifference, compare};
 pub use connection::Connection;
+pub use contents::summary_of;
 pub use digest::RowKey;
 pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
 pub use failure::EngineError;
-pub use globals::{create_roles, dump_globals, role_names};
+pub use globals::{create_roles, dump_globals, dump_globals_with_passwords, role_names, without_secret_settings};
 pub use invocation::{Input, Invocation, Output};
 pub use process::Process;
 pub use programs::{Program, Programs, Search};
-pub use restore::{ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_shared};
+pub use restore::{
+    ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_alone, restore_directory,
+    restore_shared, restore_sql,
+};
 pub use restore_errors::EntryFailure;
 pub use scratch::{Scratch, ScratchOptions};
 pub use snapshot::Snapshot;

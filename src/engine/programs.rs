@@ -16,6 +16,7 @@ pub enum Program {
     PgDump,
     PgDumpall,
     PgRestore,
+    Psql,
     Initdb,
     Postgres,
 }
@@ -35,6 +36,7 @@ impl Program {
             Self::PgDump => "pg_dump",
             Self::PgDumpall => "pg_dumpall",
             Self::PgRestore => "pg_restore",
+            Self::Psql => "psql",
             Self::Initdb => "initdb",
             Self::Postgres => "postgres",
         }

@@ -176,12 +176,8 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
     sorted(&target, ended, &toc, bytes).await
 }
 
-/// Judges a restore that went on after errors: what names absent schemas is let pass, anything else is a failure.
-async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Result<RestoreReport, EngineError> {
-    let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
-    if ended.status.success() {
-        return Ok(report);
-    }
+/// Tells the errors of a restore that went through apart.
+fn told_apart(ended: Ended, toc: &Toc) -> Result<Vec<EntryFailure>, EngineError> {
     if ended.stderr.len() >= WORDS_KEPT {
         return Err(EngineError::Restore("there are more errors than can be told apart".to_owned()));
     }
@@ -192,6 +188,16 @@ async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Res
     if ended.status.code() != Some(1) || ignored != Some(failures.len()) {
         return Err(EngineError::Restore(ended.failure().to_string()));
     }
+    Ok(failures)
+}
+
+/// Judges a restore that went on after errors: what names absent schemas is let pass, anything else is a failure.
+async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Result<RestoreReport, EngineError> {
+    let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
+    if ended.status.success() {
+        return Ok(report);
+    }
+    let failures = told_apart(ended, toc)?;
     let mut schemas = schemas_of(target).await?;
     schemas.extend(toc.entries.iter().filter(|entry| entry.kind() == "SCHEMA").map(super::archive::Entry::tag));
     let (deferred, fatal) = sort_out(failures, toc, &schemas);
@@ -200,6 +206,74 @@ async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Res
         None => Ok(report),
         Some(first) => Err(EngineError::Restore(format!("{first} (and {} more errors)", fatal.len() - 1))),
     }
+}
+
+/// What of an archive of one schema may fail where the rest of its database is not there.
+const MAY_FAIL_ALONE: [&str; 8] =
+    ["ACL", "DEFAULT ACL", "FK CONSTRAINT", "POLICY", "RULE", "TRIGGER", "VIEW", "MATERIALIZED VIEW"];
+
+/// Restores the archive of one schema into a database where what it refers to may not be: what ties tables to others
+/// may fail, and is reported; tables and their rows may not.
+///
+/// # Errors
+/// As [`restore`], for all other entries.
+pub async fn restore_alone(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    let (ended, toc, bytes) = run(request, false, None).await?;
+    let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
+    if ended.status.success() {
+        return Ok(report);
+    }
+    let failures = told_apart(ended, &toc)?;
+    if let Some(fatal) = failures.iter().find(|failure| !MAY_FAIL_ALONE.contains(&failure.kind.as_str())) {
+        return Err(EngineError::Restore(fatal.to_string()));
+    }
+    report.deferred = failures;
+    Ok(report)
+}
+
+/// Restores a directory-format archive. Who owned what and who was granted what is left out: its roles are not known.
+///
+/// # Errors
+/// [`EngineError::Restore`].
+pub async fn restore_directory(programs: &Programs, target: &Connection, folder: &Path) -> Result<(), EngineError> {
+    let invocation = Invocation::new(programs.path(Program::PgRestore))
+        .args(["--format=directory", "--no-password", "--exit-on-error", "--no-owner", "--no-acl"])
+        .arg(format!("--dbname={}", super::globals::keyword(target.database())))
+        .arg(folder)
+        .envs(target.env())
+        .output(Output::Nothing);
+    let ended = invocation.spawn()?.wait().await?;
+    if ended.status.success() { Ok(()) } else { Err(EngineError::Restore(ended.failure().to_string())) }
+}
+
+/// Runs plain SQL in one transaction. It must have been looked through before: `psql` runs commands of its own.
+///
+/// # Errors
+/// [`EngineError::Restore`].
+pub async fn restore_sql(programs: &Programs, target: &Connection, mut sql: ArchiveBytes) -> Result<(), EngineError> {
+    let invocation = Invocation::new(programs.path(Program::Psql))
+        .args(["--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"])
+        .arg(format!("--dbname={}", super::globals::keyword(target.database())))
+        .envs(target.env())
+        .input(Input::Pipe)
+        .output(Output::Nothing);
+    let mut process = invocation.spawn()?;
+    let mut stdin = process
+        .take_stdin()
+        .ok_or_else(|| EngineError::io("writing to psql", std::io::ErrorKind::BrokenPipe.into()))?;
+    let mut refused = false;
+    while let Some(piece) = sql.next().await {
+        // An error here drops the handle and kills the program, so that the transaction is never committed.
+        let piece = piece.map_err(|e| EngineError::io("reading the SQL", e))?;
+        if stdin.write_all(&piece).await.is_err() {
+            refused = true;
+            break;
+        }
+    }
+    refused |= stdin.shutdown().await.is_err();
+    drop(stdin);
+    let ended = process.wait().await?;
+    if ended.status.success() && !refused { Ok(()) } else { Err(EngineError::Restore(ended.failure().to_string())) }
 }
 
 /// Restores the entries of a shared archive that [`restore_shared`] deferred, once the tenants are there: the same

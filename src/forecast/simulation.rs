@@ -266,6 +266,9 @@ impl<'a> Prepared<'a> {
         if !question.growth.is_none() {
             say(format!("backups grow by {}", question.growth));
         }
+        if lines.iter().any(|line| line.scope == "configuration") {
+            say("configurations do not change: a schedule `on: change` takes a backup where it has none".to_owned());
+        }
         if let Some(counts) = &question.counts {
             let each = counts.otherwise.unwrap_or(1);
             let mut words = format!("tenants are not known: {each} of each class");

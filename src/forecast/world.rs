@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::domain::{
-    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Consent, Desired,
-    DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress,
-    PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
+    ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, ConfigurationSeen,
+    Consent, Desired, DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period,
+    Plan, Progress, PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
 };
 use crate::plan::{self, Request};
 
@@ -43,8 +43,13 @@ impl World {
         let stores = desired.stores.keys().map(|name| (name.clone(), Observation::Known(StoreFacts::default())));
         let servers = desired.databases.keys().map(|name| {
             let size = Bytes(0);
-            let facts =
-                ServerFacts { version_num: SOME_SERVER, datname: name.as_str().to_owned(), size, tenants: None };
+            let facts = ServerFacts {
+                version_num: SOME_SERVER,
+                datname: name.as_str().to_owned(),
+                size,
+                tenants: None,
+                configuration: ConfigurationSeen::Assumed,
+            };
             (name.clone(), Observation::Known(facts))
         });
         let observed = Observed {
@@ -209,6 +214,7 @@ impl World {
             marks: 0,
             shared: work.shared.clone(),
             parent: None,
+            content: work.configuration.as_ref().and_then(|configuration| configuration.digest),
             protected: false,
             pinned_until: None,
             locked_until: None,

@@ -14,8 +14,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::catalog::ReadLedger;
 use crate::domain::{
-    BackupId, CatalogState, Clock, Instant, Name, Observation, Observed, ServerFacts, ServerSigns, Signs, StoreFacts,
-    StoreSigns, TenantSelector,
+    BackupId, CatalogState, Clock, ConfigurationSeen, Instant, Name, Observation, Observed, ServerFacts, ServerSigns,
+    Signs, StoreFacts, StoreSigns, TenantSelector,
 };
 use crate::server;
 use crate::store::{self, ReadStore};
@@ -36,6 +36,8 @@ pub struct Sources {
     pub databases: BTreeMap<Name, Result<(PgConnectOptions, Option<TenantSelector>), String>>,
     /// What stores are called in the catalog until their rename is applied, by their new names.
     pub renamed: BTreeMap<Name, Name>,
+    /// The databases whose configuration is asked for too, and whether with what tells passwords of roles apart.
+    pub configurations: BTreeMap<Name, bool>,
 }
 
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
@@ -80,7 +82,10 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
     let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
         let seen = match source {
             Err(reason) => Observation::Unreachable(reason.clone()),
-            Ok((options, tenants)) => look_at_server(options, tenants.as_ref(), now).await,
+            Ok((options, tenants)) => {
+                let configuration = sources.configurations.get(name).copied();
+                look_at_server(options, tenants.as_ref(), configuration, now).await
+            }
         };
         (name.clone(), seen)
     }));
@@ -172,12 +177,20 @@ async fn look_at_store(
 async fn look_at_server(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
+    configuration: Option<bool>,
     now: &(dyn Fn() -> Instant + Send + Sync),
 ) -> Observation<(ServerFacts, i64, ServerSigns)> {
-    match server::read_with_signs(options, tenants, SERVER_LIMIT).await {
-        Ok((reading, signs)) => {
-            Observation::Known((reading.facts, reading.clock.duration_since(now()).as_secs(), signs))
-        }
-        Err(error) => Observation::Unreachable(error.to_string()),
+    let (mut reading, signs) = match server::read_with_signs(options, tenants, SERVER_LIMIT).await {
+        Ok(read) => read,
+        Err(error) => return Observation::Unreachable(error.to_string()),
+    };
+    let ahead_seconds = reading.clock.duration_since(now()).as_secs();
+    if let Some(passwords) = configuration {
+        // A server that answers and does not tell its configuration is no less reachable for everything else.
+        reading.facts.configuration = match server::configuration(options, passwords, SERVER_LIMIT).await {
+            Ok(found) => ConfigurationSeen::Read(found.digests()),
+            Err(error) => ConfigurationSeen::Unreadable(error.to_string()),
+        };
     }
+    Observation::Known((reading.facts, ahead_seconds, signs))
 }

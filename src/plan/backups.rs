@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::configuration;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
-    CanceledSlot, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope,
-    Section, Tenant,
+    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode,
+    ScheduleSpec, Scope, Section, Tenant, Timing,
 };
 use crate::schedule::Calendar;
 
@@ -81,6 +82,12 @@ impl Run<'_> {
     fn plan(&self, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
         let requested = self.view.request.requested.contains(self.name);
         let now = self.view.now();
+        if self.spec.when.timing == Timing::OnChange && !requested {
+            if self.view.request.requested.is_empty() {
+                self.plan_change(draft, planned);
+            }
+            return;
+        }
         let slot = if requested { Some(whole_second(now)) } else { self.calendar.last_at_or_before(now) };
         let Some(slot) = slot else { return };
         if self.view.request.requested.is_empty() || requested {
@@ -89,6 +96,43 @@ impl Run<'_> {
             }
             self.plan_slot(slot, requested, draft, planned);
         }
+    }
+
+    /// Plans the backup of a configuration that differs from the newest one of it.
+    fn plan_change(&self, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
+        if let Some(words) = self.view.pause(&self.things()) {
+            return self.hold(draft, None, HeldReason::Suspended, words);
+        }
+        let change = match configuration::change(self.view, self.name, self.spec, self.database) {
+            Ok(Some(change)) => change,
+            Ok(None) => return,
+            Err((reason, words)) => return self.hold(draft, Some(Scope::Configuration), reason, words),
+        };
+        if let Err((reason, words)) = self.ready() {
+            return self.hold(draft, Some(Scope::Configuration), reason, words);
+        }
+        let target = Target { scope: Scope::Configuration, tenant: None, priority: 0 };
+        let (code, words) = match change.since {
+            Some(at) => {
+                let words = format!("the configuration differs from that of {}", at.strftime("%Y-%m-%d %H:%M UTC"));
+                (ReasonCode::ConfigurationChanged, words)
+            }
+            None => (ReasonCode::FirstBackup, "it has no backup yet".to_owned()),
+        };
+        self.push_as(change.ids, change.slot, &target, (code, words, None), None, draft, planned);
+    }
+
+    /// Returns why a backup cannot be taken although it is due.
+    fn ready(&self) -> Result<(), (HeldReason, String)> {
+        if let Err(why) = self.view.store(&self.spec.store) {
+            let words = format!("store.{} could not be read: {why}", self.spec.store);
+            return Err((HeldReason::StoreUnreachable, words));
+        }
+        if !self.view.is_applied(self.address) {
+            let words = "its policy is not applied yet, and this plan was narrowed to leave that out";
+            return Err((HeldReason::Narrowed, words.to_owned()));
+        }
+        Ok(())
     }
 
     /// Everything whose pause pauses this run.
@@ -150,13 +194,8 @@ impl Run<'_> {
         if due.is_empty() {
             return;
         }
-        if let Err(why) = self.view.store(&self.spec.store) {
-            let words = format!("store.{} could not be read: {why}", self.spec.store);
-            return self.hold(draft, None, HeldReason::StoreUnreachable, words);
-        }
-        if !self.view.is_applied(self.address) {
-            let words = "its policy is not applied yet, and this plan was narrowed to leave that out";
-            return self.hold(draft, None, HeldReason::Narrowed, words);
+        if let Err((reason, words)) = self.ready() {
+            return self.hold(draft, None, reason, words);
         }
         let begin = planned.len();
         let shared = (self.spec.backup == BackupType::TenantData).then(|| self.shared(slot, draft, planned, &due));
@@ -360,13 +399,27 @@ impl Run<'_> {
         draft: &mut Plan,
         planned: &mut Vec<PlannedBackup>,
     ) {
-        let (action, backup) = self.id(&target.scope, slot);
         let words = match code {
             ReasonCode::FirstBackup => "it has no backup yet; its newest slot is run at once".to_owned(),
             ReasonCode::NeededBy => "tenant backups of this slot need it".to_owned(),
             ReasonCode::Requested => "it was asked for".to_owned(),
             _ => "its slot has come".to_owned(),
         };
+        let ids = self.id(&target.scope, slot);
+        self.push_as(ids, slot, target, (code, words, start_before), shared, draft, planned);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as of `push`, with the ids that it makes of them")]
+    fn push_as(
+        &self,
+        (action, backup): (ActionId, BackupId),
+        slot: Instant,
+        target: &Target<'_>,
+        (code, words, start_before): (ReasonCode, String, Option<Instant>),
+        shared: Option<&BackupId>,
+        draft: &mut Plan,
+        planned: &mut Vec<PlannedBackup>,
+    ) {
         let leave_out = if target.scope == Scope::Shared {
             let schemas: BTreeSet<String> =
                 self.view.tenants(self.database).iter().map(|(tenant, _)| tenant.schema.clone()).collect();
@@ -393,6 +446,11 @@ impl Run<'_> {
             retention: self.spec.retention.clone(),
             parallel: self.spec.max_parallel_jobs,
             protect: self.is_protected(),
+            configuration: (target.scope == Scope::Configuration).then(|| ConfigurationWork {
+                digest: configuration::digest(self.view, self.spec, self.database).ok().flatten(),
+                passwords: self.spec.passwords,
+            }),
+            found: None,
         };
         let after = shared
             .and_then(|id| planned.iter().find(|p| &p.work.backup == id))

@@ -27,7 +27,11 @@ pub struct Target<'a> {
 #[must_use]
 pub fn covered<'a>(desired: &'a Desired, spec: &ScheduleSpec, database: &Name) -> Vec<Target<'a>> {
     if spec.backup != BackupType::TenantData {
-        return vec![Target { scope: Scope::Database, tenant: None, priority: 0 }];
+        let scope = match spec.backup {
+            BackupType::Configuration => Scope::Configuration,
+            _ => Scope::Database,
+        };
+        return vec![Target { scope, tenant: None, priority: 0 }];
     }
     let takes = Filter::of(&spec.tenants);
     let mut targets: Vec<Target<'_>> = tenants(desired, database)
@@ -46,9 +50,21 @@ pub fn covered<'a>(desired: &'a Desired, spec: &ScheduleSpec, database: &Name) -
 /// Returns the ids of the work and of the backup for a slot: the same in every plan.
 #[must_use]
 pub fn backup_id(schedule: &Name, database: Option<&Name>, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
+    backup_id_of(schedule, database, scope, slot, &slot.to_string())
+}
+
+/// Returns the ids of work that is told from other work by more than the instant of its slot.
+#[must_use]
+pub fn backup_id_of(
+    schedule: &Name,
+    database: Option<&Name>,
+    scope: &Scope,
+    slot: Instant,
+    key: &str,
+) -> (ActionId, BackupId) {
     let address = Address::of(Section::Schedule, schedule.clone());
     let database = database.map(Name::as_str);
-    let action = ActionId::of("back_up", database, Some(scope), &address, Some(&slot.to_string()));
+    let action = ActionId::of("back_up", database, Some(scope), &address, Some(key));
     (action, BackupId::of(slot, schedule.as_str(), action))
 }
 

@@ -45,7 +45,8 @@ pub fn change_digest(plan: &Plan) -> Digest {
 }
 
 /// Returns the digest over the policy documents, wherever they stand in their files.
-pub(super) fn policy_digest(desired: &Desired) -> Digest {
+#[must_use]
+pub fn policy_digest(desired: &Desired) -> Digest {
     let documents: Vec<(String, Digest)> =
         desired.documents.iter().map(|(address, document)| (address.to_string(), document.digest)).collect();
     digest_of(&documents)

@@ -2,7 +2,9 @@
 //! and total: no clock, no environment, no network, no randomness, no logger. What could not be seen holds work back;
 //! it never deletes and never looks like a first run.
 
+mod adoption;
 mod backups;
+mod configuration;
 mod coverage;
 mod digests;
 mod drift;
@@ -23,12 +25,13 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{
-    Action, ActionId, Address, CatalogState, Connections, Consent, Desired, Digest, Held, HeldReason, Instant, Name,
-    Narrowing, Observation, Observed, PLAN_FORMAT, Plan, PlanPhase, Section,
+    Action, ActionId, Address, CatalogFacts, CatalogState, Connections, Consent, Desired, Digest, Held, HeldReason,
+    Instant, Name, Narrowing, Observation, Observed, PLAN_FORMAT, Plan, PlanPhase, Section,
 };
 
-pub use coverage::{Target, backup_id, coverage, covered};
-pub use digests::{change_digest, digest, seal};
+pub use adoption::{Adoption, AdoptionPlan, adoption};
+pub use coverage::{Target, backup_id, backup_id_of, coverage, covered};
+pub use digests::{change_digest, digest, policy_digest, seal};
 pub use drills::{draw as drill_draw, wanted as drill_wants};
 pub use life::{Lives, after_renames};
 pub use moved::{carry, planned as planned_moves};
@@ -69,28 +72,7 @@ pub fn plan(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
 /// Plans, and leaves the two digests out. They cost more than the decisions of a small plan, and whoever looks at
 /// thousands of instants approves none of them. Everything else is that of [`plan`].
 pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Plan {
-    let mut draft = Plan {
-        format_version: PLAN_FORMAT.to_owned(),
-        tool_version: request.tool_version.clone(),
-        as_of: request.now,
-        simulated: request.simulated,
-        lineage: None,
-        serial: 0,
-        policy_digest: digests::policy_digest(desired),
-        connections: Connections { stores: desired.stores.clone(), databases: desired.databases.clone() },
-        rules: BTreeMap::new(),
-        actions: Vec::new(),
-        held: Vec::new(),
-        kept: Vec::new(),
-        objectives: Vec::new(),
-        findings: Vec::new(),
-        offers: Vec::new(),
-        refusals: Vec::new(),
-        consent: None,
-        narrowing: (request.narrowing != Narrowing::default()).then(|| request.narrowing.clone()),
-        digest: crate::domain::sha256(b""),
-        change_digest: crate::domain::sha256(b""),
-    };
+    let mut draft = blank(desired, request, None);
     let catalog = match &observed.catalog {
         Observation::Unreachable(reason) => {
             draft.held.push(Held {
@@ -131,6 +113,32 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     order(&mut draft);
     guards::check(&view, &caused, &mut draft);
     draft
+}
+
+/// Returns a plan of nothing.
+fn blank(desired: &Desired, request: &Request, catalog: Option<&CatalogFacts>) -> Plan {
+    Plan {
+        format_version: PLAN_FORMAT.to_owned(),
+        tool_version: request.tool_version.clone(),
+        as_of: request.now,
+        simulated: request.simulated,
+        lineage: catalog.map(|facts| facts.lineage.clone()),
+        serial: catalog.map_or(0, |facts| facts.serial),
+        policy_digest: digests::policy_digest(desired),
+        connections: Connections { stores: desired.stores.clone(), databases: desired.databases.clone() },
+        rules: BTreeMap::new(),
+        actions: Vec::new(),
+        held: Vec::new(),
+        kept: Vec::new(),
+        objectives: Vec::new(),
+        findings: Vec::new(),
+        offers: Vec::new(),
+        refusals: Vec::new(),
+        consent: None,
+        narrowing: (request.narrowing != Narrowing::default()).then(|| request.narrowing.clone()),
+        digest: crate::domain::sha256(b""),
+        change_digest: crate::domain::sha256(b""),
+    }
 }
 
 /// Returns the digests under which deletions are decided: the policies' own where this plan applies them, else what is

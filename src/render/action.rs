@@ -38,6 +38,12 @@ pub fn action_title(action: &Action, style: &Style) -> String {
                 RemovedBackups::Delete => format!("{address}: give up its {what}"),
             }
         }
+        ActionKind::BackUp(work) if let Some(found) = &work.found => format!(
+            "adopt {} as a backup of {}, for {}",
+            style.name(&found.key),
+            place(Some(&work.database), &work.scope, style),
+            work.schedule
+        ),
         ActionKind::BackUp(work) => format!(
             "back up {} for {}, slot {}",
             place(Some(&work.database), &work.scope, style),

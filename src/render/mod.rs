@@ -6,6 +6,7 @@
 //! tenant called `\u{1b}[2J` must not clear the screen that shows its deletion.
 
 mod action;
+mod adoption;
 mod backups;
 mod coverage;
 mod diagnostics;
@@ -38,6 +39,7 @@ mod table;
 mod trial;
 mod wrap;
 
+pub use adoption::{adoption_json, adoption_text};
 pub use backups::{backups_json, backups_text};
 pub use coverage::{coverage_json, coverage_text};
 pub use diagnostics::{

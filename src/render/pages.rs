@@ -205,6 +205,8 @@ pages! {
     BK917
     BK918
     BK919
+    BK920
+    BK921
     BK925
     BK926
     BK928

@@ -15,10 +15,13 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
         (Some(database), None) => format!("{} of {}", style.name(&restoration.scope), style.name(database)),
         (None, _) => style.name(&restoration.scope),
     };
+    let proven =
+        if restoration.proofs.is_empty() { "; nothing was recorded to compare it with" } else { ", proven equal" };
     let verdict = match restoration.into.split_once(':') {
-        Some((_, name)) => format!("Restored {what} into {}, proven equal", style.name(name)),
-        None if restoration.into == "live" => format!("Restored {what} into the live server, proven equal"),
-        None => format!("Restored {what} into a scratch server, proven equal"),
+        Some(("folder", dir)) => format!("Restored {what} into {}, every byte as recorded", style.name(dir)),
+        Some((_, name)) => format!("Restored {what} into {}{proven}", style.name(name)),
+        None if restoration.into == "live" => format!("Restored {what} into the live server{proven}"),
+        None => format!("Restored {what} into a scratch server{proven}"),
     };
     let mut out = format!("{} {}\n", style.mark(Symbol::Good), style.paint(Tone::Good, &verdict));
     let facts = [

@@ -16,7 +16,7 @@ use crate::engine::restore::restore_deferred;
 use crate::engine::sql::quote_qualified;
 use crate::engine::{
     ArchiveBytes, Comparison, Connection, EngineError, EntryFailure, Programs, RestoreOptions, RestoreReport,
-    RestoreRequest, RowKey, compare, create_roles, restore, restore_shared, role_names,
+    RestoreRequest, RowKey, compare, create_roles, restore, restore_alone, restore_shared, restore_sql, role_names,
 };
 use crate::store::ReadStore;
 
@@ -104,9 +104,9 @@ impl Opened {
         (reader, tokio::spawn(async move { unpack(store, &part, keys, writer).await }))
     }
 
-    /// Begins to stream the archive.
+    /// Begins to stream the archive, or the SQL of an adopted backup.
     fn archive(&self) -> Result<(ArchiveBytes, JoinHandle<Result<(), ArtifactError>>), RestoreError> {
-        let Some(part) = self.part(PartKind::Archive) else {
+        let Some(part) = self.part(PartKind::Archive).or_else(|| self.part(PartKind::Sql)) else {
             let words = format!("backup {} has no archive", self.origin.manifest.backup_id);
             return Err(RestoreError::NotServed(words));
         };
@@ -117,13 +117,31 @@ impl Opened {
         Ok((archive.boxed(), task))
     }
 
+    /// Begins to stream a tar file.
+    pub(super) fn tar(
+        &self,
+        kind: PartKind,
+    ) -> Result<(PipeReader, JoinHandle<Result<(), ArtifactError>>), RestoreError> {
+        let Some(part) = self.part(kind) else {
+            let words = format!("backup {} holds no files", self.origin.manifest.backup_id);
+            return Err(RestoreError::NotServed(words));
+        };
+        Ok(self.stream(part))
+    }
+
     /// Returns whether it is what tenants have in common.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.origin.manifest.scope.scope == "shared"
     }
 
-    fn part(&self, kind: PartKind) -> Option<&DataPart> {
+    /// Returns whether it was adopted: then nothing was recorded to compare a restore with.
+    #[must_use]
+    pub const fn is_adopted(&self) -> bool {
+        self.origin.manifest.adopted_from.is_some()
+    }
+
+    pub(super) fn part(&self, kind: PartKind) -> Option<&DataPart> {
         self.origin.manifest.parts.iter().find(|part| part.kind == kind)
     }
 
@@ -164,9 +182,21 @@ pub async fn load(
     loaded.phases.push(phase("roles", manifest, begun));
     let begun = Monotonic::now();
     let (archive, task) = opened.archive()?;
-    let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
-    let report = if opened.is_shared() { restore_shared(request).await } else { restore(request).await };
-    loaded.deferred = cause(report, task).await?.deferred;
+    if opened.part(PartKind::Sql).is_some() {
+        let done = restore_sql(programs, target, archive).await.map_err(RestoreError::from);
+        cause_of(done, task).await?;
+    } else {
+        let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
+        let report = match opened {
+            opened if opened.is_shared() => restore_shared(request).await,
+            // A transaction is for a live database, where everything is that the schema refers to.
+            opened if opened.is_adopted() && !options.single_transaction && is_tenant(manifest) => {
+                restore_alone(request).await
+            }
+            _ => restore(request).await,
+        };
+        loaded.deferred = cause(report, task).await?.deferred;
+    }
     loaded.fetched = manifest.parts.iter().map(|part| Bytes(part.size)).sum();
     loaded.phases.push(phase("fetch and restore", manifest, begun));
     Ok(loaded)
@@ -207,7 +237,11 @@ pub async fn load_all(
     for backup in backups {
         let manifest = &backup.origin.manifest;
         tell(format!("loading {} ({})", manifest.backup_id, expected(manifest)));
-        let loaded = load(backup, programs, target, RestoreOptions::default()).await?;
+        let loaded = if backup.part(PartKind::DirectoryTar).is_some() {
+            super::folder::load_directory(backup, programs, target, &list.with_extension("dir")).await?
+        } else {
+            load(backup, programs, target, RestoreOptions::default()).await?
+        };
         all.phases.extend(loaded.phases);
         all.fetched = all.fetched.plus(loaded.fetched);
         if !loaded.deferred.is_empty() {
@@ -228,6 +262,10 @@ pub async fn load_all(
         all.phases.push(phase("fetch and restore what waited", manifest, begun));
     }
     Ok(all)
+}
+
+fn is_tenant(manifest: &Manifest) -> bool {
+    manifest.scope.scope.starts_with("tenant=")
 }
 
 /// Returns how much a backup is before compression.
@@ -313,7 +351,7 @@ pub async fn prove(opened: &Opened, target: &Connection) -> Result<Comparison, R
     Ok(compare(target, &manifest.scope.tables, &manifest.scope.sequences, &key).await?)
 }
 
-fn phase(name: &str, manifest: &Manifest, begun: Monotonic) -> Phase {
+pub(super) fn phase(name: &str, manifest: &Manifest, begun: Monotonic) -> Phase {
     Phase {
         phase: name.to_owned(),
         subject: manifest.backup_id.clone(),
@@ -327,11 +365,19 @@ async fn cause(
     report: Result<RestoreReport, EngineError>,
     task: JoinHandle<Result<(), ArtifactError>>,
 ) -> Result<RestoreReport, RestoreError> {
+    cause_of(report.map_err(RestoreError::from), task).await
+}
+
+/// The same for whatever reads a part.
+pub(super) async fn cause_of<T>(
+    report: Result<T, RestoreError>,
+    task: JoinHandle<Result<(), ArtifactError>>,
+) -> Result<T, RestoreError> {
     let fetched = ended(task).await;
     if !matches!(fetched, Err(RestoreError::Artifact(ArtifactError::Consumer { .. }))) {
         fetched?;
     }
-    Ok(report?)
+    report
 }
 
 async fn ended(task: JoinHandle<Result<(), ArtifactError>>) -> Result<(), RestoreError> {

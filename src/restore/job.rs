@@ -56,7 +56,7 @@ pub struct Proven {
 }
 
 impl Job {
-    fn wanted(&self) -> Result<&Opened, RestoreError> {
+    pub(super) fn wanted(&self) -> Result<&Opened, RestoreError> {
         self.backups.last().ok_or_else(|| RestoreError::NotServed("there is no backup to restore".to_owned()))
     }
 
@@ -75,7 +75,10 @@ impl Job {
     }
 
     /// Does some work unless it is to stop; the work is dropped then.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, RestoreError>>) -> Result<T, RestoreError> {
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, RestoreError>>,
+    ) -> Result<T, RestoreError> {
         tokio::select! {
             done = work => done,
             () = turned(Some(self.stop.clone())) => Err(RestoreError::Interrupted),
@@ -97,6 +100,10 @@ impl Job {
 
     async fn prove(&self, backup: &Opened, target: &Connection, done: &mut Done) -> Result<(), RestoreError> {
         let manifest = &backup.origin.manifest;
+        if backup.is_adopted() {
+            (self.tell)(format!("nothing was recorded to compare {} with", manifest.backup_id));
+            return Ok(());
+        }
         (self.tell)(format!("comparing {} with what was recorded", manifest.backup_id));
         let begun = Monotonic::now();
         let proof = prove_but(backup, target, &done.loaded.deferred).await?.must_hold()?;

@@ -4,6 +4,7 @@
 mod archive;
 mod failure;
 mod find;
+mod folder;
 mod hold;
 mod job;
 mod workshop;

@@ -1,5 +1,6 @@
 //! Facts about the protected servers: version, tenants, sizes, clock. Reads only.
 
+mod configuration;
 mod inspect;
 mod signs;
 
@@ -9,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::diag::{Code, Diagnostic, Explain};
-use crate::domain::{Bytes, Instant, ServerFacts, ServerSigns, Tenant, TenantSelector};
+use crate::domain::{Bytes, ConfigurationSeen, Instant, ServerFacts, ServerSigns, Tenant, TenantSelector};
 
+pub use configuration::configuration;
 pub use inspect::inspect;
 
 /// What a server said, and when by its own clock.
@@ -167,6 +169,7 @@ fn facts(row: &PgRow) -> Result<Reading, sqlx::Error> {
             datname: row.try_get("datname")?,
             size: Bytes(number("size")?),
             tenants: None,
+            configuration: ConfigurationSeen::NotAsked,
         },
         clock: Instant::from_microsecond(row.try_get("clock")?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
         locks: LockBudget {

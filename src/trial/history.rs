@@ -321,6 +321,7 @@ impl Reader<'_> {
             marks: u32::from(marks.tombstoned.is_some()),
             shared,
             parent: None,
+            content: None,
             protected: marks.protected,
             pinned_until: None,
             locked_until: None,

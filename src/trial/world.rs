@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::Diagnostic;
 use crate::domain::{
-    Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, Desired, DrillRecord, Instant, Name, Narrowing,
-    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Tenant,
-    TenantSelector,
+    Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, ConfigurationSeen, Desired, DrillRecord, Instant,
+    Name, Narrowing, Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, Signs, StoreFacts,
+    StoreMarker, Tenant, TenantSelector,
 };
 use crate::plan::Request;
 use crate::policy::codes as policy_codes;
@@ -220,8 +220,13 @@ fn observe(
             Some(ResolvedTenants::Known(tenants)) => Some(tenants.iter().map(|(tenant, _)| tenant.clone()).collect()),
             _ => None,
         };
-        let facts =
-            ServerFacts { version_num: SERVER_VERSION, datname: name.to_string(), size: DATABASE_SIZE, tenants };
+        let facts = ServerFacts {
+            version_num: SERVER_VERSION,
+            datname: name.to_string(),
+            size: DATABASE_SIZE,
+            tenants,
+            configuration: ConfigurationSeen::Assumed,
+        };
         servers.insert(name.clone(), seen(reachable(Section::Database, name), facts));
     }
     let catalog = if unreachable.contains(&Address::once(Section::Catalog)) {

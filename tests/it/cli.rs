@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "validate",
     "explain",
     "init",
@@ -42,6 +42,7 @@ const COMMANDS: [&str; 26] = [
     "simulate",
     "show",
     "drift",
+    "adopt",
     "export",
     "catalog",
     "audit",

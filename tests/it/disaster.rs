@@ -9,24 +9,38 @@ use crate::world::place::World;
 
 /// Returns the commands of the page: its blocks marked `sh disaster`, in their order.
 fn commands() -> String {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/disaster.md")).unwrap();
-    let mut out = String::new();
-    let mut inside = false;
-    for line in page.lines() {
-        match line.trim_end() {
-            "```sh disaster" => inside = true,
-            "```" => inside = false,
-            line if inside => out.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-    }
+    let out = blocks("```sh disaster").concat();
     assert!(out.contains("pg_restore") && out.contains("age --decrypt"), "the blocks are there:\n{out}");
     out
 }
 
+/// Returns the blocks of the page that begin with a mark.
+fn blocks(mark: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/disaster.md")).unwrap();
+    let mut out: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in page.lines() {
+        match line.trim_end() {
+            line if line == mark => {
+                inside = true;
+                out.push(String::new());
+            }
+            "```" => inside = false,
+            line if inside => out.last_mut().unwrap().push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    out
+}
+
 /// Runs the page's commands with nothing but the programs it names.
-#[expect(clippy::disallowed_methods, reason = "a person at a shell is what is tested")]
 fn follow(world: &World, major: Major, dir: &Path, database: &str) -> Output {
+    follow_with(world, major, dir, database, &commands())
+}
+
+/// Runs commands with nothing but the programs they name.
+#[expect(clippy::disallowed_methods, reason = "a person at a shell is what is tested")]
+fn follow_with(world: &World, major: Major, dir: &Path, database: &str, commands: &str) -> Output {
     use secrecy::ExposeSecret;
     let work = world.cli.path(&format!("work-{database}"));
     std::fs::create_dir(&work).unwrap();
@@ -34,7 +48,7 @@ fn follow(world: &World, major: Major, dir: &Path, database: &str) -> Output {
     std::fs::write(&identity, &world.keys.identity).unwrap();
     let output = Command::new("bash")
         .arg("-c")
-        .arg(commands())
+        .arg(commands)
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", major.bin().display()))
         .env("LC_ALL", "C.UTF-8")
@@ -47,7 +61,7 @@ fn follow(world: &World, major: Major, dir: &Path, database: &str) -> Output {
         .output()
         .unwrap();
     let left: Vec<_> = std::fs::read_dir(&work).unwrap().flatten().map(|item| item.file_name()).collect();
-    assert!(left.iter().all(|name| name == "globals.sql"), "no key stays behind: {left:?}");
+    assert!(left.iter().all(|name| name == "globals.sql" || name == "configuration"), "no key stays behind: {left:?}");
     output
 }
 
@@ -136,4 +150,18 @@ async fn a_store_without_encryption_needs_no_key() {
     // And bkup itself needs none either.
     let world = world.env("BKUP_AGE_IDENTITY", "");
     let _ = world.run(&["restore", "--latest", "--tenant", "a"]).exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_comes_back_by_hand() {
+    let world = World::new(Major::V17, &["a"]).await;
+    world.cluster.exec("postgres", "CREATE ROLE teller").await;
+    let schedule = "databases: [app], backup: configuration, when: { on: change }, retention: keep, store: primary";
+    world.policy("config.yaml", &format!("version: 1\nschedules:\n  config: {{ {schedule} }}\n"));
+    let _ = world.apply();
+    let dir = dirs(&world, "configuration").remove(0);
+    let commands = format!("{}{}", blocks("```sh disaster")[0], blocks("```sh configuration").concat());
+    must(&follow_with(&world, Major::V17, &dir, "by-hand", &commands));
+    let globals = world.cli.path("work-by-hand").join("configuration/globals.sql");
+    assert!(std::fs::read_to_string(globals).unwrap().contains("CREATE ROLE teller"));
 }

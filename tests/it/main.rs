@@ -4,6 +4,7 @@
 
 mod world;
 
+mod adopt;
 mod apply;
 mod architecture;
 mod artifact;
@@ -12,6 +13,7 @@ mod catalog;
 mod catalog_rebuild;
 mod cli;
 mod cli_format;
+mod configuration;
 mod demo;
 mod disaster;
 mod drift;

@@ -430,6 +430,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         marks: 0,
         shared: None,
         parent: None,
+        content: None,
         protected: false,
         pinned_until: None,
         locked_until: None,

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::progress::HEARTBEAT;
-use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
+use crate::cli::session::{self, Facts, RunClock, Session, Survey, Wiring, Wish, catalog_of, run_clock};
 use crate::cli::version;
 use crate::cli::{github, plan_file};
 use crate::diag::Explain;
@@ -23,7 +24,9 @@ use crate::domain::{
     ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan, RunFailure, RunId, Since,
 };
 use crate::engine::Connection;
-use crate::render::{PlanView, age, plan_text, report_json, report_markdown, report_text};
+use crate::plan::policy_digest;
+use crate::render::{PlanView, Sources, age, plan_text, report_json, report_markdown, report_text};
+use crate::store::ReadStore;
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -162,7 +165,18 @@ fn apply_fresh(
         context.ui.approve(&question(&plan), args.auto_approve || expected.is_some())?;
     }
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &catalog, clock, Some(&survey.desired), Vec::new(), told)
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts), ..Record::default() };
+    execute(context, args, &plan, &catalog, clock, record, told)
+}
+
+/// What a run has beside its plan: what the policies ask for and their files' texts, for the record, what came since the
+/// plan was made, and where backups lie that are adopted.
+#[derive(Clone, Copy, Default)]
+struct Record<'a> {
+    desired: Option<&'a Desired>,
+    texts: Option<&'a Sources>,
+    since: &'a [Since],
+    adopted: Option<&'a Arc<dyn ReadStore>>,
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -178,7 +192,27 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired), Vec::new())?;
+    let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts), ..Record::default() };
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), record)?;
+    let exit = exit(&report);
+    Ok((report, exit))
+}
+
+/// Applies the plan of an adoption; `place` is where its backups lie.
+///
+/// # Errors
+/// Where nothing can be applied.
+pub fn apply_adoption(
+    context: &mut Context,
+    session: &Session,
+    survey: &Survey,
+    plan: &Plan,
+    place: Arc<dyn ReadStore>,
+) -> Result<(ApplyReport, Exit), CliError> {
+    let catalog = session.catalog()?;
+    let clock = RunClock { now: survey.now, simulated: survey.simulated };
+    let record = Record { desired: Some(&survey.desired), adopted: Some(&place), ..Record::default() };
+    let report = perform(context, plan, &catalog, clock, Period::minutes(5), record)?;
     let exit = exit(&report);
     Ok((report, exit))
 }
@@ -215,21 +249,22 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan, told: &mut 
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
     let since = since::look(context, session.as_ref(), plan)?;
-    execute(context, args, plan, &catalog, clock, None, since, told)
+    // Texts of other policies than the plan was made of are not those that it applies.
+    let same = session.as_ref().filter(|session| policy_digest(&session.base) == plan.policy_digest);
+    let record = Record { texts: same.map(|session| &session.texts), since: &since, ..Record::default() };
+    execute(context, args, plan, &catalog, clock, record, told)
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a run works with, gathered once")]
 fn execute(
     context: &mut Context,
     args: &ApplyArgs,
     plan: &Plan,
     catalog: &Connection,
     clock: RunClock,
-    desired: Option<&Desired>,
-    since: Vec<Since>,
+    record: Record<'_>,
     told: &mut Told,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired, since)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, record)?;
     told.reported = true;
     // What was done is shown also where the file cannot be written.
     let written = write_report(context, args, &report);
@@ -247,8 +282,7 @@ fn perform(
     catalog: &Connection,
     clock: RunClock,
     lock_timeout: Period,
-    desired: Option<&Desired>,
-    since: Vec<Since>,
+    record: Record<'_>,
 ) -> Result<ApplyReport, CliError> {
     let progress = context.ui.progress(heartbeat(context));
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
@@ -256,10 +290,13 @@ fn perform(
     let report = context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
-        runtime.since = since;
-        if let Some(desired) = desired {
+        if let Some(desired) = record.desired {
             session::for_the_record(&mut runtime, desired, clock.now);
         }
+        runtime.policy_texts = record.texts.cloned().unwrap_or_default();
+        runtime.since = record.since.to_vec();
+        runtime.since = record.since.to_vec();
+        runtime.adopted = record.adopted.cloned();
         apply::apply(&runtime, plan).await.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,

@@ -1,5 +1,6 @@
 //! One command, one file: its arguments and its `run`.
 
+pub mod adopt;
 pub mod apply;
 pub mod audit;
 pub mod backup;

@@ -4,7 +4,7 @@ mod report;
 mod select;
 mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wiring};
-use crate::domain::{Manifest, Name, Period, RestoreInto, Scope};
+use crate::domain::{Manifest, Name, PartKind, Period, RestoreInto, Scope};
 use crate::engine::{Connection, scratch};
 use crate::render::{elapsed, restoration_json, restoration_text};
 use crate::restore::{Done, Job, Proven, RestoreError, Tell};
@@ -44,6 +44,9 @@ pub struct RestoreArgs {
     /// Of this tenant, by slug
     #[arg(long, value_name = "SLUG")]
     pub tenant: Option<String>,
+    /// Of this scope: database, configuration
+    #[arg(long, value_name = "SCOPE", conflicts_with = "tenant")]
+    pub scope: Option<Scope>,
     /// From this store
     #[arg(long, value_name = "NAME")]
     pub store: Option<Name>,
@@ -57,7 +60,7 @@ pub struct RestoreArgs {
     #[arg(long)]
     pub auto_approve: bool,
     /// Stop a scratch server that --keep left running, and remove its folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "tenant", "store", "into", "keep"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "tenant", "scope", "store", "into", "keep"])]
     pub stop: Option<PathBuf>,
 }
 
@@ -72,12 +75,6 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if args.keep && args.into != RestoreInto::Scratch {
         return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
     }
-    if let RestoreInto::Folder(_) = &args.into {
-        return Err(CliError::usage(
-            "this version restores no physical backups, and only these go into a folder",
-            "restore --into scratch, new:NAME or live",
-        ));
-    }
     if args.into == RestoreInto::Live {
         context.ui.require_approval(args.auto_approve)?;
     }
@@ -87,7 +84,7 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     let tell = teller(context);
     let clock = Monotonic::now();
     let source = context.block_on_reading(source::find(&session, args, &wanted, &facts(context), &tell))??;
-    let target = Target::of(&session, args, source.manifest())?;
+    let target = Target::of(&session, args, source.manifest(), &context.cwd)?;
     let job = context.block_on_reading(prepare(&source, &target, &wiring, &tell))??;
     // Only the folders of kept servers whose time is over; one that resists is not this restore's trouble.
     let swept = context.block_on(scratch::sweep(&wiring.workshop.folder, Context::clock()))?;
@@ -116,13 +113,31 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
 /// Where a restore goes, resolved.
 enum Target {
     Scratch,
+    Folder(PathBuf),
     New { server: Connection, name: String },
     LiveTenant(Connection),
     LiveDatabase { server: Connection, name: String },
 }
 
 impl Target {
-    fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest) -> Result<Self, CliError> {
+    fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest, cwd: &Path) -> Result<Self, CliError> {
+        let files = manifest.parts.iter().any(|part| part.kind == PartKind::Tar);
+        match &args.into {
+            RestoreInto::Folder(dir) if files => return Ok(Self::Folder(cwd.join(dir))),
+            RestoreInto::Folder(_) => {
+                return Err(CliError::usage(
+                    format!("{} is a dump, and a folder is for a configuration or for files", manifest.backup_id),
+                    "restore it --into scratch, new:NAME or live",
+                ));
+            }
+            _ if files => {
+                return Err(CliError::usage(
+                    format!("{} is a {}, which goes into a folder", manifest.backup_id, manifest.scope.scope),
+                    "restore it --into folder:DIR; DIR must not exist yet, or be empty",
+                ));
+            }
+            _ => {}
+        }
         if args.into == RestoreInto::Scratch {
             return Ok(Self::Scratch);
         }
@@ -144,7 +159,7 @@ impl Target {
 
     const fn server(&self) -> Option<&Connection> {
         match self {
-            Self::Scratch => None,
+            Self::Scratch | Self::Folder(_) => None,
             Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
         }
     }
@@ -153,6 +168,7 @@ impl Target {
     fn words(&self) -> String {
         match self {
             Self::Scratch => "scratch".to_owned(),
+            Self::Folder(dir) => format!("folder:{}", dir.display()),
             Self::New { name, .. } => format!("new:{name}"),
             Self::LiveTenant(_) | Self::LiveDatabase { .. } => "live".to_owned(),
         }
@@ -162,6 +178,7 @@ impl Target {
     async fn check(&self, manifest: &Manifest) -> Result<(), RestoreError> {
         match self {
             Self::Scratch => Ok(()),
+            Self::Folder(dir) => Job::check_folder(dir),
             Self::New { server, name } | Self::LiveDatabase { server, name } => {
                 Job::check_no_database(server, name).await
             }
@@ -188,7 +205,7 @@ async fn prepare(source: &Source, target: &Target, wiring: &Wiring, tell: &Tell)
     if let Some(server) = target.server() {
         job.check_programs(server).await.map_err(|error| failure(&error))?;
     }
-    if !matches!(target, Target::New { .. }) {
+    if !matches!(target, Target::New { .. } | Target::Folder(_)) {
         let (needed, free) = job.workshop.room(job.expected()).map_err(|error| failure(&error))?;
         tell(format!("a scratch server wants {needed} in {}, and {free} are free", job.workshop.folder.display()));
     }
@@ -210,6 +227,11 @@ fn perform(
             let done = beating(context, job.into_database(server, name))?;
             report.add(&place, done);
         }
+        Target::Folder(dir) => {
+            let done = beating(context, job.into_folder(dir))?;
+            report.add(&place, done);
+            report.how_to_apply(dir);
+        }
         Target::Scratch | Target::LiveTenant(_) | Target::LiveDatabase { .. } => {
             let proven = beating(context, job.prove_in_scratch("restored"))?;
             let Proven { scratch, target: inside, done } = proven;
@@ -226,7 +248,7 @@ fn perform(
     }
     report.took(clock.elapsed());
     let done: Done = match target {
-        Target::Scratch | Target::New { .. } => return Ok(()),
+        Target::Scratch | Target::New { .. } | Target::Folder(_) => return Ok(()),
         Target::LiveTenant(live) => {
             approve(context, args, job, live, begun)?;
             beating(context, job.into_live_tenant(live))?

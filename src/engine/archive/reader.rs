@@ -42,10 +42,23 @@ enum State {
     Header,
     Entries,
     BlockType,
-    BlockId { large_objects: bool },
-    ObjectOid { id: i32 },
-    Length { id: i32, object: bool },
-    Data { id: i32, object: bool, left: usize },
+    BlockId {
+        large_objects: bool,
+    },
+    ObjectOid {
+        id: i32,
+    },
+    Length {
+        id: i32,
+        object: bool,
+    },
+    Data {
+        id: i32,
+        object: bool,
+        left: usize,
+    },
+    /// Behind the last block, where a file may go on.
+    Tail,
 }
 
 /// The parser. After an error it is of no more use.
@@ -63,6 +76,9 @@ pub struct ArchiveReader {
     ids: HashSet<i32>,
     toc: Option<Arc<Toc>>,
     promised: HashSet<i32>,
+    /// Whether a file may go on behind its last block.
+    of_file: bool,
+    ended_at: Option<u64>,
 }
 
 impl Default for ArchiveReader {
@@ -86,7 +102,22 @@ impl ArchiveReader {
             ids: HashSet::new(),
             toc: None,
             promised: HashSet::new(),
+            of_file: false,
+            ended_at: None,
         }
+    }
+
+    /// Begins one of a file. From 16 on, a `pg_dump -Fc` that was redirected into a file appends its table of contents
+    /// once more: that may follow the last block, and nothing else.
+    #[must_use]
+    pub fn of_file() -> Self {
+        Self { of_file: true, ..Self::new() }
+    }
+
+    /// Returns after how many bytes the archive ended, where a file goes on behind it.
+    #[must_use]
+    pub const fn ended_at(&self) -> Option<u64> {
+        self.ended_at
     }
 
     /// Takes the next bytes and hands on what they complete.
@@ -99,6 +130,10 @@ impl ArchiveReader {
         sink: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         while !bytes.is_empty() {
+            if self.state == State::Tail {
+                self.held.clear();
+                return Ok(());
+            }
             if let State::Data { id, object, left } = self.state {
                 let (data, next) = bytes.split_at(left.min(bytes.len()));
                 bytes = next;
@@ -149,6 +184,9 @@ impl ArchiveReader {
         loop {
             if matches!(self.state, State::Data { .. }) {
                 return Ok(used);
+            }
+            if self.state == State::Tail {
+                return Ok(bytes.len());
             }
             let mut cursor = Cursor { bytes: &bytes[used..], at: 0, stream: self.at };
             match self.item(&mut cursor, sink) {
@@ -202,6 +240,15 @@ impl ArchiveReader {
                     tell(Event::Toc(self.complete()))?;
                 }
             }
+            State::BlockType if self.of_file && self.promised.is_empty() => {
+                let count = cursor.int()?;
+                let again = self.toc.as_ref().is_some_and(|toc| usize::try_from(count) == Ok(toc.entries.len()));
+                if !again {
+                    return Err(cursor.damaged("something follows its last block"));
+                }
+                self.ended_at = Some(self.at);
+                self.state = State::Tail;
+            }
             State::BlockType => {
                 let large_objects = match cursor.byte()? {
                     1 => false,
@@ -243,7 +290,7 @@ impl ArchiveReader {
                     Ok(left) => self.state = State::Data { id, object, left },
                 }
             }
-            State::Data { .. } => {}
+            State::Data { .. } | State::Tail => {}
         }
         Ok(())
     }
@@ -276,7 +323,7 @@ impl ArchiveReader {
         let Some(toc) = self.toc else {
             return Err(ArchiveError::Truncated("inside its table of contents".to_owned()));
         };
-        if self.state != State::BlockType || !self.held.is_empty() {
+        if !matches!(self.state, State::BlockType | State::Tail) || !self.held.is_empty() {
             return Err(ArchiveError::Truncated("inside a block of data".to_owned()));
         }
         if !self.promised.is_empty() {

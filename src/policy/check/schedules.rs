@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{BackupType, Engine, Name, ScheduleSpec, Section};
+use crate::domain::{BackupType, Engine, Name, ScheduleSpec, Section, StoreSpec};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::raw::{RetentionRef, Schedule, TenantsRef};
@@ -58,6 +58,27 @@ pub(in crate::policy) fn schedule(raw: &Schedule, places: &Places, known: &Known
     {
         let message = format!("`max_parallel_jobs` is {jobs}, and a schedule runs 1 to 64 programs at once");
         cx.bad_value(places.get("max_parallel_jobs"), message, "write a number from 1 to 64; the default is 1");
+    }
+}
+
+/// Refuses passwords of roles in a store that anybody can read who reaches it.
+pub(in crate::policy) fn passwords(
+    schedules: &BTreeMap<Name, Thing<ScheduleSpec>>,
+    stores: &BTreeMap<Name, Thing<StoreSpec>>,
+    cx: &mut Context<'_>,
+) {
+    for thing in schedules.values().filter(|thing| thing.spec.passwords) {
+        let Some(store) = stores.get(&thing.spec.store).filter(|store| store.spec.encryption.is_none()) else {
+            continue;
+        };
+        let message = format!(
+            "`passwords` puts the hashes of roles' passwords into the store `{}`, which has no encryption",
+            thing.spec.store
+        );
+        let help = "give the store `encryption: { recipients: [...] }`, or remove `passwords`";
+        let _ = cx
+            .error(codes::CONFLICT, thing.places.get("passwords"), message, "not into an open store", help)
+            .and(store.place, "this store");
     }
 }
 

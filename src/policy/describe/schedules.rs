@@ -15,7 +15,10 @@ pub(super) fn describe(set: &PolicySet, name: &Name, spec: &ScheduleSpec, now: I
     let mut runs = Vec::new();
     match spec.when.timing {
         Timing::OnRequest => runs.push(format!("only when somebody asks for it: `bkup backup {name}`")),
-        Timing::OnChange => runs.push("before a change of the configuration is applied".to_owned()),
+        Timing::OnChange => {
+            runs.push("when the configuration differs from that of the newest backup, in the next apply".to_owned());
+            runs.push("what counts: roles, settings, extensions, access rules, and these policies".to_owned());
+        }
         _ => {
             runs.push(words::when(&spec.when));
             runs.push(format!(

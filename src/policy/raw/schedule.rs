@@ -36,6 +36,10 @@ record! {
         /// Which tables, for `backup: database`: globs over `schema.table`. Default: all.
         #[schemars(length(min = 1), example = ["public.tickets", "public.ticket_*"])]
         tables: Vec<Text>;
+        /// Whether the passwords of roles go in, for `backup: configuration`: their hashes, which whoever can read the
+        /// backup can try to guess. Only into a store with encryption.
+        #[schemars(extend("default" = false))]
+        passwords: bool;
         /// Which files, for `backup: files`: globs over absolute paths.
         #[schemars(length(min = 1), example = ["/srv/uploads/**"])]
         paths: Vec<Text>;
@@ -116,8 +120,8 @@ record! {
         cron: Text;
         /// At this distance, counted from midnight; a day and longer from 1 January 1970.
         every: Period;
-        /// `request`: only when somebody asks for it with `bkup backup`. `change`: just before a change of the
-        /// configuration is applied, for `backup: configuration`.
+        /// `request`: only when somebody asks for it with `bkup backup`. `change`: when the configuration differs from
+        /// that of the newest backup, for `backup: configuration`.
         on: Occasion;
         /// The zone whose calendar and clock the rule is read on.
         #[schemars(extend("default" = "UTC"))]

@@ -58,6 +58,7 @@ impl Schedule {
             max_parallel_jobs: self.max_parallel_jobs.unwrap_or(1),
             base: self.base.clone(),
             max_chain: (engine == Engine::Incremental).then(|| self.max_chain.unwrap_or(ScheduleSpec::MAX_CHAIN)),
+            passwords: self.passwords.unwrap_or_default(),
             paths: texts(self.paths.as_ref()),
             exclude: texts(self.exclude.as_ref()),
             notify: self.notify.as_ref().map(|notify| NotifySpec {
@@ -82,6 +83,7 @@ impl Schedule {
             ),
             ("tenants", is(BackupType::TenantData), "`tenants` is for `backup: tenant_data`"),
             ("tables", is(BackupType::Database), "`tables` is for `backup: database`"),
+            ("passwords", is(BackupType::Configuration), "`passwords` is for `backup: configuration`"),
             ("paths", is(BackupType::Files), "`paths` is for `backup: files`"),
             ("exclude", is(BackupType::Files), "`exclude` is for `backup: files`"),
             ("base", incremental, "`base` is for `engine: incremental`"),

@@ -195,6 +195,9 @@ pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
     if !spec.tables.is_empty() {
         lines.push(Line::new("tables", Value::globs(&spec.tables)));
     }
+    if spec.passwords {
+        lines.push(Line::new("passwords", Value::word(true)));
+    }
     for (key, globs) in [("paths", &spec.paths), ("exclude", &spec.exclude)] {
         if !globs.is_empty() {
             lines.push(Line::new(key, Value::globs(globs)));

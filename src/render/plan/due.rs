@@ -38,7 +38,8 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
             style.symbol(action_symbol(&group[0].kind)).to_owned(),
             format!("back up, {schedule}"),
             format!("{database} {}", names(&scopes, style)),
-            moment(slot),
+            // The first backup of a configuration has no backup before that its slot could follow.
+            if slot == Instant::UNIX_EPOCH { "on change".to_owned() } else { moment(slot) },
             bytes(&group),
             reasons(&group, style),
         ]);

@@ -32,6 +32,7 @@ pub const TABLE: &[Row] = &[
     row("adapters", "server", &["domain"]),
     row("adapters", "engine", &["domain"]),
     row("orchestration", "observe", &["domain", "adapters"]),
+    row("orchestration", "adopt", &["domain", "adapters"]),
     row("orchestration", "backup", &["domain", "adapters"]),
     row("orchestration", "restore", &["domain", "adapters"]),
     row("orchestration", "drill", &["domain", "adapters", "restore"]),

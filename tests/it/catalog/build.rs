@@ -55,6 +55,8 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         retention: RetentionRule::default(),
         parallel: 1,
         protect: false,
+        configuration: None,
+        found: None,
         scope,
     }
 }
@@ -103,6 +105,8 @@ pub fn manifest(work: &BackupWork, attempt: u64) -> Manifest {
         parts: vec![part("a", 300, 1_000), part("b", 100, 600)],
         keys: Vec::new(),
         data_recipient: None,
+        content_digest: None,
+        adopted_from: None,
         digest_key_id: Some("k1".to_owned()),
         shared: work.shared.as_ref().map(BackupId::to_string),
         parent: None,

@@ -197,6 +197,7 @@ async fn very_many_objects_are_summed_up_page_by_page() {
             stores: BTreeMap::from([(name("primary"), Ok(Arc::clone(&store) as Arc<dyn ReadStore>))]),
             databases: BTreeMap::new(),
             renamed: BTreeMap::new(),
+            configurations: BTreeMap::new(),
         };
         let now = || -> Instant { at("2026-03-01T00:00:00Z") };
         let observed = observe::look(&sources, &now).await;

@@ -72,6 +72,8 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         retention: RetentionRule { daily: Some(7), ..RetentionRule::default() },
         parallel: 2,
         protect: false,
+        configuration: None,
+        found: None,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
 }
@@ -368,6 +370,7 @@ pub fn backup(scope: Scope) -> Backup {
         marks: 0,
         shared: None,
         parent: None,
+        content: None,
         protected: false,
         pinned_until: None,
         locked_until: None,

@@ -186,6 +186,8 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
         run: RunId::of(begin, 7),
         tool_version: "test".to_owned(),
         tenants: BTreeMap::new(),
+        policy_texts: BTreeMap::new(),
+        adopted: None,
         since: Vec::new(),
         next_runs: Vec::new(),
         lock_timeout: Duration::from_secs(5),

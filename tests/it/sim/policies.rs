@@ -131,6 +131,7 @@ impl Policies {
             max_parallel_jobs: 1 + random.below(3) as u32,
             base: None,
             max_chain: None,
+            passwords: false,
             paths: Vec::new(),
             exclude: Vec::new(),
             notify: None,

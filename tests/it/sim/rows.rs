@@ -106,6 +106,7 @@ impl Row {
             tombstoned_at: None,
             purge_after: None,
             marks: 0,
+            content: manifest.content_digest.as_ref().and_then(|text| text.parse().ok()),
             shared: shared.clone(),
             parent: manifest.parent.clone().map(BackupId::from_text),
             protected: manifest.protect,

@@ -12,8 +12,8 @@ use bkup::artifact::read_back;
 use bkup::backup::{Archive, Exporter, Source};
 use bkup::catalog::{Ledger, ReadLedger};
 use bkup::domain::{
-    ApplyReport, Bytes, Clock, Consent, Desired, Event, Evidence, Instant, Name, Narrowing, Observation, Observed,
-    Percent, Plan, ResolvedTenants, RunId, ServerFacts,
+    ApplyReport, Bytes, Clock, ConfigurationSeen, Consent, Desired, Event, Evidence, Instant, Name, Narrowing,
+    Observation, Observed, Percent, Plan, ResolvedTenants, RunId, ServerFacts,
 };
 use bkup::drill::{Drill, Finding, Stage};
 use bkup::engine::snapshot::SnapshotFacts;
@@ -189,11 +189,17 @@ impl Runner {
             stores: stores.collect(),
             databases: BTreeMap::new(),
             renamed: BTreeMap::new(),
+            configurations: BTreeMap::new(),
         };
         let mut observed: Observed = observe::look(&sources, now.as_ref()).await;
         for database in desired.databases.keys() {
-            let facts =
-                ServerFacts { version_num: 170_011, datname: "app".to_owned(), size: Bytes(1000), tenants: None };
+            let facts = ServerFacts {
+                version_num: 170_011,
+                datname: "app".to_owned(),
+                size: Bytes(1000),
+                tenants: None,
+                configuration: ConfigurationSeen::NotAsked,
+            };
             let seen = match desired.tenants.get(database) {
                 Some(ResolvedTenants::Known(_)) => Observation::Known(facts),
                 _ => Observation::Unreachable("nobody answers".to_owned()),
@@ -272,6 +278,8 @@ impl Runner {
             run: RunId::of(self.world.now(), self.world.draw(Random::next)),
             tool_version: "0.1.0".to_owned(),
             tenants: BTreeMap::new(),
+            policy_texts: BTreeMap::new(),
+            adopted: None,
             next_runs: Vec::new(),
             since: Vec::new(),
             lock_timeout: Duration::from_secs(self.world.draw(|random| *random.pick(&[0, 5, 90]))),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use bkup::domain::{
     ActionKind, Address, Applied, Approval, ApprovalStatus, Backup, BackupType, Bytes, CatalogFacts, CatalogState,
-    Check, ClassSpec, Compression, DatabaseSpec, Desired, Document, DocumentOp, DrillInto, DrillRecord, DrillSpec,
-    DrillTarget, Engine, EnvText, Instant, Method, Moved, Name, Narrowing, Objectives, Observation, Observed, Period,
-    Plan, PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants, RetentionRule, ScheduleSpec, Scope,
-    Section, ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker, StoreSpec, StoreUrl, Tenant, TenantFilter,
-    TenantSelector, Timing, Verification, When, ZoneName, digest_of,
+    Check, ClassSpec, Compression, ConfigurationSeen, DatabaseSpec, Desired, Document, DocumentOp, DrillInto,
+    DrillRecord, DrillSpec, DrillTarget, Engine, EnvText, Instant, Method, Moved, Name, Narrowing, Objectives,
+    Observation, Observed, Period, Plan, PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants,
+    RetentionRule, ScheduleSpec, Scope, Section, ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker,
+    StoreSpec, StoreUrl, Tenant, TenantFilter, TenantSelector, Timing, Verification, When, ZoneName, digest_of,
 };
 use bkup::plan::{Request, carry, plan};
 
@@ -40,6 +40,7 @@ pub fn schedule(backup: BackupType, timing: Timing, retention: RetentionRule) ->
         max_parallel_jobs: 1,
         base: None,
         max_chain: None,
+        passwords: false,
         paths: Vec::new(),
         exclude: Vec::new(),
         notify: None,
@@ -113,8 +114,13 @@ impl Model {
                 objectives: Objectives { rpo: Some(Period::hours(27)), rto: None, method: Method::ColdBackup },
             },
         );
-        let facts =
-            ServerFacts { version_num: 170_011, datname: "app".to_owned(), size: Bytes(1 << 30), tenants: None };
+        let facts = ServerFacts {
+            version_num: 170_011,
+            datname: "app".to_owned(),
+            size: Bytes(1 << 30),
+            tenants: None,
+            configuration: ConfigurationSeen::NotAsked,
+        };
         let mut model = Self {
             desired,
             observed: Observed {
@@ -312,6 +318,7 @@ impl Model {
                     marks: 0,
                     shared: work.shared.clone(),
                     parent: None,
+                    content: work.configuration.as_ref().and_then(|c| c.digest),
                     protected: false,
                     pinned_until: None,
                     locked_until: None,

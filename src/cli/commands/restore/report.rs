@@ -12,7 +12,7 @@ use crate::engine::Connection;
 use crate::restore::Done;
 
 /// A report on its way.
-pub(super) struct Report(Restoration);
+pub(super) struct Report(Restoration, bool);
 
 impl Report {
     /// Begins one.
@@ -29,24 +29,27 @@ impl Report {
             notes.push(format!("look at what referred to this tenant, or was referred to by it, in: {others}"));
         }
         notes.extend(manifest.notes.iter().cloned());
-        Self(Restoration {
-            format_version: RESTORATION_FORMAT.to_owned(),
-            backup: manifest.backup_id.clone(),
-            backups: source.origins.iter().map(|origin| origin.manifest.backup_id.clone()).collect(),
-            database: manifest.database.clone(),
-            scope: manifest.scope.scope.clone(),
-            consistent_at: manifest.consistent_at.clone(),
-            store: source.store.to_string(),
-            catalog: source.catalog.is_some(),
-            into: target.words(),
-            proofs: Vec::new(),
-            left_out: Vec::new(),
-            bytes_fetched: 0,
-            elapsed_ms: 0,
-            phases: Vec::new(),
-            kept: None,
-            notes,
-        })
+        Self(
+            Restoration {
+                format_version: RESTORATION_FORMAT.to_owned(),
+                backup: manifest.backup_id.clone(),
+                backups: source.origins.iter().map(|origin| origin.manifest.backup_id.clone()).collect(),
+                database: manifest.database.clone(),
+                scope: manifest.scope.scope.clone(),
+                consistent_at: manifest.consistent_at.clone(),
+                store: source.store.to_string(),
+                catalog: source.catalog.is_some(),
+                into: target.words(),
+                proofs: Vec::new(),
+                left_out: Vec::new(),
+                bytes_fetched: 0,
+                elapsed_ms: 0,
+                phases: Vec::new(),
+                kept: None,
+                notes,
+            },
+            manifest.adopted_from.is_some(),
+        )
     }
 
     /// Adds what was loaded and proven in one place.
@@ -56,6 +59,10 @@ impl Report {
         report.bytes_fetched += done.loaded.fetched.0;
         for entry in done.loaded.deferred {
             let words = entry.to_string();
+            if self.1 {
+                report.notes.push(format!("left out, for want of what is not in the backup: {words}"));
+                continue;
+            }
             if !report.left_out.contains(&words) {
                 report.left_out.push(words);
             }
@@ -81,6 +88,16 @@ impl Report {
             stop: format!("bkup restore --stop {folder}"),
             folder,
         });
+    }
+
+    /// Says how a configuration is applied from the folder it was written into.
+    pub(super) fn how_to_apply(&mut self, dir: &Path) {
+        if self.0.scope == "configuration" {
+            let dir = dir.display();
+            self.0.notes.push(format!("{dir}/README.txt says what is in it"));
+            self.0.notes.push(format!("roles: psql -d postgres -f {dir}/globals.sql"));
+            self.0.notes.push(format!("database settings and extensions: psql -d DATABASE -f {dir}/database.sql"));
+        }
     }
 
     /// Says how long it took.

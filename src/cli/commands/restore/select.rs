@@ -42,7 +42,7 @@ pub(super) fn wanted(session: &Session, args: &RestoreArgs) -> Result<Wanted, Cl
             return Err(CliError::usage("--latest of which database?", help));
         }
     };
-    let scope = args.tenant.clone().map_or(Scope::Database, Scope::Tenant);
+    let scope = args.tenant.clone().map(Scope::Tenant).or_else(|| args.scope.clone()).unwrap_or(Scope::Database);
     Ok(Wanted::Latest { database, scope, not_after: None })
 }
 
