@@ -180,6 +180,7 @@ fn action(
             compression: spec.compression,
             retention: spec.retention.clone(),
             parallel: 1,
+            protect: false,
             configuration: None,
             found: Some(Box::new(found.clone())),
         }),
