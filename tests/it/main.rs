@@ -11,6 +11,7 @@ mod bad_input;
 mod catalog;
 mod cli;
 mod cli_format;
+mod crash;
 mod demo;
 mod disaster;
 mod drill;

@@ -1,8 +1,10 @@
 //! What tests stand on: private PostgreSQL clusters, S3 servers, hermetic runs of the binary, builders.
 
 pub mod cluster;
+pub mod gate;
 pub mod model;
 pub mod place;
 pub mod run;
 pub mod s3;
 pub mod setup;
+pub mod wire;

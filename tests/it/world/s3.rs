@@ -16,6 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
+use super::gate::Gate;
+
 /// The bucket that every test server has.
 pub const BUCKET: &str = "bkup-test";
 /// The access key that every test server knows.
@@ -54,15 +56,24 @@ struct State {
     cut_listings: bool,
     ignore_conditions: bool,
     deny: Option<&'static str>,
+    gate: Option<Arc<Gate>>,
 }
 
-#[derive(Clone)]
+/// Everything that is in a bucket.
+#[derive(Clone, Default, PartialEq)]
+pub struct Contents {
+    objects: BTreeMap<String, Stored>,
+    uploads: BTreeMap<String, Upload>,
+}
+
+#[derive(Clone, PartialEq)]
 struct Stored {
     bytes: Bytes,
     class: Option<String>,
     written: SystemTime,
 }
 
+#[derive(Clone, PartialEq)]
 struct Upload {
     key: String,
     class: Option<String>,
@@ -170,6 +181,29 @@ impl S3Server {
         self.server.lock().objects.get(key).and_then(|object| object.class.clone())
     }
 
+    /// Lets every request that changes something pass a gate.
+    pub fn behind(&self, gate: &Arc<Gate>) {
+        self.server.lock().gate = Some(Arc::clone(gate));
+    }
+
+    /// Returns a copy of everything in the bucket.
+    pub fn save(&self) -> Contents {
+        let state = self.server.lock();
+        Contents { objects: state.objects.clone(), uploads: state.uploads.clone() }
+    }
+
+    /// Puts a copy in the place of everything in the bucket.
+    pub fn load(&self, contents: &Contents) {
+        let mut state = self.server.lock();
+        state.objects = contents.objects.clone();
+        state.uploads = contents.uploads.clone();
+    }
+
+    /// Removes an object, as damage or another program does.
+    pub fn remove(&self, key: &str) {
+        assert!(self.server.lock().objects.remove(key).is_some(), "{key} is not there");
+    }
+
     /// Returns how many uploads are unfinished.
     pub fn unfinished(&self) -> usize {
         self.server.lock().uploads.len()
@@ -243,7 +277,21 @@ async fn answer(
         Some(HttpFault::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
-    let response = hyper::service::Service::call(&service, request).await.map_err(|error| format!("{error:?}"))?;
+    let gate = server.lock().gate.clone().filter(|_| matches!(method.as_str(), "PUT" | "POST" | "DELETE"));
+    let passage = match gate {
+        None => None,
+        Some(gate) => match gate.enter(&format!("{method} {target}")).await {
+            None => return Err("the connection breaks off".to_owned()),
+            passage => passage,
+        },
+    };
+    let response = hyper::service::Service::call(&service, request).await.map_err(|error| format!("{error:?}"));
+    if let Some(passage) = passage
+        && passage.leave().await
+    {
+        return Err("the reply is lost".to_owned());
+    }
+    let response = response?;
     if fault == Some(HttpFault::LostReply) { Err("the reply is lost".to_owned()) } else { Ok(response) }
 }
 
