@@ -14,7 +14,7 @@ use super::ensure::{failed, failed_with};
 use super::run::{Progress, millis};
 use super::runtime::Runtime;
 use crate::backup::{self, BackupError, Destination, Fence, Order, Source, Taken};
-use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE, Validation};
+use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE};
 use crate::crypto::{DigestKey, Recipient};
 use crate::domain::{
     Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Digest, Instant, Name, Outcome, Scope,
@@ -132,15 +132,10 @@ fn too_late(action: &Action, now: Instant) -> Option<Outcome> {
 
 fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
     let Some(work) = work_of(action) else { return };
-    let facts =
-        json!({ "scope": work.scope, "database": work.database, "schedule": work.schedule, "store": work.store });
-    match outcome {
-        Outcome::Done { .. } => progress.note("backup completed", work.backup.as_str(), facts),
-        Outcome::Failed { code, error } => {
-            let facts = json!({ "code": code, "error": error, "scope": work.scope, "database": work.database });
-            progress.note("backup failed", work.backup.as_str(), facts);
-        }
-        _ => {}
+    // What was taken is told by its completion itself.
+    if let Outcome::Failed { code, error } = outcome {
+        let facts = json!({ "code": code, "error": error, "scope": work.scope, "database": work.database });
+        progress.note("backup failed", work.backup.as_str(), facts);
     }
 }
 
@@ -293,8 +288,10 @@ async fn confirm(
     taken: &Taken,
     begun: Monotonic,
 ) -> Result<Outcome, Outcome> {
-    let catalog = &runtime.catalog;
     let at = (runtime.now)();
+    let facts =
+        json!({ "scope": work.scope, "database": work.database, "schedule": work.schedule, "store": work.store });
+    let catalog = runtime.catalog.telling(runtime.event("backup completed", work.backup.as_str(), facts));
     let completed = Completed {
         manifest: &taken.manifest,
         manifest_key: &taken.manifest_key,
@@ -309,17 +306,6 @@ async fn confirm(
             return Ok(Outcome::AlreadyDone { summary: "another backup holds the slot".to_owned() });
         }
     }
-    let look = Validation {
-        backup: &work.backup,
-        store: &work.store,
-        depth: Verification::Checksum,
-        passed: true,
-        detail: Some("read back after writing"),
-        bytes_read: size.0,
-        run: Some(&runtime.run),
-        at,
-    };
-    catalog.validated(&look).await.map_err(|error| failed(&error))?;
     let summary = if taken.by_this_attempt {
         format!("{size} in {}.{:01} s", millis(begun) / 1000, millis(begun) % 1000 / 100)
     } else {

@@ -43,8 +43,9 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
     match &action.kind {
         ActionKind::Tombstone(work) => {
             let store = Arc::clone(&runtime.store(&work.store).map_err(failed_with)?.store);
-            let marked =
-                runtime.catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
+            let catalog = runtime.catalog.telling(runtime.event("backup tombstoned", work.backup.as_str(), facts));
+            let marked = catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
             if let MarkOutcome::Refused(reason) = marked {
                 return Ok(Outcome::Skipped { reason });
             }
@@ -53,8 +54,6 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             if let Some(outcome) = unless_done(marked) {
                 return Ok(outcome);
             }
-            let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
-            progress.note("backup tombstoned", work.backup.as_str(), facts);
             let until = work
                 .purge_after
                 .map_or(String::new(), |at| format!("; kept until {}", at.strftime("%Y-%m-%d %H:%M UTC")));
@@ -75,12 +74,12 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             let mut gone = delete_below(&store, &layout::backup_folder(database, &work.scope, &work.backup)).await?;
             gone += delete_below(&store, &layout::keys_folder(database, &work.scope, &work.backup)).await?;
             mark(runtime, store.as_ref(), work, MarkKind::Purge).await?;
-            let purged =
-                runtime.catalog.purged(lease, &work.backup, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "objects": gone + 1, "scope": work.scope });
+            let catalog = runtime.catalog.telling(runtime.event("backup purged", work.backup.as_str(), facts));
+            let purged = catalog.purged(lease, &work.backup, (runtime.now)()).await.map_err(|error| failed(&error))?;
             if let Some(outcome) = unless_done(purged) {
                 return Ok(outcome);
             }
-            progress.note("backup purged", work.backup.as_str(), json!({ "objects": gone + 1, "scope": work.scope }));
             Ok(Outcome::Done { summary: format!("purged, {} objects", gone + 1) })
         }
         ActionKind::CollectGarbage { store, database, scope, backup, attempt } => {
@@ -170,12 +169,13 @@ async fn collect(
                 store: name,
                 verified: Some((Verification::Checksum, at)),
             };
-            let done = runtime.catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "attempt": attempt, "adopted": true });
+            let catalog = runtime.catalog.telling(runtime.event("backup completed", backup.as_str(), facts));
+            let done = catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
             if done == Completion::SlotTaken {
                 let words = format!("another backup holds the slot of {backup}, whose manifest is there too");
                 return Err(failed_with(words));
             }
-            progress.note("backup completed", backup.as_str(), json!({ "attempt": attempt, "adopted": true }));
             let summary = "its manifest is there: it is a backup, and recorded as one now".to_owned();
             return Ok(Outcome::Done { summary });
         }
@@ -191,7 +191,8 @@ async fn collect(
     let mut gone = delete_below(&store, &folder).await?;
     let keys = format!("{}a-{attempt}/", layout::keys_folder(database, scope, backup));
     gone += delete_below(&store, &keys).await?;
-    runtime.catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;
-    progress.note("garbage collected", backup.as_str(), json!({ "attempt": attempt, "objects": gone }));
+    let facts = json!({ "attempt": attempt, "objects": gone });
+    let catalog = runtime.catalog.telling(runtime.event("garbage collected", backup.as_str(), facts));
+    catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;
     Ok(Outcome::Done { summary: format!("{gone} objects of attempt {attempt} deleted") })
 }

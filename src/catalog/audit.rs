@@ -3,8 +3,8 @@
 
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, as_recorded};
@@ -66,45 +66,52 @@ impl Writer {
             return self.reader().audit_head().await;
         }
         let mut transaction = self.session().begin().await?;
-        let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta FOR UPDATE")
-            .fetch_optional(&mut *transaction)
-            .await?
-            .ok_or(CatalogError::Absent)?;
-        let first = row.try_get::<i64, _>("audit_rows")? + 1;
-        let mut previous = row.maybe_text("audit_head")?;
-        let (mut links, mut hashes) = (Vec::new(), Vec::new());
-        for (seq, event) in (first..).zip(events) {
-            let own = hash(seq, event, previous.as_deref()).to_string();
-            links.push(previous.replace(own.clone()));
-            hashes.push(own);
-        }
-        let last = first + i64::try_from(events.len()).unwrap_or(i64::MAX) - 1;
-        sqlx::query(
-            "INSERT INTO bkup.audit_log (seq, at, actor, run, event, subject, facts, previous, hash) \
-             SELECT $1 + place - 1, at, actor, run, event, subject, facts::jsonb, previous, hash \
-             FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
-                         $9::text[]) \
-                  WITH ORDINALITY AS e (at, actor, run, event, subject, facts, previous, hash, place) ORDER BY place",
-        )
-        .bind(first)
-        .bind(events.iter().map(|e| Stamp(e.at)).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.actor.as_str()).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.run.as_ref().map(RunId::as_str)).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.event.as_str()).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.subject.as_str()).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.facts.to_string()).collect::<Vec<_>>())
-        .bind(links)
-        .bind(hashes)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("UPDATE bkup.meta SET audit_rows = $1, audit_head = $2")
-            .bind(last)
-            .bind(&previous)
-            .execute(&mut *transaction)
-            .await?;
+        let head = append(&mut transaction, events).await?;
         transaction.commit().await?;
-        previous.map(|head| head.parse().map_err(|error| CatalogError::corrupt("audit_head", error))).transpose()
+        Ok(head)
     }
+}
+
+/// Appends events to the chain within a transaction, and returns its new head. The head's row stays locked until the
+/// transaction ends.
+pub(super) async fn append(connection: &mut PgConnection, events: &[AuditEvent]) -> Result<Option<Digest>, CatalogError> {
+    let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta FOR UPDATE")
+        .fetch_optional(&mut *connection)
+        .await?
+        .ok_or(CatalogError::Absent)?;
+    let first = row.try_get::<i64, _>("audit_rows")? + 1;
+    let mut previous = row.maybe_text("audit_head")?;
+    let (mut links, mut hashes) = (Vec::new(), Vec::new());
+    for (seq, event) in (first..).zip(events) {
+        let own = hash(seq, event, previous.as_deref()).to_string();
+        links.push(previous.replace(own.clone()));
+        hashes.push(own);
+    }
+    let last = first + i64::try_from(events.len()).unwrap_or(i64::MAX) - 1;
+    sqlx::query(
+        "INSERT INTO bkup.audit_log (seq, at, actor, run, event, subject, facts, previous, hash) \
+         SELECT $1 + place - 1, at, actor, run, event, subject, facts::jsonb, previous, hash \
+         FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
+                     $9::text[]) \
+              WITH ORDINALITY AS e (at, actor, run, event, subject, facts, previous, hash, place) ORDER BY place",
+    )
+    .bind(first)
+    .bind(events.iter().map(|e| Stamp(e.at)).collect::<Vec<_>>())
+    .bind(events.iter().map(|e| e.actor.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|e| e.run.as_ref().map(RunId::as_str)).collect::<Vec<_>>())
+    .bind(events.iter().map(|e| e.event.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|e| e.subject.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|e| e.facts.to_string()).collect::<Vec<_>>())
+    .bind(links)
+    .bind(hashes)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE bkup.meta SET audit_rows = $1, audit_head = $2")
+        .bind(last)
+        .bind(&previous)
+        .execute(&mut *connection)
+        .await?;
+    previous.map(|head| head.parse().map_err(|error| CatalogError::corrupt("audit_head", error))).transpose()
 }
 
 impl Reader {

@@ -183,7 +183,10 @@ impl Writer {
             other => other?,
         }
         refer_to_tenant(&mut transaction, manifest).await?;
-        transaction.commit().await?;
+        if let Some((depth, at)) = done.verified {
+            facts.look(&mut transaction, done, depth, at).await?;
+        }
+        self.seal(transaction).await?;
         Ok(Completion::Recorded)
     }
 
@@ -234,7 +237,7 @@ impl Writer {
             let reason = format!("attempt {attempt} of backup {backup} is no garbage");
             return Err(CatalogError::Conflict { reason });
         }
-        Ok(transaction.commit().await?)
+        self.seal(transaction).await
     }
 }
 

@@ -6,9 +6,9 @@ use sqlx::types::Json;
 use super::claims::Lease;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint, plain, plain_json};
-use super::state::Reader;
+use super::state::{Reader, json};
 use super::writer::{Writer, fence};
-use crate::domain::{BackupId, Digest, DrillWork, Evidence, Instant, Period, RunId, digest_of};
+use crate::domain::{BackupId, Digest, DrillWork, Evidence, Instant, Name, Period, RunId, digest_of};
 
 /// Why backups are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,20 @@ impl Reader {
             .fetch_optional(&mut *connection)
             .await?;
         row.map(|row| row.parsed("evidence_digest")).transpose()
+    }
+
+    /// Returns the newest evidence of each recovery plan.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn newest_evidence(&self) -> Result<Vec<(Name, Evidence)>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let rows =
+            sqlx::query("SELECT DISTINCT ON (plan) plan, evidence FROM bkup.drills ORDER BY plan, attempt DESC")
+                .fetch_all(&mut *connection)
+                .await?;
+        let evidence = |row| json(row, "evidence")?.ok_or_else(|| CatalogError::corrupt("evidence", "is missing"));
+        rows.iter().map(|row| Ok((row.parsed("plan")?, evidence(row)?))).collect()
     }
 }
 
@@ -220,7 +234,10 @@ impl Writer {
             .execute(&mut *transaction)
             .await?;
         }
-        Ok(transaction.commit().await?)
+        if !fresh {
+            return Ok(transaction.commit().await?);
+        }
+        self.seal(transaction).await
     }
 }
 

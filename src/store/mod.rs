@@ -35,7 +35,7 @@ pub use marker::{LAYOUT_FORMAT, ensure_marker, read_marker};
 pub use memory::MemoryStore;
 pub use once::put_once;
 pub use open::{StoreConnection, StoreCredentials, open, open_reader};
-pub use probe::probe;
+pub use probe::{clear_probes, probe};
 pub use read::{ByteStream, READ_MEMORY, read};
 pub use retry::{RetryPolicy, Retrying};
 pub use s3::S3Store;

@@ -9,6 +9,8 @@ use super::site::{Ground, Site, State};
 use super::{Scene, settle};
 use crate::world::gate::{Mode, Reached};
 
+const DAY: &str = "2026-03-02T10:00:00Z";
+
 const FIRST: &str = "
 guards: { max_delete: 50%, min_keep: 1, grace: 2d }
 retention:
@@ -16,7 +18,9 @@ retention:
 schedules:
   nightly: { databases: [app], backup: database, when: { frequency: daily, time: \"02:30\" }, retention: short, store: primary }
   tenants: { databases: [app], backup: tenant_data, when: { frequency: daily, time: \"03:00\" }, retention: short, store: primary }
-recovery_plans:
+";
+
+const RECOVERY: &str = "recovery_plans:
   tenant-recovery:
     type: tenant_recovery
     scope: tenant_data
@@ -28,26 +32,50 @@ recovery_plans:
       - restore: { backup: tenant_data, from: ask, tenants: ask, into: scratch }
     approval: { status: pending_approval }
     contacts: { primary: ops@example.com }
-    drill: { every: 5d, sample_tenants: 1, checks: [{ tables: equal }] }
+    drill: { every: 30d, sample_tenants: 2, checks: [{ tables: equal }] }
 ";
 
 /// Nothing is there yet.
 pub async fn first(ground: &Arc<Ground>) -> Scene {
-    let site = Site::on(ground, "first", FIRST, "2026-03-02T10:00:00Z").await;
+    let site = Site::on(ground, "first", FIRST, DAY).await;
     let begin = site.save().await;
-    Scene { name: "first_apply", policy: FIRST.to_owned(), now: "2026-03-02T10:00:00Z", begin }
+    Scene { name: "first_apply", policy: FIRST.to_owned(), now: DAY, begin, same: |_| true, least: 90 }
+}
+
+/// Everything is backed up, and a recovery plan is new.
+pub async fn drilled(ground: &Arc<Ground>) -> Scene {
+    let site = Site::on(ground, "drilled", FIRST, DAY).await;
+    settle(&site).await.unwrap();
+    let begin = site.save().await;
+    let policy = format!("{FIRST}{RECOVERY}");
+    Scene { name: "a_drill", policy, now: DAY, begin, same: |_| true, least: 20 }
+}
+
+/// The same, and a byte of a tenant's archive has changed meanwhile.
+pub async fn damaged(ground: &Arc<Ground>) -> Scene {
+    let site = Site::on(ground, "damaged", FIRST, DAY).await;
+    settle(&site).await.unwrap();
+    let key = site.s3.keys().into_iter().find(|key| key.contains("/tenant=acme/") && key.contains("archive")).unwrap();
+    let mut bytes = site.s3.bytes(&key).unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    site.s3.set(&key, bytes.into());
+    let begin = site.save().await;
+    // A drill that runs once more goes by without the backup that is known to be damaged by then.
+    let same = |line: &str| line.starts_with("said: (\"backup quarantined\"") || line.starts_with("object: backups");
+    Scene { name: "a_drill_of_damage", policy: format!("{FIRST}{RECOVERY}"), now: DAY, begin, same, least: 20 }
 }
 
 /// A week later, after a night that was missed and one in which the runner died: retention is shortened, a schedule is
-/// gone, a manifest is lost, backups fall out and others are over their grace, and a drill is due.
+/// gone, a manifest is lost, backups fall out and others are over their grace.
 pub async fn later(ground: &Arc<Ground>) -> Scene {
     let before = FIRST.replace(
         "schedules:\n",
         "schedules:\n  extra: { databases: [app], backup: database, when: { frequency: daily, time: \"01:00\" }, \
          retention: short, store: primary }\n",
     );
-    let after = FIRST.replace("last: 3", "last: 2").replace("rto: 1h", "rto: 2h");
-    let mut site = Site::on(ground, "later", &before, "2026-03-02T10:00:00Z").await;
+    let after = FIRST.replace("last: 3", "last: 2");
+    let mut site = Site::on(ground, "later", &before, DAY).await;
     for day in 2..=6 {
         site.now = crate::world::model::at(&format!("2026-03-{day:02}T03:10:00Z"));
         settle(&site).await.unwrap();
@@ -72,7 +100,7 @@ pub async fn later(ground: &Arc<Ground>) -> Scene {
     let lost = manifests.iter().find(|key| key.contains("/tenant=globex/") && key.contains("20260305")).unwrap();
     site.s3.remove(lost);
     let begin = site.save().await;
-    Scene { name: "later_apply", policy: after, now: "2026-03-09T03:10:00Z", begin }
+    Scene { name: "later_apply", policy: after, now: "2026-03-09T03:10:00Z", begin, same: |_| true, least: 120 }
 }
 
 /// Applies, watched, and returns the state just before an effect.
