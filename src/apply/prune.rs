@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::ensure::{failed, failed_with};
@@ -14,7 +15,7 @@ use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
 use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, Verification};
 use crate::store::layout::{self, MarkKind};
-use crate::store::{self, ReadStore, StoreError, WriteStore};
+use crate::store::{self, ReadStore, StoreError, UnfinishedUpload, WriteStore};
 
 /// How many objects one request deletes.
 const BATCH: usize = 1000;
@@ -71,8 +72,14 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 .delete(&layout::manifest(database, &work.scope, &work.backup))
                 .await
                 .map_err(|error| failed(&error))?;
-            let mut gone = delete_below(&store, &layout::backup_folder(database, &work.scope, &work.backup)).await?;
-            gone += delete_below(&store, &layout::keys_folder(database, &work.scope, &work.backup)).await?;
+            let mut gone = 0;
+            for folder in [
+                layout::backup_folder(database, &work.scope, &work.backup),
+                layout::keys_folder(database, &work.scope, &work.backup),
+            ] {
+                gone += delete_below(&store, &folder).await?;
+                abort_uploads(&store, &folder, |_| true).await?;
+            }
             mark(runtime, store.as_ref(), work, MarkKind::Purge).await?;
             let facts = json!({ "objects": gone + 1, "scope": work.scope });
             let catalog = runtime.catalog.telling(runtime.event("backup purged", work.backup.as_str(), facts));
@@ -135,6 +142,22 @@ async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize
     }
 }
 
+/// Ends uploads below a prefix that nobody finishes any more. In a folder they are temporary files, which no listing shows.
+async fn abort_uploads(
+    store: &Arc<dyn WriteStore>,
+    prefix: &str,
+    unwanted: impl Fn(&UnfinishedUpload) -> bool,
+) -> Result<(), Outcome> {
+    if store.capabilities().is_some_and(|known| !known.lists_uploads) {
+        return Ok(());
+    }
+    let uploads = store.unfinished_uploads(prefix).await.map_err(|error| failed(&error))?;
+    for upload in uploads.iter().filter(|upload| unwanted(upload)) {
+        store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
 /// Deletes what an attempt without a manifest of its own left behind, unfinished uploads included.
 async fn collect(
     progress: &mut Progress<'_>,
@@ -183,13 +206,19 @@ async fn collect(
         Err(error) => return Err(failed(&error)),
     }
     let folder = layout::attempt_folder(database, scope, backup, attempt);
-    if store.capabilities().is_none_or(|known| known.lists_uploads) {
-        for upload in store.unfinished_uploads(&folder).await.map_err(|error| failed(&error))? {
-            store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
-        }
-    }
-    let mut gone = delete_below(&store, &folder).await?;
     let keys = format!("{}a-{attempt}/", layout::keys_folder(database, scope, backup));
+    let whole = layout::backup_folder(database, scope, backup);
+    // A store in a folder writes beside the object. What lies beside the manifest may be another attempt's that writes its
+    // own this moment, which takes no hour.
+    let old = SignedDuration::from_hours(1);
+    let now = (runtime.now)();
+    abort_uploads(&store, &whole, |upload| {
+        upload.key.starts_with(&folder)
+            || (upload.key == whole && upload.begun.is_some_and(|begun| now.duration_since(begun) > old))
+    })
+    .await?;
+    abort_uploads(&store, &keys, |_| true).await?;
+    let mut gone = delete_below(&store, &folder).await?;
     gone += delete_below(&store, &keys).await?;
     let facts = json!({ "attempt": attempt, "objects": gone });
     let catalog = runtime.catalog.telling(runtime.event("garbage collected", backup.as_str(), facts));

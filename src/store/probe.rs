@@ -80,6 +80,8 @@ async fn run(store: &dyn WriteStore, [once, crc, parts]: &[String; 3]) -> Result
 fn answer<T>(answered: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match answered {
         Ok(value) => Ok(Some(value)),
+        // To a body whose checksum is wrong on purpose, "damaged on its way" is the refusal.
+        Err(StoreError::DamagedInTransit { .. }) => Ok(None),
         Err(error) if error.is_transient() => Err(error),
         Err(_) => Ok(None),
     }

@@ -39,6 +39,7 @@ mod schedule;
 mod schemas;
 mod secrets;
 mod seeds;
+mod signals;
 mod store;
 mod store_faults;
 mod trial;
