@@ -11,7 +11,9 @@ use super::run::Progress;
 use super::runtime::Runtime;
 use crate::catalog::{LEASE, ReadingEnd, ReadingKind, Validation};
 use crate::crypto::DigestKey;
-use crate::domain::{Action, ActionKind, DrillBackup, DrillWork, Evidence, Name, Outcome, Verification, canonical_json};
+use crate::domain::{
+    Action, ActionKind, DrillBackup, DrillWork, Evidence, Name, Outcome, Verification, canonical_json,
+};
 use crate::drill::{self, Drill, Finding, Subject};
 use crate::restore::{self, Origin, RestoreError};
 use crate::store::{self, ReadStore, layout};
@@ -129,8 +131,7 @@ async fn perform(
 /// Takes a backup whose objects are damaged out of everything that counts on it.
 async fn quarantine(runtime: &Runtime, part: &DrillBackup, why: &str) -> Result<(), Outcome> {
     let at = (runtime.now)();
-    let told =
-        runtime.event("backup quarantined", part.backup.as_str(), json!({ "reason": why, "store": part.store }));
+    let told = runtime.event("backup quarantined", part.backup.as_str(), json!({ "reason": why, "store": part.store }));
     runtime.catalog.telling(told).quarantine(&part.backup, why, at).await.map_err(|error| failed(&error))?;
     let look = Validation {
         backup: &part.backup,

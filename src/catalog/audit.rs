@@ -74,7 +74,10 @@ impl Writer {
 
 /// Appends events to the chain within a transaction, and returns its new head. The head's row stays locked until the
 /// transaction ends.
-pub(super) async fn append(connection: &mut PgConnection, events: &[AuditEvent]) -> Result<Option<Digest>, CatalogError> {
+pub(super) async fn append(
+    connection: &mut PgConnection,
+    events: &[AuditEvent],
+) -> Result<Option<Digest>, CatalogError> {
     let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta FOR UPDATE")
         .fetch_optional(&mut *connection)
         .await?

@@ -58,10 +58,9 @@ impl Reader {
     /// As every question: unreachable, refused, corrupt.
     pub async fn newest_evidence(&self) -> Result<Vec<(Name, Evidence)>, CatalogError> {
         let mut connection = self.session().connection().await?;
-        let rows =
-            sqlx::query("SELECT DISTINCT ON (plan) plan, evidence FROM bkup.drills ORDER BY plan, attempt DESC")
-                .fetch_all(&mut *connection)
-                .await?;
+        let rows = sqlx::query("SELECT DISTINCT ON (plan) plan, evidence FROM bkup.drills ORDER BY plan, attempt DESC")
+            .fetch_all(&mut *connection)
+            .await?;
         let evidence = |row| json(row, "evidence")?.ok_or_else(|| CatalogError::corrupt("evidence", "is missing"));
         rows.iter().map(|row| Ok((row.parsed("plan")?, evidence(row)?))).collect()
     }

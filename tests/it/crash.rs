@@ -202,17 +202,13 @@ async fn every_point(ground: &Arc<Ground>, scene: Scene) {
         fates.retain(|fate| format!("{fate:?}") == only);
     }
     let (recorded, next) = (begun.elapsed(), AtomicUsize::new(0));
-    say(&format!("TMP {}: {count} effects in {recorded:?}: {:#?}", scene.name, record.labels));
     let workers = (1..=WORKERS).map(|number| {
         let (scene, record, fates, next) = (&scene, &record, &fates, &next);
         async move {
             let mut site = Site::on(ground, &format!("{}_{number}", scene.name), &scene.policy, scene.now).await;
             let mut failures = Vec::new();
             while let Some(fate) = fates.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let t = Monotonic::now();
-                let r = disturbed(&mut site, scene, record, *fate).await;
-                say(&format!("TMP {fate:?} {:?} {}", t.elapsed(), r.as_ref().err().map_or("", |e| e)));
-                if let Err(why) = r {
+                if let Err(why) = disturbed(&mut site, scene, record, *fate).await {
                     let (Fate::DiesAfter(at) | Fate::LosesReplyOf(at) | Fate::BreaksBefore(at)) = *fate;
                     let label = at.checked_sub(1).map_or("the begin", |index| &record.labels[index]);
                     failures.push(format!("{fate:?} ({label}): {why}"));

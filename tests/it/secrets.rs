@@ -144,7 +144,9 @@ alerts:
         [DATABASE_PASSWORD, CATALOG_PASSWORD, SESSION_TOKEN, crate::world::s3::SECRET_KEY, PAGER_SECRET, &identity]
             .map(str::to_owned)
             .to_vec();
-    canaries.extend([SLACK, PAGER, SMTP].map(|url| url[url.find("canary").unwrap()..].trim_end_matches("@mail.example").to_owned()));
+    canaries.extend(
+        [SLACK, PAGER, SMTP].map(|url| url[url.find("canary").unwrap()..].trim_end_matches("@mail.example").to_owned()),
+    );
     (setup, canaries, folder)
 }
 
@@ -244,7 +246,7 @@ async fn no_secret_is_printed_written_stored_or_passed_on() {
                 let code = look(&setup, &all, round, &args, way);
                 runs += 1;
                 if args[..1] == ["apply"] && round == "catalog" {
-                    assert_eq!(code, 1, "the wrong password is refused");
+                    assert_ne!(code, 0, "the wrong password is refused");
                 }
             }
         }
@@ -305,7 +307,8 @@ fn what_holds_a_secret_does_not_show_it_when_it_is_debugged() {
     let key = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap().to_owned();
     let connection = crate::world::s3::connection("http://127.0.0.1:1", "p");
     let identities = bkup::crypto::Identity::parse_all(&text).unwrap();
-    let digest_key = bkup::catalog::DigestKey { id: "id".to_owned(), key: zeroize::Zeroizing::new(b"canary-digest".to_vec()) };
+    let digest_key =
+        bkup::catalog::DigestKey { id: "id".to_owned(), key: zeroize::Zeroizing::new(b"canary-digest".to_vec()) };
     let shown = [
         format!("{:?}", Connection::parse(&url).unwrap()),
         format!("{:#?}", Connection::parse(&url)),

@@ -250,6 +250,9 @@ fn an_apply_that_is_disturbed_at_any_instant_is_finished_by_the_next() {
         begun.elapsed().as_secs_f64(),
     ));
     if one.is_none() {
-        assert!(told.len() as u64 == rounds && count("exit 0") * 3 < told.len() * 2, "too few were disturbed: {told:#?}");
+        assert!(
+            told.len() as u64 == rounds && count("exit 0") * 3 < told.len() * 2,
+            "too few were disturbed: {told:#?}"
+        );
     }
 }

@@ -69,7 +69,7 @@ fn without_attempt(key: &str) -> String {
 /// Returns what is wrong, in words: nothing is, if it is empty.
 pub async fn wrong(site: &Site) -> Vec<String> {
     let mut wrong = Vec::new();
-    let store = site.store().await;
+    let store = site.store().await as Arc<dyn bkup::store::ReadStore>;
     let marker = read_marker(store.as_ref()).await.unwrap().map(|marker| marker.store_id);
     if marker != site.rows("SELECT store_id FROM bkup.stores").await.into_iter().next() {
         wrong.push("the catalog and the store name different stores".to_owned());

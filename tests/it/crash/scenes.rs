@@ -85,7 +85,7 @@ pub async fn later(ground: &Arc<Ground>) -> Scene {
     site.load(&died).await;
     site.end_leases().await;
     // What that runner was uploading is there, too.
-    let store = bkup::store::open(crate::world::s3::connection(&site.s3.endpoint(), "deep/prefix")).await.unwrap();
+    let store = site.store().await;
     let keys = site.s3.keys();
     let manifests: Vec<&String> = keys.iter().filter(|key| key.ends_with("/manifest.json")).collect();
     let folder = |key: &str| key.rsplit_once('/').unwrap().0.to_owned();

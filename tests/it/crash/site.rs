@@ -18,7 +18,7 @@ use bkup::plan::{Request, plan};
 use bkup::policy::{self, LiveTenants, SourceFile};
 use bkup::restore::Workshop;
 use bkup::schedule::Calendar;
-use bkup::store::{self, RetryPolicy, StoreConnection};
+use bkup::store::{self, Capabilities, ReadStore, RetryPolicy, StoreConnection, WriteStore};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
@@ -45,6 +45,8 @@ pub struct Site {
     pub catalog: String,
     wire: Wire,
     folder: tempfile::TempDir,
+    /// Open stores, by what they are known to honour: opening one takes longer than all that is asked of it.
+    stores: tokio::sync::Mutex<BTreeMap<String, Arc<dyn WriteStore>>>,
     /// The policies in force.
     pub policy: String,
     /// The simulated clock.
@@ -87,6 +89,7 @@ impl Site {
             catalog: catalog.to_owned(),
             wire,
             folder,
+            stores: Default::default(),
             policy: policy.to_owned(),
             now: crate::world::model::at(now),
         }
@@ -131,6 +134,19 @@ stores:
         connection
     }
 
+    async fn opened(&self, spec: &StoreSpec, capabilities: Option<Capabilities>) -> Arc<dyn WriteStore> {
+        let mut stores = self.stores.lock().await;
+        let kind = format!("{:?} {capabilities:?}", spec.url);
+        if let Some(store) = stores.get(&kind) {
+            return Arc::clone(store);
+        }
+        let mut connection = self.connection(spec);
+        connection.capabilities = capabilities;
+        let store = store::open(connection).await.unwrap();
+        stores.insert(kind, Arc::clone(&store));
+        store
+    }
+
     /// Returns how the catalog is reached past the wire.
     pub fn direct(&self) -> Connection {
         self.ground.cluster.connection(&self.catalog)
@@ -145,7 +161,7 @@ stores:
         let reader = Reader::with(self.direct().options());
         let mut stores = BTreeMap::new();
         for (name, spec) in &base.stores {
-            stores.insert(name.clone(), Ok(store::open_reader(self.connection(spec)).await.unwrap()));
+            stores.insert(name.clone(), Ok(self.opened(spec, None).await as Arc<dyn ReadStore>));
         }
         let mut databases = BTreeMap::new();
         for (name, spec) in &base.databases {
@@ -183,16 +199,16 @@ stores:
         let reader = Reader::with(self.direct().options());
         let mut stores = BTreeMap::new();
         for (name, spec) in &plan.connections.stores {
-            let mut connection = self.connection(spec);
             let known = if plan.lineage.is_some() { reader.capabilities(name).await.unwrap() } else { None };
-            connection.capabilities = known.and_then(|known| serde_json::from_value(known.capabilities).ok());
-            let store = store::open(connection).await.unwrap();
+            let known = known.and_then(|known| serde_json::from_value(known.capabilities).ok());
+            let store = self.opened(spec, known).await;
             let identities = Identity::parse_all(&self.ground.identity).unwrap();
             stores.insert(name.clone(), Ok(StoreHandle { store, spec: spec.clone(), identities }));
         }
         reader.close().await;
         let databases = plan.connections.databases.iter();
-        let databases = databases.map(|(name, spec)| (name.clone(), Ok(Connection::parse(&self.value(&spec.url)).unwrap())));
+        let databases =
+            databases.map(|(name, spec)| (name.clone(), Ok(Connection::parse(&self.value(&spec.url)).unwrap())));
         let search =
             Search { pg_bin: Some(self.ground.bin.folder().as_os_str().to_owned()), path: None, extra: Vec::new() };
         let now = self.now;
@@ -255,7 +271,10 @@ stores:
     pub async fn save(&self) -> State {
         let mut session = self.direct().connect().await.unwrap();
         let mut transaction = session.begin().await.unwrap();
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await.unwrap();
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         let names = tables(&mut transaction).await;
         let mut saved = Vec::new();
         for name in names {
@@ -306,8 +325,8 @@ stores:
     }
 
     /// Returns the store as a reader has it.
-    pub async fn store(&self) -> Arc<dyn store::ReadStore> {
-        store::open_reader(s3::connection(&self.s3.endpoint(), "deep/prefix")).await.unwrap()
+    pub async fn store(&self) -> Arc<dyn WriteStore> {
+        self.opened(&s3::connection("", "deep/prefix").spec, None).await
     }
 
     /// Returns where scratch servers stand while they do.

@@ -90,9 +90,7 @@ impl Passage {
     async fn tell(&self, happened: bool) {
         let (go_on, gone_on) = oneshot::channel();
         let told = match &self.gate.lock().mode {
-            Mode::Watched(watcher) => {
-                watcher.send(Reached { label: self.label.clone(), happened, go_on }).is_ok()
-            }
+            Mode::Watched(watcher) => watcher.send(Reached { label: self.label.clone(), happened, go_on }).is_ok(),
             _ => false,
         };
         if told {
