@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
+use tokio::time::Instant as Monotonic;
 
 use super::claims::{Claimed, Claims};
 use super::ensure::{failed, failed_with};
@@ -20,14 +21,13 @@ use crate::domain::{
     Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Digest, Instant, Name, Outcome, Scope,
     Verification,
 };
-use crate::engine::{Program, Snapshot};
 
 /// How often a backup is tried again after a failure that may pass.
 const RETRIES: u32 = 2;
 
 /// What the backups of one slot have in common.
 struct Common {
-    source: Source,
+    source: Box<dyn Source>,
     destination: Destination,
     lineage: String,
     /// Shared archives that can be restored: what else holds a slot is of no use to the tenants that would name it.
@@ -68,7 +68,7 @@ async fn run_batch(progress: &mut Progress<'_>, batch: Vec<Action>) {
     if ready.is_empty() {
         return;
     }
-    let (mut snapshot, common) = match common(&runtime, &first).await {
+    let common = match common(&runtime, &first).await {
         Ok(common) => common,
         Err(outcome) => {
             for action in ready {
@@ -114,8 +114,7 @@ async fn run_batch(progress: &mut Progress<'_>, batch: Vec<Action>) {
     }
     drop(running);
     // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
-    let _ = snapshot.check().await;
-    let _ = snapshot.close().await;
+    let _ = common.source.close().await;
 }
 
 /// Tenants wait for the shared archive of their own batch, which is looked at once it is done.
@@ -140,7 +139,7 @@ fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
 }
 
 /// Opens what all backups of a slot share: programs, the exported snapshot, the store's keys.
-async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Common), Outcome> {
+async fn common(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
     let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
     let handle = runtime.store(&work.store).map_err(failed_with)?;
     let recipients = match &handle.spec.encryption {
@@ -160,12 +159,7 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
     let usable = facts.backups.iter().filter(usable).map(|b| b.id.clone()).collect();
     let lineage = facts.lineage.clone();
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
-    let mut snapshot = Snapshot::export(&connection).await.map_err(|error| failed(&error))?;
-    let seen = snapshot.facts().clone();
-    let major = seen.version_num / 10_000;
-    let programs = runtime.search.find(&Program::DUMP, major).await.map_err(|error| failed(&error))?;
-    let references = snapshot.references().await.map_err(|error| failed(&error))?;
-    let source = Source { connection, programs, snapshot: seen, references: Arc::new(references) };
+    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
     let destination = Destination {
         store: Arc::clone(&handle.store),
         store_id,
@@ -173,7 +167,7 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<(Snapshot, Commo
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
     };
-    Ok((snapshot, Common { source, destination, lineage, usable }))
+    Ok(Common { source, destination, lineage, usable })
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.
@@ -257,7 +251,8 @@ async fn attempt(
     let begun = Monotonic::now();
     // A lost lease or a stop drops the work: its program is killed and its upload aborted, and nothing is visible.
     let taken = tokio::select! {
-        taken = backup::run(&order, &common.source, &common.destination) => taken,
+        biased;
+        taken = backup::run(&order, common.source.as_ref(), &common.destination) => taken,
         () = claimed.until_lost() => return Err(lasting(failed_with("its lease was lost; someone else does it now"))),
         () = runtime.until_stopped() => Err(BackupError::Interrupted),
     };

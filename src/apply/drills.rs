@@ -14,7 +14,7 @@ use crate::crypto::DigestKey;
 use crate::domain::{
     Action, ActionKind, DrillBackup, DrillWork, Evidence, Name, Outcome, Verification, canonical_json,
 };
-use crate::drill::{self, Drill, Finding, Subject};
+use crate::drill::{Drill, Finding, Subject};
 use crate::restore::{self, Origin, RestoreError};
 use crate::store::{self, ReadStore, layout};
 
@@ -87,7 +87,6 @@ async fn perform(
     let drill = Drill {
         work: work.clone(),
         subjects,
-        workshop: runtime.workshop.clone(),
         tag: runtime.tag().map_err(|error| failed(&error))?,
         now: Arc::clone(&runtime.now),
         simulated: runtime.simulated.is_some(),
@@ -103,7 +102,8 @@ async fn perform(
         }
     };
     let finding = tokio::select! {
-        finding = drill::run(&drill) => Ok(finding),
+        biased;
+        finding = runtime.stage.run(&drill) => Ok(finding),
         () = keep => Err(failed_with("the lease on what it reads was lost")),
         () = claimed.until_lost() => Err(failed_with("its lease was lost; someone else does it now")),
         () = runtime.until_stopped() => Err(Outcome::NotReached),

@@ -1,8 +1,7 @@
 //! The catalog, the stores' markers, documents, and the world's differences that only need to be written down.
 
-use std::time::Instant as Monotonic;
-
 use serde_json::json;
+use tokio::time::Instant as Monotonic;
 
 use super::failure::ApplyError;
 use super::run::{Progress, document_digest, millis};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
+
+use tokio::time::Instant as Monotonic;
 
 use super::claims::{Claimed, Claims};
 use super::failure::ApplyError;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::catalog::{AuditEvent, Writer};
+use crate::backup::Exporter;
+use crate::catalog::{AuditEvent, Ledger};
 use crate::crypto::{CryptoError, Identity};
 use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
-use crate::engine::{Connection, Search};
-use crate::restore::Workshop;
+use crate::drill::Stage;
+use crate::engine::Connection;
 use crate::store::WriteStore;
 
 /// Fills a buffer with random bytes.
@@ -31,15 +32,15 @@ pub struct StoreHandle {
 #[derive(Clone)]
 pub struct Runtime {
     /// The catalog.
-    pub catalog: Arc<Writer>,
+    pub catalog: Arc<dyn Ledger>,
     /// The stores; one that could not be opened carries the reason.
     pub stores: BTreeMap<Name, Result<StoreHandle, String>>,
     /// The databases; one whose connection could not be read carries the reason.
     pub databases: BTreeMap<Name, Result<Connection, String>>,
-    /// Where PostgreSQL's programs are looked for.
-    pub search: Search,
-    /// Where scratch servers are made.
-    pub workshop: Workshop,
+    /// What holds databases still for their backups.
+    pub exporter: Arc<dyn Exporter>,
+    /// Where drills are run.
+    pub stage: Arc<dyn Stage>,
     /// The clock: a simulated catalog's, or the machine's.
     pub now: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// The simulated instant, where the clock is one.

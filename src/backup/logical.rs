@@ -1,38 +1,20 @@
 //! A logical backup: a `pg_dump` archive streamed through compression and encryption into the store, its rows digested
 //! as they pass, its ciphertext read back before the manifest says that it is there.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant as Monotonic};
-
 use bytes::Bytes;
+use std::sync::Arc;
+use tokio::time::Instant as Monotonic;
 
-use super::BackupError;
+use super::source::Source;
+use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
     ActionId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
     ManifestScope, PartKind, PhaseTiming, Scope,
 };
-use crate::engine::snapshot::SnapshotFacts;
-use crate::engine::{Connection, DumpRequest, DumpScope, DumpSummary, Programs, RowKey, dump, dump_globals};
+use crate::engine::{DumpScope, DumpSummary, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
-
-/// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
-/// and with it vacuum, for hours.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
-
-/// The database a backup is taken of.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// How it is reached.
-    pub connection: Connection,
-    /// The programs for its version.
-    pub programs: Programs,
-    /// What the exporter said: all backups of a slot share it, so they are of one instant.
-    pub snapshot: SnapshotFacts,
-    /// The schemas that refer to each other across tenants, as (from, to).
-    pub references: Arc<Vec<(String, String)>>,
-}
 
 /// The store a backup is written to.
 #[derive(Clone)]
@@ -90,7 +72,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// [`BackupError`]; nothing is visible then.
-pub async fn run(order: &Order, source: &Source, destination: &Destination) -> Result<Taken, BackupError> {
+pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) -> Result<Taken, BackupError> {
     let work = &order.work;
     if work.engine != Engine::Logical {
         return Err(BackupError::NotServed(format!("{:?}", work.engine).to_lowercase()));
@@ -180,7 +162,7 @@ async fn seal_keys(
 
 async fn archive(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     data_key: Option<&DataKey>,
 ) -> Result<(DataPart, DumpSummary), BackupError> {
@@ -191,23 +173,15 @@ async fn archive(
         (Scope::Tenant(_), Some(tenant)) => DumpScope::Schema(tenant.schema.clone()),
         (other, _) => return Err(BackupError::NotServed(other.to_string())),
     };
-    let mut dump = dump(&DumpRequest {
-        programs: source.programs.clone(),
-        connection: source.connection.clone(),
-        scope,
-        snapshot: Some(source.snapshot.id.clone()),
-        lock_wait: LOCK_WAIT,
-        row_key: destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes())),
-        encoding: source.snapshot.encoding.clone(),
-    })?;
-    let mut chunks = dump.take_chunks();
+    let row_key = destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes()));
+    let Archive { mut chunks, end } = source.dump(scope, row_key)?;
     let (writer, reader) = pipe(4);
     let feed = async move {
         while let Some(chunk) = chunks.recv().await {
             // A reader that is gone has failed and will say why; the dump is killed by being dropped.
             writer.send(chunk).await.ok()?;
         }
-        let summary = dump.finish().await;
+        let summary = end.await;
         match &summary {
             Ok(_) => writer.finish().await.ok()?,
             Err(error) => writer.fail(error.to_string()).await,
@@ -227,14 +201,14 @@ async fn archive(
 /// Packs the roles and their memberships beside an archive that needs them.
 async fn globals(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     data_key: Option<&DataKey>,
 ) -> Result<Option<DataPart>, BackupError> {
     if !matches!(order.work.scope, Scope::Database | Scope::Shared) {
         return Ok(None);
     }
-    let text = PipeReader::from_bytes(dump_globals(&source.programs, &source.connection).await?);
+    let text = PipeReader::from_bytes(source.globals().await?);
     pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
 }
 
@@ -270,7 +244,7 @@ async fn pack_part(
 #[expect(clippy::too_many_arguments, reason = "everything a manifest records, gathered once")]
 fn manifest(
     order: &Order,
-    source: &Source,
+    source: &dyn Source,
     destination: &Destination,
     started_at: Instant,
     data_key: Option<&DataKey>,
@@ -280,10 +254,10 @@ fn manifest(
     timings: Vec<PhaseTiming>,
 ) -> Manifest {
     let work = &order.work;
-    let facts = &source.snapshot;
+    let facts = source.facts();
     let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
     let mut mutual: Vec<String> = source
-        .references
+        .references()
         .iter()
         .filter_map(|(from, to)| match schema {
             Some(schema) if from == schema => Some(to.clone()),

@@ -3,6 +3,8 @@
 
 mod failure;
 mod logical;
+mod source;
 
 pub use failure::BackupError;
-pub use logical::{Destination, Fence, Order, Source, Taken, run};
+pub use logical::{Destination, Fence, Order, Taken, run};
+pub use source::{Archive, Exporter, Servers, Source};

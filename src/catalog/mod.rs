@@ -3,7 +3,8 @@
 //!
 //! [`Reader`] is what planning gets: no method of it writes, and its sessions are read-only. [`Writer`] is for `apply`:
 //! every effect is one statement or one short transaction, guarded by the lease of the action it belongs to. No clock
-//! is read here but the database's own, which leases run by; every other instant is a parameter.
+//! is read here but the database's own, which leases run by; every other instant is a parameter. [`ReadLedger`] and
+//! [`Ledger`] are the same as interfaces, behind which a simulation can put a catalog of its own.
 
 mod audit;
 mod backups;
@@ -15,6 +16,7 @@ mod condemn;
 mod documents;
 mod failure;
 mod history;
+mod ledger;
 mod marks;
 mod migrate;
 mod plans;
@@ -34,6 +36,7 @@ pub use claims::{ClaimOutcome, LEASE, Lease};
 pub use documents::DocumentChange;
 pub use failure::CatalogError;
 pub use history::{ExecutionFilter, ExecutionRow, Found};
+pub use ledger::{Ledger, ReadLedger};
 pub use marks::{MarkOutcome, Validation};
 pub use migrate::{Created, TenantLink, newest_version};
 pub use plans::{Begun, OutcomeRow};

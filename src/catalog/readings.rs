@@ -36,7 +36,8 @@ pub enum ReadingEnd {
 /// A reading that has begun: pruning leaves its backups alone until it ends or its lease does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    id: String,
+    /// What the catalog calls it.
+    pub id: String,
 }
 
 impl Reader {

@@ -12,6 +12,7 @@ use super::failure::CliError;
 use super::policies;
 use super::version;
 use crate::apply::{Runtime, StoreHandle};
+use crate::backup::Servers;
 use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
@@ -204,7 +205,7 @@ impl Session {
             let opened = opened.map(|connection| (connection.options(), spec.tenants.clone()));
             databases.insert(name.clone(), opened);
         }
-        Sources { catalog: Ok(reader), stores, databases }
+        Sources { catalog: Ok(Arc::new(reader)), stores, databases }
     }
 
     /// Looks at the world.
@@ -430,8 +431,8 @@ pub async fn runtime(
         catalog: Arc::new(writer),
         stores,
         databases,
-        search: wiring.workshop.search.clone(),
-        workshop: wiring.workshop.clone(),
+        exporter: Arc::new(Servers { search: wiring.workshop.search.clone() }),
+        stage: Arc::new(wiring.workshop.clone()),
         now,
         simulated,
         random: Arc::new(crate::crypto::system_random),

@@ -3,4 +3,4 @@
 mod checks;
 mod run;
 
-pub use run::{Drill, Finding, Subject, run};
+pub use run::{Drill, Finding, Stage, Subject};

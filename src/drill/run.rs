@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
+
+use async_trait::async_trait;
+use tokio::time::Instant as Monotonic;
 
 use super::checks;
 use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Period, Phase};
@@ -25,8 +27,6 @@ pub struct Drill {
     pub work: DrillWork,
     /// Its backups, in the order in which they are restored.
     pub subjects: Vec<Subject>,
-    /// Where scratch servers are made.
-    pub workshop: Workshop,
     /// What tells this drill's server from others.
     pub tag: String,
     /// The clock.
@@ -57,15 +57,25 @@ pub struct Finding {
     pub damaged: Option<(DrillBackup, String)>,
 }
 
-/// Runs a drill. It always gives evidence: what does not work is what it is for.
-pub async fn run(drill: &Drill) -> Finding {
-    let begin = (drill.now)();
-    let clock = Monotonic::now();
-    let mut seen = Seen::default();
-    let failure = attempt(drill, &mut seen).await.err().map(|error| error.to_string());
-    let elapsed = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let damaged = seen.damaged.take();
-    Finding { evidence: evidence(drill, begin, elapsed, seen, failure), damaged }
+/// Where drills are run. An interface, so that the executor can be run without a server; the only one that ships makes
+/// scratch servers.
+#[async_trait]
+pub trait Stage: Send + Sync {
+    /// Runs a drill. It always gives evidence: what does not work is what it is for.
+    async fn run(&self, drill: &Drill) -> Finding;
+}
+
+#[async_trait]
+impl Stage for Workshop {
+    async fn run(&self, drill: &Drill) -> Finding {
+        let begin = (drill.now)();
+        let clock = Monotonic::now();
+        let mut seen = Seen::default();
+        let failure = attempt(self, drill, &mut seen).await.err().map(|error| error.to_string());
+        let elapsed = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let damaged = seen.damaged.take();
+        Finding { evidence: evidence(drill, begin, elapsed, seen, failure), damaged }
+    }
 }
 
 #[derive(Default)]
@@ -89,13 +99,13 @@ impl Seen {
     }
 }
 
-async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
+async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
     let begun = Monotonic::now();
     let manifests = drill.subjects.iter().map(|subject| &subject.origin.manifest);
     let major = manifests.clone().map(restore::major_of).max().unwrap_or(0);
     let expected = manifests.flat_map(|manifest| &manifest.parts).map(|part| Bytes(part.original_size)).sum();
     let spec = ScratchSpec { major, tag: drill.tag.clone(), expected };
-    let (scratch, programs) = drill.workshop.start(&spec).await?;
+    let (scratch, programs) = workshop.start(&spec).await?;
     seen.server_version = format!("{}.{}", programs.major, programs.minor);
     seen.phases.push(phase("start server", &drill.work.drill, begun));
 
@@ -125,7 +135,7 @@ async fn attempt(drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
         seen.phases.extend(loaded.phases);
         restored.push(Restored { part: subject.part.clone(), opened, target, deferred: loaded.deferred });
     }
-    let list = drill.workshop.folder.join(format!("bkup-{}.list", drill.tag));
+    let list = workshop.folder.join(format!("bkup-{}.list", drill.tag));
     for shared in restored.iter_mut().filter(|restored| !restored.deferred.is_empty()) {
         let begun = Monotonic::now();
         let left = restore::load_deferred(&shared.opened, &programs, &shared.target, &shared.deferred, &list).await;

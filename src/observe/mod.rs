@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::catalog;
+use crate::catalog::ReadLedger;
 use crate::domain::{
     BackupId, CatalogState, Clock, Instant, Name, Observation, Observed, ServerFacts, StoreFacts, TenantSelector,
 };
@@ -25,7 +25,7 @@ const EXAMPLES: usize = 3;
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
     /// The catalog.
-    pub catalog: Result<catalog::Reader, String>,
+    pub catalog: Result<Arc<dyn ReadLedger>, String>,
     /// The stores.
     pub stores: BTreeMap<Name, Result<Arc<dyn ReadStore>, String>>,
     /// The databases, with how their tenants are found.
@@ -37,7 +37,7 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
     let mut clocks = Vec::new();
     let catalog = match &sources.catalog {
         Err(reason) => Observation::Unreachable(reason.clone()),
-        Ok(reader) => look_at_catalog(reader, now, &mut clocks).await,
+        Ok(reader) => look_at_catalog(reader.as_ref(), now, &mut clocks).await,
     };
     let recorded: BTreeMap<&Name, HashSet<&BackupId>> = match catalog.known() {
         Some(CatalogState::Present(facts)) => {
@@ -82,7 +82,7 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
 }
 
 async fn look_at_catalog(
-    reader: &catalog::Reader,
+    reader: &dyn ReadLedger,
     now: &(dyn Fn() -> Instant + Send + Sync),
     clocks: &mut Vec<Clock>,
 ) -> Observation<CatalogState> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::catalog::{CatalogError, LEASE, Reading, ReadingEnd, ReadingKind, Writer};
+use crate::catalog::{CatalogError, LEASE, Ledger, Reading, ReadingEnd, ReadingKind};
 use crate::domain::{BackupId, Instant};
 
 /// How often it is renewed: four times within one lease.
@@ -14,7 +14,7 @@ const KEEP: Duration = Duration::from_secs(15);
 
 /// A lease that renews itself until it is ended or dropped.
 pub struct Hold {
-    writer: Arc<Writer>,
+    ledger: Arc<dyn Ledger>,
     reading: Reading,
     heart: JoinHandle<()>,
     lost: watch::Receiver<bool>,
@@ -26,15 +26,15 @@ impl Hold {
     /// # Errors
     /// [`CatalogError::Conflict`] where one of them is being purged; anything else: the catalog takes no leases.
     pub async fn begin(
-        writer: Arc<Writer>,
+        ledger: Arc<dyn Ledger>,
         backups: &[BackupId],
         target: &str,
         runner: &str,
         at: Instant,
     ) -> Result<Self, CatalogError> {
-        let reading = writer.begin_reading(ReadingKind::Restore, backups, target, runner, LEASE, at).await?;
+        let reading = ledger.begin_reading(ReadingKind::Restore, backups, target, runner, LEASE, at).await?;
         let (sender, lost) = watch::channel(false);
-        let (keeper, kept) = (Arc::clone(&writer), reading.clone());
+        let (keeper, kept) = (Arc::clone(&ledger), reading.clone());
         let heart = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(KEEP).await;
@@ -45,7 +45,7 @@ impl Hold {
                 }
             }
         });
-        Ok(Self { writer, reading, heart, lost })
+        Ok(Self { ledger, reading, heart, lost })
     }
 
     /// Returns what turns true when it is lost.
@@ -57,7 +57,7 @@ impl Hold {
     /// Ends it. What cannot be recorded any more ends by itself with the lease.
     pub async fn end(self, end: &ReadingEnd, at: Instant) {
         self.heart.abort();
-        let _ = self.writer.end_reading(&self.reading, end, at).await;
+        let _ = self.ledger.end_reading(&self.reading, end, at).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bkup::apply::{ApplyError, Runtime, StoreHandle, apply};
+use bkup::backup::Servers;
 use bkup::catalog::{Reader, Writer};
 use bkup::cli::context::Context;
 use bkup::crypto::Identity;
@@ -168,7 +169,7 @@ stores:
             let options = Connection::parse(&self.value(&spec.url)).unwrap().options();
             databases.insert(name.clone(), Ok((options, spec.tenants.clone())));
         }
-        let sources = Sources { catalog: Ok(reader.clone()), stores, databases };
+        let sources = Sources { catalog: Ok(Arc::new(reader.clone())), stores, databases };
         let observed = observe::look(&sources, &Context::clock).await;
         reader.close().await;
         let mut tenants = BTreeMap::new();
@@ -194,8 +195,7 @@ stores:
     }
 
     /// Opens the adapters, through the wire.
-    async fn runtime(&self, plan: &Plan, desired: &Desired) -> Runtime {
-        let catalog = Connection::parse(&self.wire.url(&self.catalog)).unwrap();
+    async fn runtime(&self, plan: &Plan, desired: &Desired, catalog: Writer) -> Runtime {
         let reader = Reader::with(self.direct().options());
         let mut stores = BTreeMap::new();
         for (name, spec) in &plan.connections.stores {
@@ -219,11 +219,11 @@ stores:
         });
         let next = |when| Calendar::new(when).ok().and_then(|calendar| calendar.next_after(now));
         Runtime {
-            catalog: Arc::new(Writer::with(catalog.options())),
+            catalog: Arc::new(catalog),
             stores,
             databases: databases.collect(),
-            search: search.clone(),
-            workshop: Workshop { search, folder: self.folder.path().to_owned() },
+            exporter: Arc::new(Servers { search: search.clone() }),
+            stage: Arc::new(Workshop { search, folder: self.folder.path().to_owned() }),
             now: Arc::new(move || now),
             simulated: Some(now),
             random: Arc::new(bkup::crypto::system_random),
@@ -242,9 +242,10 @@ stores:
 
     /// Applies a plan.
     pub async fn apply(&self, plan: &Plan, desired: &Desired) -> Result<ApplyReport, ApplyError> {
-        let runtime = self.runtime(plan, desired).await;
-        let applied = tokio::time::timeout(Duration::from_secs(90), apply(&runtime, plan)).await;
-        runtime.catalog.reader().close().await;
+        let catalog = Writer::with(Connection::parse(&self.wire.url(&self.catalog)).unwrap().options());
+        let runtime = self.runtime(plan, desired, catalog.clone()).await;
+        let applied = tokio::time::timeout(Duration::from_secs(300), apply(&runtime, plan)).await;
+        catalog.reader().close().await;
         applied.expect("an apply ends")
     }
 
