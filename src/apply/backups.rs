@@ -30,8 +30,6 @@ struct Common {
     source: Box<dyn Source>,
     destination: Destination,
     lineage: String,
-    /// Shared archives that can be restored: what else holds a slot is of no use to the tenants that would name it.
-    usable: Vec<BackupId>,
 }
 
 /// Takes every backup of the plan.
@@ -155,8 +153,6 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome>
     let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
     let store_id = facts.stores.get(&work.store).cloned();
     let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
-    let usable = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
-    let usable = facts.backups.iter().filter(usable).map(|b| b.id.clone()).collect();
     let lineage = facts.lineage.clone();
     let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
     let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
@@ -167,7 +163,7 @@ async fn common(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome>
         digest_key,
         storage_class: handle.spec.storage_class.clone(),
     };
-    Ok(Common { source, destination, lineage, usable })
+    Ok(Common { source, destination, lineage })
 }
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.
@@ -232,7 +228,9 @@ async fn attempt(
     let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
     match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| lasting(failed(&error)))? {
         Intended::Go => {}
-        Intended::SlotTaken(by) if work.scope == Scope::Shared && !common.usable.contains(&by) => {
+        Intended::SlotTaken(by)
+            if work.scope == Scope::Shared && !restorable(runtime, &by).await.map_err(lasting)? =>
+        {
             return Err(lasting(failed_with(format!("the slot is held by {by}, which cannot be restored"))));
         }
         Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
@@ -264,6 +262,15 @@ async fn attempt(
             Err((outcome, error.is_transient()))
         }
     }
+}
+
+/// Returns whether a shared archive can be restored: what else holds a slot is of no use to the tenants that would name
+/// it. It is asked when the slot turns out to be taken, never before: another runner may have made it since.
+async fn restorable(runtime: &Runtime, shared: &BackupId) -> Result<bool, Outcome> {
+    let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
+    let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
+    let whole = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
+    Ok(facts.backups.iter().filter(whole).any(|backup| &backup.id == shared))
 }
 
 /// Asks the catalog itself, by renewing the lease: only a renewed one leaves time to write the manifest.

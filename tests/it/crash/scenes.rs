@@ -39,7 +39,7 @@ const RECOVERY: &str = "recovery_plans:
 pub async fn first(ground: &Arc<Ground>) -> Scene {
     let site = Site::on(ground, "first", FIRST, DAY).await;
     let begin = site.save().await;
-    Scene { name: "first_apply", policy: FIRST.to_owned(), now: DAY, begin, same: |_| true, least: 90 }
+    Scene { name: "first_apply", policy: FIRST.to_owned(), now: DAY, begin, same: |_| true, least: 70 }
 }
 
 /// Everything is backed up, and a recovery plan is new.
@@ -48,7 +48,7 @@ pub async fn drilled(ground: &Arc<Ground>) -> Scene {
     settle(&site).await.unwrap();
     let begin = site.save().await;
     let policy = format!("{FIRST}{RECOVERY}");
-    Scene { name: "a_drill", policy, now: DAY, begin, same: |_| true, least: 20 }
+    Scene { name: "a_drill", policy, now: DAY, begin, same: |_| true, least: 15 }
 }
 
 /// The same, and a byte of a tenant's archive has changed meanwhile.
@@ -63,7 +63,7 @@ pub async fn damaged(ground: &Arc<Ground>) -> Scene {
     let begin = site.save().await;
     // A drill that runs once more goes by without the backup that is known to be damaged by then.
     let same = |line: &str| line.starts_with("said: (\"backup quarantined\"") || line.starts_with("object: backups");
-    Scene { name: "a_drill_of_damage", policy: format!("{FIRST}{RECOVERY}"), now: DAY, begin, same, least: 20 }
+    Scene { name: "a_drill_of_damage", policy: format!("{FIRST}{RECOVERY}"), now: DAY, begin, same, least: 15 }
 }
 
 /// A week later, after a night that was missed and one in which the runner died: retention is shortened, a schedule is
