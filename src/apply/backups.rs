@@ -1,8 +1,10 @@
-//! Backups, slot by slot: one exported snapshot for all scopes of a slot, so that they are of one instant; the shared
-//! archive first, then tenants by class priority, as many at once as the schedule allows.
+//! Backups, the most important first, whatever their schedule and slot: all scopes of a slot under one exported
+//! snapshot, so that they are of one instant; the shared archive before the tenants that need it; as many at once as
+//! the schedule allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -10,114 +12,149 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::time::Instant as Monotonic;
 
+use super::batch::{Batch, BatchKey, Common};
 use super::claims::{Claimed, Claims};
 use super::ensure::{failed, failed_with};
-use super::run::{Progress, millis};
+use super::health::Health;
+use super::progress::{Progress, millis};
+use super::queue::{Next, POLL, Queue};
 use super::runtime::Runtime;
-use crate::backup::{self, BackupError, Destination, Fence, Order, Source, Taken};
-use crate::catalog::{self, Completed, Completion, Intended, Intent, LEASE};
-use crate::crypto::{DigestKey, Recipient};
+use crate::backup::{self, BackupError, Destination, Fence, Order, Taken};
+use crate::catalog::{Completed, Completion, Intended, Intent, LEASE};
 use crate::domain::{
-    Action, ActionKind, Backup, BackupId, BackupWork, Bytes, CatalogState, Digest, Instant, Name, Outcome, Scope,
-    Verification,
+    Action, ActionId, ActionKind, BackupWork, Bytes, Digest, Event, Instant, Outcome, Scope, Verification,
 };
+use crate::store::Metered;
 
 /// How often a backup is tried again after a failure that may pass.
 const RETRIES: u32 = 2;
+/// How often it is told how many bytes a backup has moved.
+const TELL: Duration = Duration::from_secs(1);
 
-/// What the backups of one slot have in common.
-struct Common {
-    source: Box<dyn Source>,
-    destination: Destination,
+/// What every backup of a run works with.
+struct Shop {
+    runtime: Runtime,
+    claims: Arc<Claims>,
+    health: Arc<Health>,
+    policy_digest: Digest,
     lineage: String,
+}
+
+/// How an action ended in this run.
+enum Ended {
+    /// So.
+    Settled(Outcome),
+    /// Someone else took it between two tries: it is looked at again later.
+    Back,
+}
+
+/// A try that did not succeed.
+struct Miss {
+    outcome: Outcome,
+    transient: bool,
+    lease_lost: bool,
+}
+
+impl Miss {
+    const fn lasting(outcome: Outcome) -> Self {
+        Self { outcome, transient: false, lease_lost: false }
+    }
 }
 
 /// Takes every backup of the plan.
 pub(super) async fn run(progress: &mut Progress<'_>) {
-    let mut batches: BTreeMap<(Instant, Name, Name), Vec<Action>> = BTreeMap::new();
-    for action in progress.actions(|kind| matches!(kind, ActionKind::BackUp(_))) {
-        if let Some(work) = work_of(&action) {
-            let key = (work.slot, work.schedule.clone(), work.database.clone());
-            batches.entry(key).or_default().push(action);
+    let shop = Shop {
+        runtime: progress.runtime.clone(),
+        claims: Arc::clone(&progress.claims),
+        health: Arc::clone(&progress.health),
+        policy_digest: progress.plan.policy_digest,
+        lineage: progress.lineage.clone(),
+    };
+    let mut queue = Queue::new(by_priority(progress.actions(|kind| matches!(kind, ActionKind::BackUp(_)))));
+    let mut batches: BTreeMap<BatchKey, Arc<Batch>> = BTreeMap::new();
+    let mut at_work: BTreeMap<ActionId, BatchKey> = BTreeMap::new();
+    let mut running = FuturesUnordered::new();
+    loop {
+        let now = (shop.runtime.now)();
+        queue.settle(progress, |action| too_late(action, now)).await;
+        // A schedule's limit holds for everything that runs beside its backups, so that it is one for the server, too.
+        let at_once = running.len();
+        let fits = |action: &Action| {
+            work_of(action).is_none_or(|work| at_once < usize::try_from(work.parallel).unwrap_or(usize::MAX).max(1))
+        };
+        match queue.next(progress, fits, at_once > 0).await {
+            Next::Work(action, claimed) => {
+                let Some(key) = work_of(&action).map(Batch::key) else { continue };
+                progress.begin(&action);
+                let batch = Arc::clone(batches.entry(key.clone()).or_default());
+                at_work.insert(action.id, key);
+                let shop = &shop;
+                running.push(async move {
+                    let begun = Monotonic::now();
+                    let (ended, retries) = one(shop, &action, &batch, claimed).await;
+                    (*action, ended, millis(begun), retries)
+                });
+                continue;
+            }
+            Next::Wait => {}
+            Next::Done if at_once == 0 => break,
+            Next::Done => {}
+        }
+        // Room that is left is for what others hold: it may become free before anything of this run ends.
+        let room = queue.waiting().iter().any(fits);
+        let look_again = async { if room { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
+        let ended = tokio::select! {
+            biased;
+            ended = running.next() => ended,
+            () = look_again => continue,
+        };
+        let Some((action, ended, elapsed, retries)) = ended else { continue };
+        let key = at_work.remove(&action.id);
+        match ended {
+            Ended::Back => queue.give_back(action),
+            Ended::Settled(outcome) => {
+                audit(progress, &action, &outcome);
+                progress.settle(action.id, outcome, elapsed, retries).await;
+            }
+        }
+        if let Some(key) = key
+            && !at_work.values().any(|other| *other == key)
+            && !queue.waiting().iter().filter_map(work_of).any(|work| Batch::key(work) == key)
+            && let Some(batch) = batches.remove(&key)
+        {
+            batch.close().await;
+            progress.flush_audit().await;
         }
     }
+    drop(running);
     for batch in batches.into_values() {
-        run_batch(progress, batch).await;
-        progress.flush_audit().await;
+        batch.close().await;
     }
+    progress.flush_audit().await;
+}
+
+/// Orders backups by the priority of their class, then by slot and name. What others wait for counts as the most
+/// important of them: a shared archive of low classes must not go before the backups of high ones.
+fn by_priority(mut actions: Vec<Action>) -> Vec<Action> {
+    let mut urgency: BTreeMap<ActionId, u32> = BTreeMap::new();
+    for action in &actions {
+        let Some(work) = work_of(action) else { continue };
+        for needed in &action.after {
+            urgency.entry(*needed).and_modify(|p| *p = (*p).min(work.priority)).or_insert(work.priority);
+        }
+    }
+    actions.sort_by_cached_key(|action| {
+        let work = work_of(action);
+        let own = work.map_or(u32::MAX, |work| work.priority);
+        let priority = urgency.get(&action.id).copied().unwrap_or(own);
+        let slot = work.map(Batch::key);
+        (priority, slot, work.is_some_and(|work| work.scope != Scope::Shared), work.map(|work| work.scope.clone()))
+    });
+    actions
 }
 
 const fn work_of(action: &Action) -> Option<&BackupWork> {
     if let ActionKind::BackUp(work) = &action.kind { Some(work) } else { None }
-}
-
-async fn run_batch(progress: &mut Progress<'_>, batch: Vec<Action>) {
-    let Some(first) = batch.first().and_then(work_of).cloned() else { return };
-    let runtime = progress.runtime.clone();
-    // Everything that has passed or cannot begin is settled before a snapshot holds back the server's vacuum.
-    let mut ready = Vec::new();
-    for action in batch {
-        match (progress.obstacle(&action).filter(|_| !waits_inside(&action)), too_late(&action, (runtime.now)())) {
-            (Some(obstacle), _) => progress.settle(action.id, obstacle, 0, 0).await,
-            (None, Some(late)) => progress.settle(action.id, late, 0, 0).await,
-            (None, None) => ready.push(action),
-        }
-    }
-    if ready.is_empty() {
-        return;
-    }
-    let common = match common(&runtime, &first).await {
-        Ok(common) => common,
-        Err(outcome) => {
-            for action in ready {
-                progress.settle(action.id, outcome.clone(), 0, 0).await;
-            }
-            return;
-        }
-    };
-    let (shared, rest): (Vec<Action>, Vec<Action>) =
-        ready.into_iter().partition(|a| work_of(a).is_some_and(|work| work.scope == Scope::Shared));
-    let (claims, policy_digest) = (Arc::clone(&progress.claims), progress.plan.policy_digest);
-    for action in shared {
-        progress.begin(&action);
-        let begun = Monotonic::now();
-        let (outcome, retries) = one(&runtime, &claims, policy_digest, &action, &common).await;
-        audit(progress, &action, &outcome);
-        progress.settle(action.id, outcome, millis(begun), retries).await;
-    }
-    let mut waiting = Vec::new();
-    for action in rest {
-        match progress.obstacle(&action) {
-            Some(obstacle) => progress.settle(action.id, obstacle, 0, 0).await,
-            None => waiting.push(action),
-        }
-    }
-    let parallel = usize::try_from(first.parallel).unwrap_or(1).max(1);
-    let mut waiting = waiting.into_iter();
-    let mut running = FuturesUnordered::new();
-    loop {
-        while running.len() < parallel && !runtime.stopped() {
-            let Some(action) = waiting.next() else { break };
-            progress.begin(&action);
-            let (runtime, claims, common) = (&runtime, &claims, &common);
-            running.push(async move {
-                let begun = Monotonic::now();
-                let (outcome, retries) = one(runtime, claims, policy_digest, &action, common).await;
-                (action, outcome, millis(begun), retries)
-            });
-        }
-        let Some((action, outcome, elapsed, retries)) = running.next().await else { break };
-        audit(progress, &action, &outcome);
-        progress.settle(action.id, outcome, elapsed, retries).await;
-    }
-    drop(running);
-    // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
-    let _ = common.source.close().await;
-}
-
-/// Tenants wait for the shared archive of their own batch, which is looked at once it is done.
-fn waits_inside(action: &Action) -> bool {
-    work_of(action).is_some_and(|work| work.scope != Scope::Shared && !action.after.is_empty())
 }
 
 fn too_late(action: &Action, now: Instant) -> Option<Outcome> {
@@ -136,102 +173,72 @@ fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
     }
 }
 
-/// Opens what all backups of a slot share: programs, the exported snapshot, the store's keys.
-async fn common(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
-    let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
-    let handle = runtime.store(&work.store).map_err(failed_with)?;
-    let recipients = match &handle.spec.encryption {
-        None => Vec::new(),
-        Some(encryption) => encryption
-            .recipients
-            .iter()
-            .map(|text| text.parse::<Recipient>())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| failed(&error))?,
-    };
-    let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
-    let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
-    let store_id = facts.stores.get(&work.store).cloned();
-    let store_id = store_id.ok_or_else(|| failed_with(format!("store.{} was not made ready", work.store)))?;
-    let lineage = facts.lineage.clone();
-    let digest_key = if recipients.is_empty() { None } else { Some(digest_key(runtime, work).await?) };
-    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
-    let destination = Destination {
-        store: Arc::clone(&handle.store),
-        store_id,
-        recipients,
-        digest_key,
-        storage_class: handle.spec.storage_class.clone(),
-    };
-    Ok(Common { source, destination, lineage })
-}
-
-/// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.
-async fn digest_key(runtime: &Runtime, work: &BackupWork) -> Result<DigestKey, Outcome> {
-    let known =
-        runtime.catalog.reader().digest_key(&work.store, &work.database).await.map_err(|error| failed(&error))?;
-    let kept = match known {
-        Some(known) => known,
-        None => {
-            let fresh = DigestKey::generate(&mut |bytes| (runtime.random)(bytes)).map_err(|error| failed(&error))?;
-            let offered = catalog::DigestKey { id: fresh.id(), key: zeroize::Zeroizing::new(fresh.bytes().to_vec()) };
-            let catalog = &runtime.catalog;
-            catalog.keep_digest_key(&work.store, &work.database, &offered).await.map_err(|error| failed(&error))?
-        }
-    };
-    let bytes: [u8; 32] =
-        kept.key.as_slice().try_into().map_err(|_| failed_with("the catalog's digest key is not of 32 bytes"))?;
-    Ok(DigestKey::from_bytes(bytes))
-}
-
 /// Takes one backup, trying again what may pass. Each try is a claim of its own: its token is the attempt, and nothing
 /// is ever written under another attempt's prefix.
-async fn one(
-    runtime: &Runtime,
-    claims: &Claims,
-    policy_digest: Digest,
-    action: &Action,
-    common: &Common,
-) -> (Outcome, u32) {
-    let Some(work) = work_of(action) else { return (failed_with("the action is no backup"), 0) };
+async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (Ended, u32) {
+    let Some(work) = work_of(action) else { return (Ended::Settled(failed_with("the action is no backup")), 0) };
+    let runtime = &shop.runtime;
     let mut retries = 0;
+    let mut claimed = first;
     loop {
-        let claimed = match claims.take(action.id).await {
-            Ok(claimed) => claimed,
-            Err(outcome) => return (outcome, retries),
+        let token = claimed.lease.token;
+        let result = match shop.health.refusal(runtime, &work.store).await {
+            Some(refusal) => Err(Miss::lasting(refusal)),
+            None => match batch.open(runtime, work).await {
+                Ok(common) => attempt(shop, action, work, &common, &claimed).await,
+                Err(outcome) => Err(Miss::lasting(outcome)),
+            },
         };
-        let result = attempt(runtime, policy_digest, action, work, common, &claimed).await;
-        let _ = claims.release(claimed).await;
-        match result {
-            Ok(outcome) => return (outcome, retries),
-            Err((outcome, transient)) => {
-                if !transient || retries == RETRIES || runtime.stopped() {
-                    return (outcome, retries);
-                }
-                retries += 1;
-                tokio::time::sleep(Duration::from_secs(u64::from(retries))).await;
-            }
+        let _ = shop.claims.release(claimed).await;
+        let miss = match result {
+            Ok(outcome) => return (Ended::Settled(outcome), retries),
+            Err(miss) => miss,
+        };
+        shop.health.note(&work.store, &miss.outcome);
+        // Whoever lost its right to the work either was slow, and someone else goes on, or was canceled.
+        if miss.lease_lost
+            && let Ok(Some(words)) = runtime.catalog.reader().canceled(&work.backup, token).await
+        {
+            let error = format!("the backup was {words}; nothing of it is visible, and its slot is not taken again");
+            return (Ended::Settled(Outcome::Failed { code: "BK910".to_owned(), error }), retries);
         }
+        if !miss.transient || retries == RETRIES || runtime.stopped() || shop.health.is_gone(&work.store) {
+            return (Ended::Settled(miss.outcome), retries);
+        }
+        retries += 1;
+        tokio::select! {
+            biased;
+            () = runtime.until_stopped() => return (Ended::Settled(Outcome::NotReached), retries),
+            () = tokio::time::sleep(Duration::from_secs(u64::from(retries))) => {}
+        }
+        claimed = match shop.claims.take(&[action.id]).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return (Ended::Back, retries),
+            Err(error) => return (Ended::Settled(failed(&error)), retries),
+        };
     }
 }
 
 async fn attempt(
-    runtime: &Runtime,
-    policy_digest: Digest,
+    shop: &Shop,
     action: &Action,
     work: &BackupWork,
     common: &Common,
     claimed: &Claimed,
-) -> Result<Outcome, (Outcome, bool)> {
+) -> Result<Outcome, Miss> {
+    let runtime = &shop.runtime;
     let catalog = &runtime.catalog;
-    let lasting = |outcome: Outcome| (outcome, false);
+    let lasting = |outcome: Outcome| Miss::lasting(outcome);
     let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
     match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| lasting(failed(&error)))? {
         Intended::Go => {}
-        Intended::SlotTaken(by)
-            if work.scope == Scope::Shared && !restorable(runtime, &by).await.map_err(lasting)? =>
-        {
-            return Err(lasting(failed_with(format!("the slot is held by {by}, which cannot be restored"))));
+        // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
+        // the slot turns out to be taken, never before: another runner may have made it since.
+        Intended::SlotTaken(by) if work.scope == Scope::Shared => {
+            return match catalog.reader().restorable(&by).await.map_err(|error| lasting(failed(&error)))? {
+                true => Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
+                false => Err(lasting(failed_with(format!("the slot is held by {by}, which cannot be restored")))),
+            };
         }
         Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
     }
@@ -239,38 +246,52 @@ async fn attempt(
         work: work.clone(),
         action: action.id,
         attempt: claimed.lease.token,
-        policy_digest,
+        policy_digest: shop.policy_digest,
         simulated: runtime.simulated,
         now: Arc::clone(&runtime.now),
         tool_version: runtime.tool_version.clone(),
-        lineage: common.lineage.clone(),
+        lineage: shop.lineage.clone(),
         still_mine: fence(runtime, claimed),
     };
     let begun = Monotonic::now();
+    let moved = Arc::new(AtomicU64::new(0));
+    let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(&moved)));
+    let destination = Destination { store, ..common.destination.clone() };
+    let lost = || Miss {
+        outcome: failed_with("its lease was lost; someone else does it now"),
+        transient: true,
+        lease_lost: true,
+    };
     // A lost lease or a stop drops the work: its program is killed and its upload aborted, and nothing is visible.
     let taken = tokio::select! {
         biased;
-        taken = backup::run(&order, common.source.as_ref(), &common.destination) => taken,
-        () = claimed.until_lost() => return Err(lasting(failed_with("its lease was lost; someone else does it now"))),
+        taken = backup::run(&order, common.source(), &destination) => taken,
+        () = claimed.until_lost() => return Err(lost()),
         () = runtime.until_stopped() => Err(BackupError::Interrupted),
+        () = tell(runtime, action.id, &moved) => Err(BackupError::Interrupted),
     };
     match taken {
         Ok(taken) => confirm(runtime, work, claimed, &taken, begun).await.map_err(lasting),
+        Err(BackupError::Fenced) => Err(Miss { lease_lost: true, ..Miss::lasting(failed(&BackupError::Fenced)) }),
         Err(error) => {
             let outcome = if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
             let _ = catalog.fail_backup(&claimed.lease, &work.backup, &error.to_string(), (runtime.now)()).await;
-            Err((outcome, error.is_transient()))
+            Err(Miss { outcome, transient: error.is_transient(), lease_lost: false })
         }
     }
 }
 
-/// Returns whether a shared archive can be restored: what else holds a slot is of no use to the tenants that would name
-/// it. It is asked when the slot turns out to be taken, never before: another runner may have made it since.
-async fn restorable(runtime: &Runtime, shared: &BackupId) -> Result<bool, Outcome> {
-    let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
-    let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
-    let whole = |b: &&Backup| b.scope == Scope::Shared && b.quarantine.is_none() && b.tombstoned_at.is_none();
-    Ok(facts.backups.iter().filter(whole).any(|backup| &backup.id == shared))
+/// Tells how many bytes were moved, for as long as it is let.
+async fn tell(runtime: &Runtime, id: ActionId, moved: &AtomicU64) {
+    let mut told = 0;
+    loop {
+        tokio::time::sleep(TELL).await;
+        let bytes = moved.load(Ordering::Relaxed);
+        if bytes != told {
+            told = bytes;
+            runtime.tell(Event::Progress { id, bytes: Bytes(bytes) });
+        }
+    }
 }
 
 /// Asks the catalog itself, by renewing the lease: only a renewed one leaves time to write the manifest.

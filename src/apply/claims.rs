@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::ensure::failed;
 use super::runtime::Runtime;
-use crate::catalog::{CatalogError, ClaimOutcome, LEASE, Lease};
-use crate::domain::{ActionId, Outcome};
+use super::stop::Halt;
+use crate::catalog::{CatalogError, LEASE, Lease};
+use crate::domain::ActionId;
 
-/// How often leases are renewed: four times within one.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often leases are renewed, and the run looks whether somebody canceled it: many times within a lease.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a heartbeat may take before it counts as failed.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long before the end of an unrenewed lease its work is dropped: the lease's 60 s, less two heartbeats' worth of
-/// doubt about when the catalog began to count.
+/// How long an unrenewed lease's work goes on: the lease's 60 s, less doubt about when the catalog began to count.
 const DEADLINE: Duration = Duration::from_secs(40);
-/// How often work that someone else holds is asked for again.
-const POLL: Duration = Duration::from_millis(500);
+/// How often the catalog is asked for work before it counts as gone, and how long between.
+const ASKS: u32 = 3;
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// The leases this run holds.
 pub struct Claims {
@@ -53,56 +53,31 @@ impl Claimed {
     }
 }
 
-/// What came of asking for a piece of work.
-enum Asked {
-    /// It is this run's.
-    Mine(Claimed),
-    /// Someone else held it for longer than the run waits.
-    Theirs(String),
-    /// The run stops.
-    Stopped,
-}
-
 impl Claims {
-    /// Begins to keep leases alive.
-    pub fn new(runtime: &Runtime) -> Self {
+    /// Begins to keep leases alive, and to look whether the run was canceled.
+    pub fn new(runtime: &Runtime, halt: Halt) -> Self {
         let held: Arc<Mutex<BTreeMap<ActionId, Held>>> = Arc::default();
-        let heart = tokio::spawn(beat(runtime.clone(), Arc::clone(&held)));
+        let heart = tokio::spawn(beat(runtime.clone(), halt, Arc::clone(&held)));
         Self { runtime: runtime.clone(), held, heart }
     }
 
-    /// Claims a piece of work, waiting for someone else's lease up to the run's limit.
+    /// Claims the first of these pieces of work that nobody holds; never waits for what someone else holds.
     ///
     /// # Errors
-    /// When the catalog cannot be asked.
-    async fn claim(&self, action: ActionId) -> Result<Asked, CatalogError> {
-        let patience = tokio::time::Instant::now() + self.runtime.lock_timeout;
+    /// When the catalog cannot be asked, also a while later.
+    pub async fn take(&self, actions: &[ActionId]) -> Result<Option<Claimed>, CatalogError> {
+        let mut asks = 0;
         loop {
-            if self.runtime.stopped() {
-                return Ok(Asked::Stopped);
-            }
             // The lease counts from before the question was asked, never from when the answer came.
             let asked = tokio::time::Instant::now();
-            match self.runtime.catalog.claim(action, &self.runtime.runner, LEASE).await? {
-                ClaimOutcome::Claimed(lease) => return Ok(Asked::Mine(self.hold(lease, asked))),
-                ClaimOutcome::HeldBy { runner, .. } if tokio::time::Instant::now() >= patience => {
-                    return Ok(Asked::Theirs(runner));
+            match self.runtime.catalog.claim_many(actions, &self.runtime.runner, LEASE, 1).await {
+                Ok(leases) => return Ok(leases.into_iter().next().map(|lease| self.hold(lease, asked))),
+                Err(error) if !error.is_transient() || asks + 1 == ASKS || self.runtime.stopped() => return Err(error),
+                Err(_) => {
+                    asks += 1;
+                    tokio::time::sleep(BETWEEN).await;
                 }
-                ClaimOutcome::HeldBy { .. } => tokio::time::sleep(POLL).await,
             }
-        }
-    }
-
-    /// Claims a piece of work for an action; what came instead of it is the action's outcome.
-    ///
-    /// # Errors
-    /// The outcome of an action whose work this run did not get.
-    pub async fn take(&self, action: ActionId) -> Result<Claimed, Outcome> {
-        match self.claim(action).await {
-            Ok(Asked::Mine(claimed)) => Ok(claimed),
-            Ok(Asked::Theirs(by)) => Err(Outcome::Claimed { by }),
-            Ok(Asked::Stopped) => Err(Outcome::NotReached),
-            Err(error) => Err(failed(&error)),
         }
     }
 
@@ -136,9 +111,20 @@ impl Claims {
     }
 }
 
-async fn beat(runtime: Runtime, held: Arc<Mutex<BTreeMap<ActionId, Held>>>) {
+impl Drop for Claims {
+    fn drop(&mut self) {
+        // A run that is dropped midway must not keep leases alive that nobody works under.
+        self.heart.abort();
+    }
+}
+
+async fn beat(runtime: Runtime, halt: Halt, held: Arc<Mutex<BTreeMap<ActionId, Held>>>) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
+        // A catalog that does not answer cancels nothing.
+        if let Ok(Ok(Some(words))) = tokio::time::timeout(ANSWER, runtime.catalog.keep_run(&runtime.run)).await {
+            halt.stop(format!("the run was {words}"));
+        }
         let leases: Vec<Lease> = {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
             held.values().map(|held| held.lease.clone()).collect()

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::claims::Claimed;
 use super::ensure::{failed, failed_with};
+use super::progress::Progress;
+use super::queue::Queue;
 use super::record;
-use super::run::Progress;
 use super::runtime::Runtime;
 use crate::catalog::{LEASE, ReadingEnd, ReadingKind, Validation};
 use crate::crypto::DigestKey;
@@ -23,10 +24,13 @@ const KEEP: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Runs every drill of the plan.
 pub(super) async fn run(progress: &mut Progress<'_>) {
-    for action in progress.actions(|kind| matches!(kind, ActionKind::Drill(_))) {
-        let ActionKind::Drill(work) = action.kind.clone() else { continue };
-        let Some(turn) = progress.take_turn(&action).await else { continue };
-        let outcome = perform(progress, &action, &work, &turn.claimed).await.unwrap_or_else(|failure| failure);
+    let mut queue = Queue::new(progress.actions(|kind| matches!(kind, ActionKind::Drill(_))));
+    while let Some((action, turn)) = queue.turn(progress).await {
+        let outcome = match &action.kind {
+            ActionKind::Drill(work) => perform(progress, &action, work, &turn.claimed).await,
+            _ => Err(failed_with("the action is no drill")),
+        };
+        let outcome = outcome.unwrap_or_else(|failure| failure);
         progress.end_turn(&action, turn, outcome).await;
         progress.flush_audit().await;
     }
@@ -34,11 +38,13 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
 
 /// Files the newest evidence of every recovery plan that a run recorded and died before it filed it: the stores get what
 /// the catalog holds. Evidence that is there stays as it is.
-pub(super) async fn file_left(progress: &Progress<'_>) {
+pub(super) async fn file_left(progress: &mut Progress<'_>) {
     match progress.runtime.catalog.reader().newest_evidence().await {
         Ok(newest) => {
-            for (plan, evidence) in newest.iter().filter(|(_, evidence)| !progress.evidence.contains(evidence)) {
-                file(progress, plan, evidence).await;
+            for (plan, evidence) in &newest {
+                if !progress.evidence.contains(evidence) {
+                    file(progress, plan, evidence).await;
+                }
             }
         }
         Err(error) => tracing::warn!(%error, "the evidence of earlier runs could not be looked at"),
@@ -54,14 +60,14 @@ async fn perform(
 ) -> Result<Outcome, Outcome> {
     let runtime = progress.runtime;
     let catalog = &runtime.catalog;
-    let state = catalog.reader().state().await.map_err(|error| failed(&error))?;
-    if let crate::domain::CatalogState::Present(facts) = &state
-        && facts.drills.get(&work.plan).map_or(0, |record| record.attempts) != work.attempt
-    {
+    if catalog.reader().drill_attempts(&work.plan).await.map_err(|error| failed(&error))? != work.attempt {
         return Ok(Outcome::AlreadyDone { summary: "this attempt was made meanwhile".to_owned() });
     }
     let mut subjects = Vec::new();
     for part in &work.backups {
+        if let Some(refusal) = progress.health.refusal(runtime, &part.store).await {
+            return Err(refusal);
+        }
         let handle = runtime.store(&part.store).map_err(failed_with)?;
         let reader: Arc<dyn ReadStore> = Arc::clone(&handle.store) as Arc<dyn ReadStore>;
         let key = layout::manifest(Some(&part.database), &part.scope, &part.backup);
@@ -147,9 +153,9 @@ async fn quarantine(runtime: &Runtime, part: &DrillBackup, why: &str) -> Result<
 }
 
 /// Writes the evidence beside the backups it speaks of. The same attempt has the same name, and is written once.
-async fn file(progress: &Progress<'_>, plan: &Name, evidence: &Evidence) {
+async fn file(progress: &mut Progress<'_>, plan: &Name, evidence: &Evidence) {
     let body = canonical_json(evidence);
-    record::everywhere(progress.runtime, progress.plan, &layout::evidence(plan, &evidence.drill_id), body).await;
+    record::everywhere(progress, &layout::evidence(plan, &evidence.drill_id), body).await;
 }
 
 fn judge(evidence: &Evidence) -> Outcome {

@@ -4,10 +4,12 @@ use serde_json::json;
 use tokio::time::Instant as Monotonic;
 
 use super::failure::ApplyError;
-use super::run::{Progress, document_digest, millis};
+use super::progress::{Progress, document_digest, millis};
+use super::queue::Queue;
+use super::recheck;
 use super::runtime::{Runtime, op_word};
 use crate::catalog::{DocumentChange, Lease, MarkOutcome, StoreRecord};
-use crate::domain::{Action, ActionId, ActionKind, CatalogState, Digest, DocumentOp, Name, Outcome, Plan};
+use crate::domain::{Action, ActionId, ActionKind, Address, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
 use crate::store;
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
@@ -28,11 +30,11 @@ pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(Ac
 /// Checks, before anything is changed, that every document is still as the plan saw it, or as an earlier run of the
 /// same plan left it.
 pub(super) async fn check_documents(runtime: &Runtime, plan: &Plan, begun_before: bool) -> Result<(), ApplyError> {
-    let state = runtime.catalog.reader().state().await?;
-    let CatalogState::Present(facts) = state else { return Ok(()) };
-    for action in &plan.actions {
-        let Some(planned) = document_digest(action) else { continue };
-        let there = facts.applied.get(&action.address).map(|applied| applied.digest);
+    let planned: Vec<_> = plan.actions.iter().filter_map(|a| Some((a, document_digest(a)?))).collect();
+    let addresses: Vec<&Address> = planned.iter().map(|(action, _)| &action.address).collect();
+    let applied = runtime.catalog.reader().applied_digests(&addresses).await?;
+    for (action, planned) in planned {
+        let there = applied.get(&action.address).copied();
         if planned != there && !(begun_before && there.is_some() && there == wanted_digest(action)) {
             return Err(ApplyError::Stale(format!("{} was changed since the plan was made", action.address)));
         }
@@ -59,8 +61,8 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
                 | ActionKind::Quarantine { .. }
         )
     };
-    for action in progress.actions(wanted) {
-        let Some(turn) = progress.take_turn(&action).await else { continue };
+    let mut queue = Queue::new(progress.actions(wanted));
+    while let Some((action, turn)) = queue.turn(progress).await {
         let outcome = perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure);
         progress.end_turn(&action, turn, outcome).await;
     }
@@ -104,7 +106,11 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             if !catalog.apply_document_if(lease, &change, expected).await.map_err(|error| failed(&error))? {
                 return Ok(Outcome::AlreadyDone { summary: "it is so already".to_owned() });
             }
-            let summary = if *op == DocumentOp::Archive { "archived; its backups stay" } else { "recorded" };
+            let summary = match op {
+                DocumentOp::Archive => "archived; its backups stay",
+                DocumentOp::Restore => "written again as it was applied",
+                DocumentOp::Create | DocumentOp::Update | DocumentOp::Revive => "recorded",
+            };
             Ok(Outcome::Done { summary: summary.to_owned() })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
@@ -116,7 +122,16 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 .map_err(|error| failed(&error))?;
             Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
         }
-        ActionKind::Quarantine { backup, words, .. } => {
+        ActionKind::Quarantine { backup, store, words } => {
+            if action.reason.code != ReasonCode::VerificationFailed {
+                let recorded = catalog.reader().recorded_backup(backup).await.map_err(|error| failed(&error))?;
+                let handle = runtime.store(store).map_err(failed_with)?;
+                if let Some(recorded) = recorded
+                    && recheck::is_whole(handle, &recorded).await?
+                {
+                    return Ok(Outcome::Skipped { reason: "its objects are all there again".to_owned() });
+                }
+            }
             let told = runtime.event("backup quarantined", backup.as_str(), json!({ "reason": words }));
             let marked = catalog.telling(told).quarantine(backup, words, now).await.map_err(|error| failed(&error))?;
             Ok(match marked {
@@ -135,9 +150,7 @@ async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, u
     let offered = runtime.tag().map_err(|error| failed(&error))?;
     let marker = store::ensure_marker(handle.store.as_ref(), &offered).await.map_err(|error| failed(&error))?;
     // The lease is this catalog's only one on the store's probe: what bears its name is of a run that died at it.
-    let state = runtime.catalog.reader().state().await.map_err(|error| failed(&error))?;
-    let CatalogState::Present(facts) = state else { return Err(failed_with("the catalog is gone")) };
-    let owner = store::layout::encode(&facts.lineage);
+    let owner = store::layout::encode(&progress.lineage);
     store::clear_probes(&handle.store, &owner).await.map_err(|error| failed(&error))?;
     let token = format!("{owner}-{}", runtime.tag().map_err(|error| failed(&error))?);
     let learnt = store::probe(handle.store.as_ref(), &token).await.map_err(|error| failed(&error))?;

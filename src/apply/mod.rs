@@ -3,14 +3,21 @@
 //! anywhere is finished by the next one.
 
 mod backups;
+mod batch;
 mod claims;
 mod drills;
 mod ensure;
 mod failure;
+mod finish;
+mod health;
+mod progress;
 mod prune;
+mod queue;
+mod recheck;
 mod record;
 mod run;
 mod runtime;
+mod stop;
 
 pub use failure::ApplyError;
 pub use run::apply;

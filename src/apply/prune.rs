@@ -9,13 +9,14 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::ensure::{failed, failed_with};
-use super::run::Progress;
+use super::progress::Progress;
+use super::queue::Queue;
 use super::runtime::Runtime;
 use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
-use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, Verification};
+use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, StaleUpload, Verification};
 use crate::store::layout::{self, MarkKind};
-use crate::store::{self, ReadStore, StoreError, UnfinishedUpload, WriteStore};
+use crate::store::{self, ReadStore, StoreError, UnfinishedUpload, UploadId, WriteStore};
 
 /// How many objects one request deletes.
 const BATCH: usize = 1000;
@@ -23,18 +24,39 @@ const BATCH: usize = 1000;
 /// Tombstones, then purges.
 pub(super) async fn run(progress: &mut Progress<'_>) {
     let wanted = |kind: &ActionKind| {
-        matches!(kind, ActionKind::Tombstone(_) | ActionKind::Purge(_) | ActionKind::CollectGarbage { .. })
+        matches!(
+            kind,
+            ActionKind::Tombstone(_)
+                | ActionKind::Purge(_)
+                | ActionKind::AbortUploads { .. }
+                | ActionKind::CollectGarbage { .. }
+        )
     };
     // The plan puts nothing before what it waits for: its order is the order.
-    for action in progress.actions(wanted) {
-        let Some(turn) = progress.take_turn(&action).await else { continue };
-        let outcome = match progress.rule_changed(&action).await {
-            Some(changed) => changed,
-            None => perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure),
+    let actions = progress.actions(wanted);
+    let pruned = !actions.is_empty();
+    let mut queue = Queue::new(actions);
+    while let Some((action, turn)) = queue.turn(progress).await {
+        let outcome = match (progress.rule_changed(&action).await, store_of(&action)) {
+            (Some(changed), _) => changed,
+            (None, Some(store)) => match progress.health.refusal(progress.runtime, store).await {
+                Some(refusal) => refusal,
+                None => perform(progress, &action, &turn.claimed.lease).await.unwrap_or_else(|failure| failure),
+            },
+            (None, None) => failed_with("the action belongs to another phase"),
         };
+        if let Some(store) = store_of(&action) {
+            progress.health.note(store, &outcome);
+        }
         // What is deleted is in the audit before the next deletion begins.
         progress.flush_audit().await;
         progress.end_turn(&action, turn, outcome).await;
+    }
+    if pruned {
+        // Tidying up: what stays this time goes with the next pruning.
+        if let Err(error) = progress.runtime.catalog.archive((progress.runtime.now)()).await {
+            tracing::warn!(%error, "old rows of the catalog could not be archived");
+        }
     }
 }
 
@@ -89,10 +111,19 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             }
             Ok(Outcome::Done { summary: format!("purged, {} objects", gone + 1) })
         }
+        ActionKind::AbortUploads { store, uploads } => abort(progress, store, uploads).await,
         ActionKind::CollectGarbage { store, database, scope, backup, attempt } => {
             collect(progress, lease, store, database.as_ref(), scope, backup, *attempt).await
         }
         _ => Err(failed_with("the action belongs to another phase")),
+    }
+}
+
+const fn store_of(action: &Action) -> Option<&Name> {
+    match &action.kind {
+        ActionKind::Tombstone(work) | ActionKind::Purge(work) => Some(&work.store),
+        ActionKind::CollectGarbage { store, .. } | ActionKind::AbortUploads { store, .. } => Some(store),
+        _ => None,
     }
 }
 
@@ -118,8 +149,24 @@ async fn mark(runtime: &Runtime, store: &dyn WriteStore, work: &PruneWork, kind:
     }
 }
 
-/// Deletes everything below a prefix, page by page; returns how many objects went.
+/// How often a prefix is listed until it shows nothing more.
+const ROUNDS: usize = 8;
+
+/// Deletes everything below a prefix; returns how many objects went. It is listed until nothing is there any more: what a
+/// listing that ends early leaves behind is never looked for again.
 async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+    let mut gone = 0;
+    for _ in 0..ROUNDS {
+        match delete_listed(store, prefix).await? {
+            0 => return Ok(gone),
+            more => gone += more,
+        }
+    }
+    Err(failed_with(format!("{prefix} still shows objects after they were deleted {ROUNDS} times")))
+}
+
+/// Deletes what one listing shows, page by page.
+async fn delete_listed(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
     let reader: Arc<dyn ReadStore> = Arc::clone(store) as Arc<dyn ReadStore>;
     let mut objects = store::list(reader, prefix);
     let mut batch = Vec::new();
@@ -156,6 +203,18 @@ async fn abort_uploads(
         store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
     }
     Ok(())
+}
+
+/// Ends uploads whose attempts are over. An attempt that is over never works again, so what the plan saw still holds.
+async fn abort(progress: &mut Progress<'_>, name: &Name, uploads: &[StaleUpload]) -> Result<Outcome, Outcome> {
+    let runtime = progress.runtime;
+    let store = Arc::clone(&runtime.store(name).map_err(failed_with)?.store);
+    for StaleUpload { key, upload } in uploads {
+        store.abort_upload(key, &UploadId(upload.clone())).await.map_err(|error| failed(&error))?;
+    }
+    let facts = json!({ "uploads": uploads });
+    progress.note("uploads aborted", format!("store.{name}"), facts);
+    Ok(Outcome::Done { summary: format!("{} aborted", uploads.len()) })
 }
 
 /// Deletes what an attempt without a manifest of its own left behind, unfinished uploads included.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::backup::Exporter;
 use crate::catalog::{AuditEvent, Ledger};
 use crate::crypto::{CryptoError, Identity};
-use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
+use crate::domain::{DocumentOp, Event, Instant, Name, RunId, Since, StoreSpec, Tenant};
 use crate::drill::Stage;
 use crate::engine::Connection;
 use crate::store::WriteStore;
@@ -59,6 +59,8 @@ pub struct Runtime {
     pub tool_version: String,
     /// The tenants as they were seen, for the record; empty where they were not looked at.
     pub tenants: BTreeMap<Name, Vec<(Tenant, Option<Name>)>>,
+    /// What came since a saved plan was made and is left alone, for the report.
+    pub since: Vec<Since>,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.
@@ -134,5 +136,6 @@ pub(super) const fn op_word(op: DocumentOp) -> &'static str {
         DocumentOp::Update => "policy updated",
         DocumentOp::Archive => "policy archived",
         DocumentOp::Revive => "policy revived",
+        DocumentOp::Restore => "policy row restored",
     }
 }

@@ -1,7 +1,8 @@
 //! From a pipe to an object: split into blocks, compress them side by side, encrypt, hash, upload.
 //!
 //! One thread feeds, [`WORKERS`] compress, one encrypts and hashes, and the caller's task uploads. Blocks go to the
-//! workers in turn and are taken back in turn, so order needs no buffer.
+//! workers in turn and are taken back in turn, so order needs no buffer. What is smaller than [`SMALL`] is not worth
+//! waking anybody: the caller's task does it all.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::crypto::{ContentHasher, DigestKey, Recipient, encrypting};
 use crate::domain::{Compression, DataPart, Digest, PartKind};
 use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore};
 
+/// Up to how much is packed, or read back, without threads: most tenants' archives are no larger.
+pub(super) const SMALL: usize = 64 * 1024;
 /// How many threads compress.
 const WORKERS: usize = 2;
 /// How much is handed to the upload at once.
@@ -26,8 +29,8 @@ const PIECES: usize = 4;
 
 /// The most memory one [`pack`] holds, apart from its pipe's pieces and the compressors' own tables: per worker one
 /// block waiting, one being compressed, its frame, one frame waiting; the block being filled and the frame being
-/// encrypted; then the pieces and the upload.
-pub const PACK_MEMORY: u64 = (BLOCK * (WORKERS * 4 + 2) + PIECE * (PIECES + 2)) as u64 + UPLOAD_MEMORY;
+/// encrypted; then what came first, the pieces and the upload.
+pub const PACK_MEMORY: u64 = (BLOCK * (WORKERS * 4 + 2) + SMALL + PIECE * (PIECES + 2)) as u64 + UPLOAD_MEMORY;
 
 /// What is to be made of a pipe's bytes, and where.
 pub struct PackRequest {
@@ -52,7 +55,15 @@ pub struct PackRequest {
 /// # Errors
 /// When the source fails or ends without saying so, compression or encryption breaks, or the store fails. No object is
 /// visible then, and an upload that was begun is aborted.
-pub async fn pack(request: PackRequest, source: PipeReader) -> Result<DataPart, ArtifactError> {
+pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPart, ArtifactError> {
+    let mut first = Vec::new();
+    while first.iter().map(Bytes::len).sum::<usize>() <= SMALL {
+        match source.next().await {
+            Some(Ok(piece)) => first.push(piece),
+            Some(Err(error)) => return Err(ArtifactError::Source { key: request.key, detail: error.to_string() }),
+            None => return pack_small(request, first).await,
+        }
+    }
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
     let broken = |detail: String| ArtifactError::Broken { key: key.clone(), detail };
     let workers = if compression == Compression::None { 0 } else { WORKERS };
@@ -76,7 +87,7 @@ pub async fn pack(request: PackRequest, source: PipeReader) -> Result<DataPart, 
     // An empty content still is one frame: an empty file is none to the standard tools.
     let at_least_one = workers > 0;
     let feeder =
-        spawn_blocking(move || feed(source, ContentHasher::new(digest_key.as_ref()), &to_workers, at_least_one));
+        spawn_blocking(move || feed(first, source, ContentHasher::new(digest_key.as_ref()), &to_workers, at_least_one));
     let sealer = spawn_blocking(move || seal(recipient.as_ref(), &from_workers, piece_sender));
 
     let mut upload = Uploader::new(store, &key, estimate);
@@ -115,6 +126,42 @@ pub async fn pack(request: PackRequest, source: PipeReader) -> Result<DataPart, 
             })
         }
     }
+}
+
+/// Packs what came whole already.
+async fn pack_small(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
+    let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
+    let broken = |error: io::Error| ArtifactError::Broken { key: key.clone(), detail: error.to_string() };
+    let content = content.concat();
+    let mut hasher = ContentHasher::new(digest_key.as_ref());
+    hasher.update(&content);
+    let original_size = content.len() as u64;
+    // An empty content still is one frame, if it is compressed.
+    let frame = Compressor::new(compression).and_then(|mut compressor| compressor.frame(content)).map_err(broken)?;
+    let mut sealed = Vec::new();
+    match &recipient {
+        Some(recipient) => {
+            let mut writer = encrypting(recipient, &mut sealed).map_err(|error| broken(io::Error::other(error)))?;
+            writer.write_all(&frame).map_err(broken)?;
+            writer.finish().map_err(broken)?;
+        }
+        None => sealed = frame,
+    }
+    let mut outer = ContentHasher::new(None);
+    outer.update(&sealed);
+    let mut upload = Uploader::new(store, &key, estimate);
+    upload.write(Bytes::from(sealed)).await?;
+    let size = upload.finish().await?;
+    Ok(DataPart {
+        kind,
+        size,
+        original_size,
+        ciphertext_sha256: outer.finish().to_string(),
+        plaintext_digest: hasher.finish().to_string(),
+        compression: compression.to_string(),
+        encrypted: recipient.is_some(),
+        key,
+    })
 }
 
 #[derive(Debug)]
@@ -162,6 +209,7 @@ async fn outcome(
 }
 
 fn feed(
+    first: Vec<Bytes>,
     mut source: PipeReader,
     mut hasher: ContentHasher,
     workers: &[SyncSender<io::Result<Vec<u8>>>],
@@ -174,7 +222,7 @@ fn feed(
         blocks += 1;
         worker.send(Ok(block)).map_err(|_| Failure::Stopped)
     };
-    while let Some(piece) = source.next_blocking() {
+    for piece in first.into_iter().map(Ok).chain(std::iter::from_fn(|| source.next_blocking())) {
         let mut piece = piece.map_err(|error| Failure::Source(error.to_string()))?;
         hasher.update(&piece);
         size += piece.len() as u64;

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, as_recorded};
+use super::stamp::{Cells, Stamp, as_recorded, bigint};
 use super::state::{self, Reader};
 use super::writer::Writer;
 use crate::domain::{Digest, Instant, RunId, digest_of};
@@ -36,6 +36,8 @@ pub enum AuditVerdict {
     Whole {
         /// How many rows it has.
         rows: u64,
+        /// How many of them are known by their last hash alone: they were lost with a catalog that was rebuilt.
+        base: u64,
         /// The newest row's hash; absent where there is none.
         head: Option<Digest>,
     },
@@ -68,16 +70,15 @@ impl Writer {
         let mut transaction = self.session().begin().await?;
         let head = append(&mut transaction, events).await?;
         transaction.commit().await?;
-        Ok(head)
+        head.map(|head| head.parse().map_err(|error| CatalogError::corrupt("audit_head", error))).transpose()
     }
 }
 
-/// Appends events to the chain within a transaction, and returns its new head. The head's row stays locked until the
-/// transaction ends.
+/// Appends events to the chain, whose row in `meta` stays locked until the transaction ends; returns the new head.
 pub(super) async fn append(
     connection: &mut PgConnection,
     events: &[AuditEvent],
-) -> Result<Option<Digest>, CatalogError> {
+) -> Result<Option<String>, CatalogError> {
     let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta FOR UPDATE")
         .fetch_optional(&mut *connection)
         .await?
@@ -93,10 +94,10 @@ pub(super) async fn append(
     let last = first + i64::try_from(events.len()).unwrap_or(i64::MAX) - 1;
     sqlx::query(
         "INSERT INTO bkup.audit_log (seq, at, actor, run, event, subject, facts, previous, hash) \
-         SELECT $1 + place - 1, at, actor, run, event, subject, facts::jsonb, previous, hash \
-         FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
-                     $9::text[]) \
-              WITH ORDINALITY AS e (at, actor, run, event, subject, facts, previous, hash, place) ORDER BY place",
+             SELECT $1 + place - 1, at, actor, run, event, subject, facts::jsonb, previous, hash \
+             FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
+                         $9::text[]) \
+                  WITH ORDINALITY AS e (at, actor, run, event, subject, facts, previous, hash, place) ORDER BY place",
     )
     .bind(first)
     .bind(events.iter().map(|e| Stamp(e.at)).collect::<Vec<_>>())
@@ -112,9 +113,9 @@ pub(super) async fn append(
     sqlx::query("UPDATE bkup.meta SET audit_rows = $1, audit_head = $2")
         .bind(last)
         .bind(&previous)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    previous.map(|head| head.parse().map_err(|error| CatalogError::corrupt("audit_head", error))).transpose()
+    Ok(previous)
 }
 
 impl Reader {
@@ -131,6 +132,28 @@ impl Reader {
             .maybe_parsed("audit_head")
     }
 
+    /// Compares heads that runs have left in the stores, each with the number of its row, with the chain. Returns the
+    /// first row that has another hash, or none. Rows from before a rebuild cannot be compared and are passed over.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn first_other_head(&self, heads: &[(u64, String)]) -> Result<Option<u64>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let row: Option<i64> = sqlx::query_scalar(
+            "SELECT h.seq FROM unnest($1::bigint[], $2::text[]) AS h (seq, hash) CROSS JOIN bkup.meta m \
+             LEFT JOIN bkup.audit_log a ON a.seq = h.seq \
+             WHERE CASE WHEN h.seq > m.audit_base_rows THEN a.hash IS DISTINCT FROM h.hash \
+                        WHEN h.seq = m.audit_base_rows THEN m.audit_base_head IS DISTINCT FROM h.hash \
+                        ELSE false END \
+             ORDER BY h.seq LIMIT 1",
+        )
+        .bind(heads.iter().map(|(row, _)| bigint(*row)).collect::<Vec<_>>())
+        .bind(heads.iter().map(|(_, hash)| hash.as_str()).collect::<Vec<_>>())
+        .fetch_optional(&mut *connection)
+        .await?;
+        Ok(row.and_then(|row| u64::try_from(row).ok()))
+    }
+
     /// Computes every hash of the chain again.
     ///
     /// # Errors
@@ -138,13 +161,15 @@ impl Reader {
     pub async fn verify_audit(&self) -> Result<AuditVerdict, CatalogError> {
         let mut transaction = self.session().begin().await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
-        let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta")
+        let row = sqlx::query("SELECT audit_rows, audit_head, audit_base_rows, audit_base_head FROM bkup.meta")
             .fetch_optional(&mut *transaction)
             .await?
             .ok_or(CatalogError::Absent)?;
         let (rows, head) = (row.count("audit_rows")?, row.maybe_text("audit_head")?);
-        let mut seen = 0_u64;
-        let mut previous: Option<String> = None;
+        // A rebuilt catalog holds the rows since its rebuild; they hang on the head that the store recorded.
+        let base = row.count("audit_base_rows")?;
+        let mut seen = base;
+        let mut previous: Option<String> = row.maybe_text("audit_base_head")?;
         let mut log = sqlx::query(
             "SELECT seq, at, actor, run, event, subject, facts, previous, hash FROM bkup.audit_log ORDER BY seq",
         )
@@ -161,7 +186,7 @@ impl Reader {
             return Ok(AuditVerdict::Broken { row: seen.min(rows) + 1, reason });
         }
         let head = head.map(|head| head.parse().map_err(|error| CatalogError::corrupt("audit_head", error)));
-        Ok(AuditVerdict::Whole { rows, head: head.transpose()? })
+        Ok(AuditVerdict::Whole { rows, base, head: head.transpose()? })
     }
 }
 

@@ -9,7 +9,16 @@ use super::columns::retention_days;
 use super::failure::CatalogError;
 use super::stamp::{Stamp, bigint};
 use super::state::verification_word;
-use crate::domain::{BackupType, DataPart, Instant, Manifest, RetentionRule, Scope, Verification, sha256};
+use crate::domain::{
+    BackupType, DataPart, Instant, Manifest, RetentionRule, Scope, Verification, canonical_json, sha256,
+};
+
+/// The digest over the columns of `executions e` that only a manifest gives. What later work changes, such as marks,
+/// and what a rename may change, such as the schedule, is not among them.
+pub(super) const RECORDED: &str = "encode(sha256(convert_to(jsonb_build_array(e.backup_id, e.attempt, e.backup_type, \
+    e.scope, extract(epoch FROM e.slot), extract(epoch FROM e.consistent_at), extract(epoch FROM e.completed_at), \
+    e.engine, e.parent, e.shared, e.store_id, e.manifest_key, e.parts, e.backup_size, e.original_size, \
+    e.backup_checksum)::text, 'UTF8')), 'hex')";
 
 /// What a manifest says, read into the columns' types.
 pub(super) struct Facts {
@@ -139,8 +148,18 @@ impl Facts {
         .bind(manifest.simulated)
         .bind(verification_word(verification.unwrap_or(Verification::None)))
         .bind(Stamp::maybe(verified_at))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+        let recorded = format!(
+            "UPDATE bkup.executions e SET manifest_size = $3, recorded = {RECORDED} \
+             WHERE backup_id = $1 AND attempt = $2 AND status = 'COMPLETED' AND recorded IS NULL"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(recorded))
+            .bind(&manifest.backup_id)
+            .bind(bigint(manifest.attempt))
+            .bind(bigint(canonical_json(manifest).len() as u64))
+            .execute(connection)
+            .await?;
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 //! show them to people. One transaction keeps both in step.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 
 use super::claims::Lease;
 use super::columns::{PlanColumns, ScheduleColumns};
@@ -79,20 +79,25 @@ impl Writer {
                 None => (None, false),
                 Some(row) => (Some(row.parsed::<Digest>("digest")?), row.flag("archived")?),
             };
-            let done = match change.body {
-                Some(body) => there == Some(digest_of(body)) && !archived,
+            let wanted = change.body.map(digest_of);
+            let restores = change.op == DocumentOp::Restore;
+            let done = match wanted {
+                _ if restores => false,
+                Some(wanted) => there == Some(wanted) && !archived,
                 None => archived,
             };
             if done {
                 return Ok(false);
             }
-            if there != expected {
+            // Writing again what is applied is right also where an earlier try of it came this far.
+            if there != expected && !(restores && there.is_some() && there == wanted) {
                 let reason = format!("{} was changed since the plan was made", change.address);
                 return Err(CatalogError::Conflict { reason });
             }
         }
         match (change.op, change.body) {
             (DocumentOp::Archive, _) => archive(&mut transaction, change).await?,
+            (DocumentOp::Restore, Some(body)) => restore(&mut transaction, change, body).await?,
             (_, Some(body)) => record(&mut transaction, change, body).await?,
             (_, None) => return Err(CatalogError::unfit("a document without a body")),
         }
@@ -105,7 +110,11 @@ fn read<T: serde::de::DeserializeOwned>(address: &Address, body: &Value) -> Resu
     serde_json::from_value(body.clone()).map_err(|error| CatalogError::unfit(format!("{address}: {error}")))
 }
 
-async fn record(connection: &mut PgConnection, change: &DocumentChange<'_>, body: &Value) -> Result<(), CatalogError> {
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    change: &DocumentChange<'_>,
+    body: &Value,
+) -> Result<(), CatalogError> {
     let digest = digest_of(body);
     let schedule: Option<ScheduleSpec> = match change.address.section() {
         Section::Schedule => Some(read(change.address, body)?),
@@ -145,6 +154,40 @@ async fn record(connection: &mut PgConnection, change: &DocumentChange<'_>, body
     Ok(())
 }
 
+/// Writes a thing's record and its row again as they were applied. When it was, and whether it is archived, stays.
+async fn restore(connection: &mut PgConnection, change: &DocumentChange<'_>, body: &Value) -> Result<(), CatalogError> {
+    let schedule: Option<ScheduleSpec> = match change.address.section() {
+        Section::Schedule => Some(read(change.address, body)?),
+        _ => None,
+    };
+    let digest = digest_of(body);
+    let row = sqlx::query(
+        "UPDATE bkup.policies SET body = $2, digest = $3, retention = $4 WHERE address = $1 \
+         RETURNING source_file, source_line, archived_at IS NOT NULL AS archived",
+    )
+    .bind(change.address.to_string())
+    .bind(Json(body))
+    .bind(digest.to_string())
+    .bind(schedule.as_ref().map(|spec| Json(&spec.retention)))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else {
+        return Err(CatalogError::Conflict { reason: format!("{} is not applied", change.address) });
+    };
+    let file = row.maybe_text("source_file")?;
+    let line: Option<i32> = row.try_get("source_line")?;
+    let location = file.map(|file| SourceLocation { file, line: line.map_or(0, i32::unsigned_abs) });
+    let change = DocumentChange { location: location.as_ref(), ..change.clone() };
+    match (change.address.section(), &schedule) {
+        (Section::Schedule, Some(spec)) => show_schedule(connection, &change, body, digest, spec).await?,
+        (Section::RecoveryPlan, _) => {
+            show_plan(connection, &change, body, digest, &read(change.address, body)?).await?;
+        }
+        _ => {}
+    }
+    if row.flag("archived")? { hide(connection, change.address).await } else { Ok(()) }
+}
+
 fn line(place: &SourceLocation) -> i32 {
     i32::try_from(place.line).unwrap_or(i32::MAX)
 }
@@ -176,6 +219,8 @@ async fn show_schedule(
              source_line = excluded.source_line, rule = excluded.rule, target_slugs = excluded.target_slugs, \
              target_classes = excluded.target_classes, target_tables = excluded.target_tables, \
              engine = excluded.engine, store = excluded.store, start_within = excluded.start_within, \
+             schedule_name = excluded.schedule_name, target_tenants = NULL, notify_success = false, \
+             notify_failure = true, notify_emails = NULL, \
              enabled = true, deleted = false, updated_at = now()",
     )
     .bind(change.address.name().map_or("", |name| name.as_str()))
@@ -234,7 +279,7 @@ async fn show_plan(
              approved_by = excluded.approved_by, approved_at = excluded.approved_at, policy = excluded.policy, \
              policy_digest = excluded.policy_digest, source_file = excluded.source_file, \
              source_line = excluded.source_line, target_databases = excluded.target_databases, \
-             severity = excluded.severity, deleted = false, updated_at = now()",
+             severity = excluded.severity, plan_name = excluded.plan_name, deleted = false, updated_at = now()",
     )
     .bind(change.address.name().map_or("", |name| name.as_str()))
     .bind(columns.plan_type)
@@ -264,7 +309,7 @@ async fn show_plan(
     Ok(())
 }
 
-async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> Result<(), CatalogError> {
+pub(super) async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> Result<(), CatalogError> {
     let archived = sqlx::query(
         "UPDATE bkup.policies SET archived_at = coalesce(archived_at, $2), commit = $3, applied_by = $4, run = $5 \
          WHERE address = $1",
@@ -279,7 +324,12 @@ async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> 
     if archived.rows_affected() == 0 {
         return Err(CatalogError::Conflict { reason: format!("{} is not applied", change.address) });
     }
-    let hidden = match change.address.section() {
+    hide(connection, change.address).await
+}
+
+/// Takes the row of an archived thing out of what people look at.
+async fn hide(connection: &mut PgConnection, address: &Address) -> Result<(), CatalogError> {
+    let hidden = match address.section() {
         Section::Schedule => {
             "UPDATE bkup.schedules SET deleted = true, enabled = false, next_run_at = NULL, updated_at = now() \
              WHERE policy_name = $1"
@@ -289,6 +339,6 @@ async fn archive(connection: &mut PgConnection, change: &DocumentChange<'_>) -> 
         }
         _ => return Ok(()),
     };
-    sqlx::query(hidden).bind(change.address.name().map(|name| name.as_str())).execute(connection).await?;
+    sqlx::query(hidden).bind(address.name().map(|name| name.as_str())).execute(connection).await?;
     Ok(())
 }

@@ -34,6 +34,26 @@ pub enum CatalogError {
         /// The server's words.
         reason: String,
     },
+    /// The role may not take backups away.
+    #[error("delete a backup: {reason}")]
+    DeletionDenied {
+        /// The server's words.
+        reason: String,
+    },
+    /// The server and this client do not agree about TLS.
+    #[error("reach the catalog over TLS: {reason}")]
+    Tls {
+        /// Why, without secrets.
+        reason: String,
+    },
+    /// A catalog is there, where one was to be made again.
+    #[error("rebuild the catalog: one is there already, {lineage} with serial {serial}")]
+    NotEmpty {
+        /// Its identity.
+        lineage: String,
+        /// Its serial.
+        serial: i64,
+    },
     /// A newer bkup has migrated it.
     #[error("use the catalog: its version is {found}, this bkup knows versions up to {known}")]
     Newer {
@@ -131,8 +151,11 @@ impl From<sqlx::Error> for CatalogError {
                 let reason = error.message().to_owned();
                 let state = error.code().unwrap_or_default().into_owned();
                 match state.as_str() {
+                    // pg_hba.conf says so where it asks for an encrypted connection, or for an unencrypted one.
+                    "28000" if reason.contains("no encryption") || reason.contains("SSL o") => Self::Tls { reason },
                     "28000" | "28P01" => Self::WrongCredentials { reason },
                     "3D000" => Self::DatabaseMissing { reason },
+                    "42501" if reason.contains("bkup_pruner") => Self::DeletionDenied { reason },
                     "42501" | "25006" => Self::PermissionDenied { reason },
                     "53300" | "57014" | "57P01" | "57P02" | "57P03" => Self::Unreachable { reason },
                     _ if state.starts_with("08") => Self::Unreachable { reason },
@@ -141,7 +164,7 @@ impl From<sqlx::Error> for CatalogError {
                 }
             }
             sqlx::Error::Io(error) => Self::Unreachable { reason: error.to_string() },
-            sqlx::Error::Tls(error) => Self::Unreachable { reason: format!("TLS: {error}") },
+            sqlx::Error::Tls(error) => Self::Tls { reason: error.to_string() },
             sqlx::Error::Protocol(reason) => Self::Unreachable { reason },
             sqlx::Error::Configuration(_) => Self::InvalidUrl,
             sqlx::Error::PoolTimedOut => Self::Unreachable { reason: "no connection became free in time".to_owned() },
@@ -166,7 +189,22 @@ impl Explain for CatalogError {
             }
             Self::PermissionDenied { .. } => (
                 "BK804",
-                "planning needs USAGE on schema bkup and SELECT on its tables; applying needs to own the schema, and CREATE on the database the first time",
+                "planning needs what bkup_planner has, applying bkup_runner, pruning bkup_pruner: `bkup init roles` prints \
+                 the SQL; to make or migrate the catalog takes its owner, and CREATE on the database the first time",
+            ),
+            Self::DeletionDenied { .. } => (
+                "BK916",
+                "leave deletions to a member of bkup_pruner: `bkup apply --only retention` there, and \
+                 `--only changes,backups,drills` here",
+            ),
+            Self::Tls { .. } => (
+                "BK801",
+                "see sslmode and sslrootcert in the catalog's URL: verify-full wants the server's certificate authority and \
+                 its name, require wants TLS of any kind, disable wants none",
+            ),
+            Self::NotEmpty { .. } => (
+                "BK915",
+                "a catalog that is there is never written over; to rebuild beside it, name an empty database with --into",
             ),
             Self::Newer { .. } => ("BK805", "use the bkup that migrated it, or a newer one"),
             Self::Absent => ("BK806", "run `bkup apply`: its first action makes the catalog"),
@@ -188,5 +226,19 @@ impl Explain for CatalogError {
             }
         };
         Diagnostic::error(Code(code), format!("failed to {self}")).help(help)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CatalogError;
+    use crate::diag::Explain;
+
+    #[test]
+    fn a_connection_that_tls_stands_in_the_way_of_says_what_to_set() {
+        let error = CatalogError::from(sqlx::Error::Tls("invalid peer certificate: UnknownIssuer".into()));
+        let finding = error.explain();
+        assert_eq!(finding.code.0, "BK801");
+        assert!(finding.message.contains("UnknownIssuer") && finding.help.unwrap_or_default().contains("sslrootcert"));
     }
 }

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint};
 use super::state::{Reader, backup, verification_from};
+use super::texts::Texts;
 use crate::domain::{Backup, BackupId, BackupStatus, BackupType, Bytes, Instant, Name, Scope, Verification};
 
 /// Which executions to list. What is absent does not narrow.
@@ -147,9 +148,11 @@ impl Reader {
         .await?;
         match rows.as_slice() {
             [] => Ok(Found::Nothing),
-            [row] => Ok(Found::One(Box::new(backup(row)?))),
+            [row] => Ok(Found::One(Box::new(backup(row, &mut Texts::default())?))),
             // A whole id wins over the longer ones that begin with it.
-            [row, ..] if row.try_get::<&str, _>("backup_id")? == prefix => Ok(Found::One(Box::new(backup(row)?))),
+            [row, ..] if row.try_get::<&str, _>("backup_id")? == prefix => {
+                Ok(Found::One(Box::new(backup(row, &mut Texts::default())?)))
+            }
             many => many
                 .iter()
                 .map(|row| row.text("backup_id").map(BackupId::from_text))

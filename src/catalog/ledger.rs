@@ -2,15 +2,18 @@
 //! PostgreSQL's. What each question and each effect means is told where PostgreSQL's is: at [`Reader`] and [`Writer`].
 //! An implementation keeps their promises: every effect is whole or not there, and a guarded one passes the fence first.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
 use async_trait::async_trait;
 
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, MarkOutcome, OutcomeRow, Reader, Reading, ReadingEnd, ReadingKind, StoreRecord, Validation, Writer,
+    Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading, ReadingEnd, ReadingKind, Recorded,
+    RecordedBackup, RecordedObjects, RunBegin, StoreRecord, Validation, Writer,
 };
 use crate::domain::{
-    Action, ActionId, ActionOutcome, Address, BackupId, CatalogState, Digest, DrillWork, Evidence, Instant, Name,
-    Period, Plan, PruneWork, RunId, Tenant,
+    Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
+    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RunId, Tenant,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -29,6 +32,86 @@ pub trait ReadLedger: Send + Sync {
     async fn evidence_head(&self) -> Answer<Option<Digest>>;
     async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>>;
     async fn audit_head(&self) -> Answer<Option<Digest>>;
+
+    // What tells drift: a catalog that records none of it says nothing of it.
+
+    async fn signs(&self) -> Answer<CatalogSigns> {
+        Ok(CatalogSigns::default())
+    }
+    /// `None`: what objects a backup has is not recorded, and nothing is said of them.
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Ok(None)
+    }
+    async fn recorded_backup(&self, _backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Ok(None)
+    }
+    async fn ended_attempts(&self, _attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
+        Ok(HashSet::new())
+    }
+    /// A catalog that no store could bring back keeps nothing for them.
+    async fn kept(&self) -> Answer<Kept> {
+        Ok(Kept::default())
+    }
+
+    // Narrow questions. What a catalog does not answer by itself is looked up in its whole state.
+
+    async fn meta(&self) -> Answer<Option<Meta>> {
+        Ok(present(self.state().await?).map(|facts| Meta {
+            version: facts.version,
+            lineage: facts.lineage,
+            serial: facts.serial,
+            simulated: facts.simulated,
+        }))
+    }
+    async fn plan_end(&self, digest: &Digest) -> Answer<Option<PlanEnd>> {
+        let at = self.finished_plan(digest).await?;
+        let run = self.outcomes(digest).await?.into_iter().rev().find_map(|row| row.run);
+        Ok(at.map(|at| PlanEnd { run: run.unwrap_or_default(), at }))
+    }
+    async fn applied_digests(&self, addresses: &[&Address]) -> Answer<BTreeMap<Address, Digest>> {
+        let applied = present(self.state().await?).map(|facts| facts.applied).unwrap_or_default();
+        let wanted = applied.into_iter().filter(|(address, _)| addresses.contains(&address));
+        Ok(wanted.map(|(address, applied)| (address, applied.digest)).collect())
+    }
+    async fn completed(&self, backups: &[&BackupId]) -> Answer<BTreeSet<BackupId>> {
+        let there = present(self.state().await?).map(|facts| facts.backups).unwrap_or_default();
+        Ok(there.into_iter().map(|backup| backup.id).filter(|id| backups.contains(&id)).collect())
+    }
+    async fn restorable(&self, backup: &BackupId) -> Answer<bool> {
+        let there = present(self.state().await?).map(|facts| facts.backups).unwrap_or_default();
+        Ok(there.iter().any(|b| b.id == *backup && b.quarantine.is_none() && b.tombstoned_at.is_none()))
+    }
+    async fn store_id(&self, store: &Name) -> Answer<Option<String>> {
+        Ok(present(self.state().await?).and_then(|facts| facts.stores.get(store).cloned()))
+    }
+    async fn drill_attempts(&self, plan: &Name) -> Answer<u64> {
+        Ok(present(self.state().await?).and_then(|facts| Some(facts.drills.get(plan)?.attempts)).unwrap_or(0))
+    }
+    async fn recorded(&self) -> Answer<Option<Recorded>> {
+        Ok(present(self.state().await?).map(|facts| Recorded {
+            lineage: facts.lineage,
+            simulated: facts.simulated,
+            applied: facts.applied,
+            drills: facts.drills,
+            progress: facts.progress,
+            protected: facts.backups.into_iter().filter(|backup| backup.protected).map(|backup| backup.id).collect(),
+        }))
+    }
+    /// Without an answer of its own, a catalog names nobody.
+    async fn holders(&self, _actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
+        Ok(BTreeMap::new())
+    }
+    /// Without an answer of its own, a catalog in which nothing is canceled.
+    async fn canceled(&self, _backup: &BackupId, _attempt: u64) -> Answer<Option<String>> {
+        Ok(None)
+    }
+}
+
+fn present(state: CatalogState) -> Option<Box<CatalogFacts>> {
+    match state {
+        CatalogState::Present(facts) => Some(facts),
+        CatalogState::Absent => None,
+    }
 }
 
 /// A catalog as an executor sees it.
@@ -47,6 +130,17 @@ pub trait Ledger: Send + Sync {
     async fn claim_many(&self, actions: &[ActionId], runner: &str, lease: Period, most: u32) -> Answer<Vec<Lease>>;
     async fn heartbeat(&self, leases: &[Lease], lease: Period) -> Answer<Vec<Lease>>;
     async fn release(&self, lease: &Lease) -> Answer<()>;
+
+    /// A catalog may keep no runs.
+    async fn begin_run(&self, _begin: &RunBegin<'_>) -> Answer<()> {
+        Ok(())
+    }
+    async fn keep_run(&self, _run: &RunId) -> Answer<Option<String>> {
+        Ok(None)
+    }
+    async fn end_run(&self, _report: &ApplyReport) -> Answer<()> {
+        Ok(())
+    }
 
     async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun>;
     async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()>;
@@ -84,6 +178,10 @@ pub trait Ledger: Send + Sync {
     async fn undelete(&self, backup: &BackupId) -> Answer<MarkOutcome>;
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome>;
+    /// A catalog without an archive moves nothing there.
+    async fn archive(&self, _now: Instant) -> Answer<u64> {
+        Ok(0)
+    }
 
     async fn begin_reading(
         &self,
@@ -142,6 +240,66 @@ impl ReadLedger for Reader {
     async fn audit_head(&self) -> Answer<Option<Digest>> {
         Self::audit_head(self).await
     }
+
+    async fn signs(&self) -> Answer<CatalogSigns> {
+        Self::signs(self).await
+    }
+
+    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
+        Self::recorded_objects(self).await.map(Some)
+    }
+
+    async fn recorded_backup(&self, backup: &BackupId) -> Answer<Option<RecordedBackup>> {
+        Self::recorded_backup(self, backup).await
+    }
+
+    async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
+        Self::ended_attempts(self, attempts).await
+    }
+
+    async fn kept(&self) -> Answer<Kept> {
+        Self::kept(self).await
+    }
+
+    async fn meta(&self) -> Answer<Option<Meta>> {
+        Self::meta(self).await
+    }
+
+    async fn plan_end(&self, digest: &Digest) -> Answer<Option<PlanEnd>> {
+        Self::plan_end(self, digest).await
+    }
+
+    async fn applied_digests(&self, addresses: &[&Address]) -> Answer<BTreeMap<Address, Digest>> {
+        Self::applied_digests(self, addresses).await
+    }
+
+    async fn completed(&self, backups: &[&BackupId]) -> Answer<BTreeSet<BackupId>> {
+        Self::completed(self, backups).await
+    }
+
+    async fn restorable(&self, backup: &BackupId) -> Answer<bool> {
+        Self::restorable(self, backup).await
+    }
+
+    async fn store_id(&self, store: &Name) -> Answer<Option<String>> {
+        Self::store_id(self, store).await
+    }
+
+    async fn drill_attempts(&self, plan: &Name) -> Answer<u64> {
+        Self::drill_attempts(self, plan).await
+    }
+
+    async fn recorded(&self) -> Answer<Option<Recorded>> {
+        Self::recorded(self).await
+    }
+
+    async fn holders(&self, actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
+        Self::holders(self, actions).await
+    }
+
+    async fn canceled(&self, backup: &BackupId, attempt: u64) -> Answer<Option<String>> {
+        Self::canceled(self, backup, attempt).await
+    }
 }
 
 #[async_trait]
@@ -184,6 +342,18 @@ impl Ledger for Writer {
 
     async fn release(&self, lease: &Lease) -> Answer<()> {
         Self::release(self, lease).await
+    }
+
+    async fn begin_run(&self, begin: &RunBegin<'_>) -> Answer<()> {
+        Self::begin_run(self, begin).await
+    }
+
+    async fn keep_run(&self, run: &RunId) -> Answer<Option<String>> {
+        Self::keep_run(self, run).await
+    }
+
+    async fn end_run(&self, report: &ApplyReport) -> Answer<()> {
+        Self::end_run(self, report).await
     }
 
     async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun> {
@@ -277,6 +447,10 @@ impl Ledger for Writer {
 
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome> {
         Self::purged(self, lease, backup, at).await
+    }
+
+    async fn archive(&self, now: Instant) -> Answer<u64> {
+        Self::archive(self, now).await
     }
 
     async fn begin_reading(

@@ -66,11 +66,12 @@ async fn lock(connection: &mut PgConnection, backup: &BackupId) -> Result<Option
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    // A statement of its own: the one above may have waited for a reader whose row it was too early to see.
+    // A statement of its own: the one above may have waited for a reader whose row it was too early to see. An attempt that
+    // was not collected yet may have died behind its manifest: it is a backup then, and needs what the manifest names.
     let leased = sqlx::query(
         "SELECT EXISTS (SELECT FROM bkup.restores WHERE lease_until > clock_timestamp() AND $1 = ANY(backups)) AS held, \
                 EXISTS (SELECT FROM bkup.executions e WHERE (e.shared = $1 OR e.parent = $1) AND NOT e.deleted \
-                        AND (e.status = 'COMPLETED' OR e.status = 'RUNNING' AND e.lease_until > clock_timestamp())) AS needed",
+                        AND (e.status = 'COMPLETED' OR e.collected_at IS NULL)) AS needed",
     )
     .bind(backup.as_str())
     .fetch_one(connection)

@@ -12,7 +12,7 @@ use crate::domain::Instant;
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Any constant of our own: every bkup that migrates a catalog takes this lock in its database.
-const LOCK: i64 = 0x626b_7570_6361_7461;
+pub(super) const LOCK: i64 = 0x626b_7570_6361_7461;
 
 /// Returns the version a catalog has after this binary has migrated it.
 #[must_use]
@@ -133,7 +133,7 @@ pub(super) async fn presence(connection: &mut PgConnection) -> Result<Presence, 
     Ok(version.map_or(Presence::Foreign(tables), Presence::Version))
 }
 
-async fn migrate(connection: &mut PgConnection) -> Result<(), CatalogError> {
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), CatalogError> {
     // `CREATE SCHEMA IF NOT EXISTS` asks for CREATE on the database even where the schema is there.
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'bkup')")
         .fetch_one(&mut *connection)
@@ -158,7 +158,10 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), CatalogError> {
 
 /// Makes the reference to `tnnt.tenants`. `cascade` is what a person asked for; without it an existing link stays as
 /// it is and a new one keeps the executions.
-async fn link_tenants(connection: &mut PgConnection, cascade: Option<bool>) -> Result<TenantLink, CatalogError> {
+pub(super) async fn link_tenants(
+    connection: &mut PgConnection,
+    cascade: Option<bool>,
+) -> Result<TenantLink, CatalogError> {
     let row = sqlx::query(
         "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                         WHERE n.nspname = 'tnnt' AND c.relname = 'tenants' AND c.relkind IN ('r', 'p')) AS there, \

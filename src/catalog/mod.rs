@@ -6,41 +6,57 @@
 //! is read here but the database's own, which leases run by; every other instant is a parameter. [`ReadLedger`] and
 //! [`Ledger`] are the same as interfaces, behind which a simulation can put a catalog of its own.
 
+mod archive;
 mod audit;
 mod backups;
 mod by_hand;
+mod cancel;
 mod claims;
 mod columns;
 mod completion;
 mod condemn;
 mod documents;
+mod drift;
 mod failure;
 mod history;
+mod kept;
 mod ledger;
 mod marks;
 mod migrate;
 mod plans;
+mod questions;
 mod readings;
+mod rebuild;
+mod rebuilt;
+mod runs;
 mod session;
 mod slots;
 mod stamp;
 mod state;
 mod stores;
 mod tenants;
+mod texts;
 mod unmet;
 mod writer;
 
+pub use archive::ARCHIVED_AFTER;
 pub use audit::{AuditEvent, AuditVerdict};
 pub use backups::{Completed, Completion, Intended, Intent};
+pub use cancel::{CancelWish, CanceledExecution};
 pub use claims::{ClaimOutcome, LEASE, Lease};
 pub use documents::DocumentChange;
+pub use drift::{RecordedBackup, RecordedObjects};
 pub use failure::CatalogError;
 pub use history::{ExecutionFilter, ExecutionRow, Found};
 pub use ledger::{Ledger, ReadLedger};
 pub use marks::{MarkOutcome, Validation};
 pub use migrate::{Created, TenantLink, newest_version};
 pub use plans::{Begun, OutcomeRow};
+pub use questions::{PlanEnd, Recorded};
 pub use readings::{Reading, ReadingEnd, ReadingKind};
+pub use rebuild::{Base, Rebuilding};
+pub use rebuilt::{AttemptSeen, FinishedPlan, LastMark, Marked, RebuiltCounts, Recovered};
+pub use runs::RunBegin;
 pub use session::transport_note;
 pub use stamp::as_recorded;
 pub use state::{Meta, Reader};

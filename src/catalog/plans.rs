@@ -181,7 +181,7 @@ impl Writer {
     }
 }
 
-const fn word(outcome: &Outcome) -> &'static str {
+pub(super) const fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Done { .. } => "done",
         Outcome::AlreadyDone { .. } => "already_done",

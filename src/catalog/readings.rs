@@ -1,7 +1,7 @@
 //! Who reads backups now, what restores did, and what drills proved.
 
-use sqlx::Row;
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 
 use super::claims::Lease;
 use super::failure::CatalogError;
@@ -167,23 +167,46 @@ impl Writer {
         evidence: &Evidence,
         run: &RunId,
     ) -> Result<(), CatalogError> {
-        let at: Instant = evidence.drill_timestamp.parse().map_err(CatalogError::unfit)?;
-        let passed = evidence.status == "passed";
-        let document = serde_json::to_value(evidence).map_err(CatalogError::unfit)?;
-        let digest = digest_of(&document).to_string();
-        let document = plain_json(document);
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
-        let fresh = sqlx::query(
+        let plan_digest = work.plan_digest.to_string();
+        let attempt = Attempt { plan: work.plan.as_str(), plan_digest: &plan_digest, number: work.attempt };
+        if !write_drill(&mut transaction, &attempt, evidence, Some(run)).await? {
+            return Ok(transaction.commit().await?);
+        }
+        self.seal(transaction).await
+    }
+}
+
+/// Which attempt at which plan's drill.
+pub(super) struct Attempt<'a> {
+    pub(super) plan: &'a str,
+    pub(super) plan_digest: &'a str,
+    pub(super) number: u64,
+}
+
+/// Writes a drill attempt and what it proved. One that is there already is left alone; returns whether it was not.
+pub(super) async fn write_drill(
+    connection: &mut PgConnection,
+    drill: &Attempt<'_>,
+    evidence: &Evidence,
+    run: Option<&RunId>,
+) -> Result<bool, CatalogError> {
+    let at: Instant = evidence.drill_timestamp.parse().map_err(CatalogError::unfit)?;
+    let passed = evidence.status == "passed";
+    let document = serde_json::to_value(evidence).map_err(CatalogError::unfit)?;
+    let digest = digest_of(&document).to_string();
+    let document = plain_json(document);
+    let fresh = sqlx::query(
             "INSERT INTO bkup.drills (drill_id, plan, plan_digest, attempt, drilled_at, passed, failure, backups, \
                  tenants, backup_age_seconds, restore_ms, rpo_compliant, rto_compliant, evidence, evidence_digest, run) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
              ON CONFLICT (plan, attempt) DO NOTHING RETURNING attempt",
         )
         .bind(&evidence.drill_id)
-        .bind(work.plan.as_str())
-        .bind(work.plan_digest.to_string())
-        .bind(bigint(work.attempt))
+        .bind(drill.plan)
+        .bind(drill.plan_digest)
+        .bind(bigint(drill.number))
         .bind(Stamp(at))
         .bind(passed)
         .bind(evidence.failure.as_deref().map(plain))
@@ -195,50 +218,46 @@ impl Writer {
         .bind(evidence.rto_compliant)
         .bind(Json(&document))
         .bind(digest)
-        .bind(run.as_str())
-        .fetch_optional(&mut *transaction)
+        .bind(run.map(RunId::as_str))
+        .fetch_optional(&mut *connection)
         .await?
         .map(|row| row.try_get::<i64, _>("attempt"))
         .transpose()?
         .is_some();
-        if fresh {
-            sqlx::query(
-                "UPDATE bkup.recovery_plans SET last_tested_at = $2, test_results = $3, updated_at = now() \
+    if fresh {
+        sqlx::query(
+            "UPDATE bkup.recovery_plans SET last_tested_at = $2, test_results = $3, updated_at = now() \
                  WHERE policy_name = $1 AND (last_tested_at IS NULL OR last_tested_at <= $2)",
-            )
-            .bind(work.plan.as_str())
-            .bind(Stamp(at))
-            .bind(Json(&document))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        if fresh && passed {
-            sqlx::query(
-                "UPDATE bkup.executions SET drilled_at = $2, verification = 'restore', verified_at = $2, \
+        )
+        .bind(drill.plan)
+        .bind(Stamp(at))
+        .bind(Json(&document))
+        .execute(&mut *connection)
+        .await?;
+    }
+    if fresh && passed {
+        sqlx::query(
+            "UPDATE bkup.executions SET drilled_at = $2, verification = 'restore', verified_at = $2, \
                      updated_at = now() \
                  WHERE backup_id = ANY($1) AND status = 'COMPLETED' AND (drilled_at IS NULL OR drilled_at < $2)",
-            )
-            .bind(&evidence.backups)
-            .bind(Stamp(at))
-            .execute(&mut *transaction)
-            .await?;
-            sqlx::query(
-                "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, run, validated_at) \
+        )
+        .bind(&evidence.backups)
+        .bind(Stamp(at))
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(
+            "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, run, validated_at) \
                  SELECT backup_id, store, 'restore', true, $2, $3, $4 FROM bkup.executions \
                  WHERE backup_id = ANY($1) AND status = 'COMPLETED' ORDER BY backup_id",
-            )
-            .bind(&evidence.backups)
-            .bind(&evidence.drill_id)
-            .bind(run.as_str())
-            .bind(Stamp(at))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        if !fresh {
-            return Ok(transaction.commit().await?);
-        }
-        self.seal(transaction).await
+        )
+        .bind(&evidence.backups)
+        .bind(&evidence.drill_id)
+        .bind(run.map(RunId::as_str))
+        .bind(Stamp(at))
+        .execute(&mut *connection)
+        .await?;
     }
+    Ok(fresh)
 }
 
 fn seconds(lease: Period) -> f64 {

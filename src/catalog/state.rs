@@ -9,10 +9,12 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
+use super::cancel::canceled_slots;
 use super::failure::CatalogError;
 use super::migrate::presence;
 use super::session::Session;
 use super::stamp::Cells;
+use super::texts::Texts;
 use crate::domain::{
     Address, Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage, Instant,
     Name, Period, Progress, RunId, Verification,
@@ -107,6 +109,7 @@ impl Reader {
             drills: drills(&mut transaction).await?,
             progress: progress(&mut transaction).await?,
             garbage: garbage(&mut transaction).await?,
+            canceled: canceled_slots(&mut transaction).await?,
             leased: leased(&mut transaction).await?,
             stores: stores(&mut transaction).await?,
         };
@@ -115,7 +118,7 @@ impl Reader {
     }
 }
 
-async fn meta(connection: &mut PgConnection, version: i64) -> Result<Meta, CatalogError> {
+pub(super) async fn meta(connection: &mut PgConnection, version: i64) -> Result<Meta, CatalogError> {
     let row = sqlx::query("SELECT lineage, serial, clock FROM bkup.meta")
         .fetch_optional(connection)
         .await?
@@ -134,7 +137,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<Opt
     }
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Applied>, CatalogError> {
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Address, Applied>, CatalogError> {
     let mut rows =
         sqlx::query("SELECT address, body, digest, since, archived_at, retention FROM bkup.policies ORDER BY address")
             .fetch(connection);
@@ -161,24 +164,25 @@ async fn backups(connection: &mut PgConnection) -> Result<Vec<Backup>, CatalogEr
     )
     .fetch(connection);
     let mut all = Vec::new();
+    let mut texts = Texts::default();
     while let Some(row) = rows.try_next().await? {
-        all.push(backup(&row)?);
+        all.push(backup(&row, &mut texts)?);
     }
     Ok(all)
 }
 
 /// Reads a backup from a row that has its columns.
-pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
+pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogError> {
     let marks = row.count("marks")?;
     Ok(Backup {
         id: BackupId::from_text(row.text("backup_id")?),
-        database: row.maybe_parsed("database")?,
+        database: texts.maybe_name(row, "database")?,
         scope: row.parsed("scope")?,
         backup_type: BackupType::from_sql(row.try_get("backup_type")?)
             .ok_or_else(|| CatalogError::corrupt("backup_type", "is no backup type"))?,
-        schedule: row.parsed("schedule")?,
+        schedule: texts.name(row, "schedule")?,
         slot: row.at("slot")?,
-        store: row.parsed("store")?,
+        store: texts.name(row, "store")?,
         consistent_at: row.at("consistent_at")?,
         completed_at: row.at("completed_at")?,
         size: Bytes(row.count("backup_size")?),
@@ -190,8 +194,8 @@ pub(super) fn backup(row: &PgRow) -> Result<Backup, CatalogError> {
         tombstoned_at: row.maybe_at("tombstoned_at")?,
         purge_after: row.maybe_at("purge_after")?,
         marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
-        shared: row.maybe_text("shared")?.map(BackupId::from_text),
-        parent: row.maybe_text("parent")?.map(BackupId::from_text),
+        shared: texts.maybe_id(row, "shared")?,
+        parent: texts.maybe_id(row, "parent")?,
         protected: row.flag("protected")?,
         locked_until: row.maybe_at("locked_until")?,
         duration_ms: row.count("duration_ms")?,
@@ -216,7 +220,7 @@ pub(super) fn verification_from(word: &str) -> Result<Verification, CatalogError
         .ok_or_else(|| CatalogError::corrupt("verification", "is no depth of verification"))
 }
 
-async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRecord>, CatalogError> {
+pub(super) async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRecord>, CatalogError> {
     let rows = sqlx::query(
         "SELECT DISTINCT ON (plan) plan, drilled_at, passed, plan_digest, restore_ms, backup_age_seconds, \
                 attempt + 1 AS attempts \
@@ -240,7 +244,7 @@ async fn drills(connection: &mut PgConnection) -> Result<BTreeMap<Name, DrillRec
         .collect()
 }
 
-async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, CatalogError> {
+pub(super) async fn progress(connection: &mut PgConnection) -> Result<Vec<Progress>, CatalogError> {
     let rows =
         sqlx::query("SELECT schedule, database, settled FROM bkup.schedule_progress ORDER BY schedule, database")
             .fetch_all(connection)

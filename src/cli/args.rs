@@ -31,7 +31,7 @@ pub struct GlobalArgs {
     /// Policy file or folder; repeatable [default: BKUP_POLICIES, ./policies, ./bkup.yaml]
     #[arg(short, long, global = true, value_name = "PATH")]
     pub policies: Vec<PathBuf>,
-    /// How results are printed; `sarif` and `github` are for findings
+    /// How results are printed; not every command has all of them
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// When to colour; NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE count too
@@ -63,6 +63,9 @@ pub enum Format {
     /// Findings as annotations of GitHub's workflows.
     #[value(help = None::<&str>)]
     Github,
+    /// For a pull request's comment.
+    #[value(help = None::<&str>)]
+    Markdown,
 }
 
 impl Format {
@@ -74,6 +77,7 @@ impl Format {
             Self::Json => "json",
             Self::Sarif => "sarif",
             Self::Github => "github",
+            Self::Markdown => "markdown",
         }
     }
 }
@@ -122,12 +126,18 @@ pub enum Command {
     Schema(commands::schema::SchemaArgs),
     /// Show what an apply would do; changes nothing
     Plan(commands::plan::PlanArgs),
+    /// Show how the world differs from what bkup knows; changes nothing
+    Drift(commands::drift::DriftArgs),
     /// Do what the policies ask for
     Apply(commands::apply::ApplyArgs),
     /// Show every class and tenant against its objectives
     Status(commands::status::StatusArgs),
     /// List backups
     List(commands::list::ListArgs),
+    /// Show what runs did, or what happened to a backup
+    Logs(commands::logs::LogsArgs),
+    /// Stop a backup that is being taken, or a run
+    Cancel(commands::cancel::CancelArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a schedule's backup now
@@ -138,6 +148,12 @@ pub enum Command {
     Simulate(commands::simulate::SimulateArgs),
     /// Show a saved plan, also a stale or applied one
     Show(commands::show::ShowArgs),
+    /// Print the policies as CronJobs, workflows or timers
+    Export(commands::export::ExportArgs),
+    /// Make a lost catalog again from the stores, or migrate it
+    Catalog(commands::catalog::CatalogArgs),
+    /// Prove the audit log
+    Audit(commands::audit::AuditArgs),
     /// Make keys
     Key(commands::key::KeyArgs),
     /// See the whole promise on this machine, with a server of its own
@@ -146,4 +162,23 @@ pub enum Command {
     Completions(commands::completions::CompletionsArgs),
     /// Write man pages
     Man(commands::man::ManArgs),
+}
+
+impl Command {
+    /// Returns whether a workflow's step learns how the command ended: those that a workflow decides by.
+    #[must_use]
+    pub const fn tells_how_it_ended(&self) -> bool {
+        matches!(
+            self,
+            Self::Validate(_)
+                | Self::Test(_)
+                | Self::Plan(_)
+                | Self::Apply(_)
+                | Self::Status(_)
+                | Self::Restore(_)
+                | Self::Backup(_)
+                | Self::Drill(_)
+                | Self::Simulate(_)
+        )
+    }
 }

@@ -94,6 +94,12 @@ impl Context {
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
+    /// Returns whether standard error is a plain file, so that nobody reads it while it is written.
+    #[must_use]
+    pub fn err_is_file(&self) -> bool {
+        std::fs::metadata("/dev/stderr").is_ok_and(|kind| kind.is_file())
+    }
+
     /// Returns the lookup itself, for the modules that resolve `${NAME}` where they use it.
     #[must_use]
     pub fn env_lookup(&self) -> EnvLookup {

@@ -37,7 +37,7 @@ const TABLE: [(Exit, &str); 12] = [
     (Exit::Failed, "failed, nothing was changed"),
     (
         Exit::Differences,
-        "differences, only where asked: plan --detailed-exitcode (changes and drift;\ndue work with --include-due), fmt --check",
+        "differences, only where asked: plan --detailed-exitcode (changes and drift;\ndue work with --include-due), drift --detailed-exitcode, fmt --check",
     ),
     (Exit::InvalidPolicies, "invalid policies, or none found"),
     (Exit::Refused, "refused by a guard"),
@@ -67,6 +67,25 @@ impl Exit {
             Self::Usage => 64,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+        }
+    }
+
+    /// Returns the word for programs: `invalid_policies`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Differences => "differences",
+            Self::InvalidPolicies => "invalid_policies",
+            Self::Refused => "refused",
+            Self::PartlyApplied => "partly_applied",
+            Self::Stale => "stale",
+            Self::Locked => "locked",
+            Self::Violated => "violated",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Explain};
+use crate::domain::Meant;
 use crate::render::PlanFormatError;
 
 /// Why a command fails.
@@ -174,6 +175,38 @@ pub enum CliError {
         /// Why, each reason once.
         words: String,
     },
+    /// An id means nothing, or more than one thing.
+    #[error("{words}")]
+    UnknownId {
+        /// What was given, and why it is none.
+        words: String,
+        /// What there is instead.
+        help: String,
+    },
+    /// There is nothing to cancel.
+    #[error("there is nothing to cancel: {what} {state}")]
+    NotRunning {
+        /// What was meant.
+        what: String,
+        /// How it stands.
+        state: String,
+    },
+    /// No run is known anywhere.
+    #[error("there is no catalog, and no store at hand holds a report of a run")]
+    NoRuns,
+    /// A plan's changes are not those that were approved.
+    #[error("the changes are not those that were approved: {expected} was expected, and the plan has {found}")]
+    OtherChanges {
+        /// The digest that was given.
+        expected: String,
+        /// The plan's.
+        found: String,
+        /// What is different, and what to do.
+        help: String,
+    },
+    /// bkup itself has a fault.
+    #[error("the command broke off at a fault of bkup's own: {0}")]
+    Fault(String),
     /// This build does not do it.
     #[error("`bkup {0}` is not served by this version yet")]
     NotServed(&'static str),
@@ -192,6 +225,26 @@ impl CliError {
     #[must_use]
     pub fn of(error: &dyn Explain, exit: Exit) -> Self {
         Self::Failed { finding: Box::new(error.explain()), exit }
+    }
+
+    /// Makes the error of an id, or the begin of one, that stands for nothing, or for more than one thing.
+    pub(super) fn unknown_id(id: &str, meant: &[Meant]) -> Self {
+        let name = |meant: &Meant| match meant {
+            Meant::Run(id) => format!("run {id}"),
+            Meant::Backup(id) => format!("backup {id}"),
+            Meant::Execution(id) => format!("execution {id}"),
+        };
+        if meant.is_empty() {
+            let words = format!("nothing has an id that begins with {id:?}");
+            let help = "`bkup logs` lists runs, `bkup list --all` lists backups".to_owned();
+            return Self::UnknownId { words, help };
+        }
+        let more = if meant.len() > 6 { ", and more" } else { "" };
+        let names: Vec<String> = meant.iter().take(6).map(name).collect();
+        Self::UnknownId {
+            words: format!("{id:?} begins more than one id"),
+            help: format!("write more of it: {}{more}", names.join(", ")),
+        }
     }
 
     /// Makes a usage error.
@@ -216,7 +269,7 @@ impl CliError {
             | Self::InvalidTests { .. }
             | Self::PolicyUnreadable { .. }
             | Self::PoliciesTooLarge { .. } => Exit::InvalidPolicies,
-            Self::TooOld { .. } => Exit::Stale,
+            Self::TooOld { .. } | Self::OtherChanges { .. } => Exit::Stale,
             Self::Failed { exit, .. } | Self::Interrupted(exit) => *exit,
             _ => Exit::Failed,
         }
@@ -272,6 +325,15 @@ impl Explain for CliError {
                 "BK979",
                 "do not rely on this backup: take one that can be made, and look at `bkup plan` for what else is held",
             ),
+            Self::UnknownId { help, .. } => finding("BK911", help),
+            Self::NoRuns => {
+                finding("BK911", "`bkup apply` makes the catalog; every run that does something is kept there")
+            }
+            Self::NotRunning { .. } => finding("BK912", "`bkup logs` shows what runs are at"),
+            Self::OtherChanges { help, .. } => finding("BK914", help),
+            Self::Fault(_) => {
+                finding("BK913", "what was done is recorded, and the next apply goes on from there; please report it")
+            }
             Self::Declined => finding("BK898", "answer `yes` to approve"),
             Self::Story { .. } => Diagnostic::error(Code("BK889"), self.to_string()),
             Self::NotServed(_) | Self::NoRuntime(_) | Self::Interrupted(_) => {

@@ -5,6 +5,7 @@ pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod github;
 pub mod mend;
 pub mod new_files;
 pub mod output;
@@ -69,10 +70,21 @@ pub fn main() -> ExitCode {
 /// Runs one command and returns how it ended. Whatever it failed with is shown here, once.
 pub fn run(context: &mut Context, command: Command) -> Exit {
     let started = formats::check(context.global.format, &command).and_then(|()| logging::start(context));
+    let tells = command.tells_how_it_ended();
+    let exit = finish(context, started, command);
+    if tells {
+        github::ended(context, exit);
+    }
+    exit
+}
+
+fn finish(context: &mut Context, started: Result<(), CliError>, command: Command) -> Exit {
     let exit = match started.and_then(|()| dispatch(context, command)) {
         Ok(exit) => exit,
         Err(error) => {
-            context.ui.failure(&error.explain());
+            let finding = error.explain();
+            context.ui.failure(&finding);
+            github::annotate(context, &[finding], &Sources::new());
             error.exit()
         }
     };
@@ -97,14 +109,20 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Fmt(args) => commands::fmt::run(context, &args),
         Command::Schema(args) => commands::schema::run(context, &args),
         Command::Plan(args) => commands::plan::run(context, &args),
+        Command::Drift(args) => commands::drift::run(context, &args),
         Command::Apply(args) => commands::apply::run(context, &args),
         Command::Status(args) => commands::status::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
+        Command::Logs(args) => commands::logs::run(context, &args),
+        Command::Cancel(args) => commands::cancel::run(context, &args),
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),
         Command::Simulate(args) => commands::simulate::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),
+        Command::Export(args) => commands::export::run(context, &args),
+        Command::Catalog(args) => commands::catalog::run(context, &args),
+        Command::Audit(args) => commands::audit::run(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),

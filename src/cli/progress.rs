@@ -12,7 +12,10 @@ use super::output::Output;
 use crate::domain::{Action, ActionId, ActionOutcome, Bytes, Event};
 use crate::render::{Style, action_title, elapsed, event_line, outcome_line};
 
-const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long it may be silent.
+pub const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How many running actions a sign of life names.
+const NAMED: usize = 3;
 
 /// A running display. Events are sent from any thread through [`Progress::sender`]; dropping it waits for the last.
 pub struct Progress {
@@ -22,13 +25,13 @@ pub struct Progress {
 
 impl Progress {
     /// Prints one JSON object a line on `out`, and the heartbeat on `err`.
-    pub(super) fn json(out: Output, err: Output) -> Self {
-        Self::start(move || Display::new(Kind::Json(out), err, Style::plain(), HEARTBEAT))
+    pub(super) fn json(out: Output, err: Output, heartbeat: Duration) -> Self {
+        Self::start(move || Display::new(Kind::Json(out), err, Style::plain(), heartbeat))
     }
 
     /// Prints one line per event.
-    pub(super) fn lines(err: Output, style: Style) -> Self {
-        Self::start(move || Display::new(Kind::Lines, err, style, HEARTBEAT))
+    pub(super) fn lines(err: Output, style: Style, heartbeat: Duration) -> Self {
+        Self::start(move || Display::new(Kind::Lines, err, style, heartbeat))
     }
 
     /// Draws a bar per running action and one for the total.
@@ -80,11 +83,44 @@ struct Display {
     running: BTreeMap<ActionId, Running>,
     done: u64,
     total: u64,
+    moved: Moved,
+}
+
+/// How much was moved in all, and how much is likely to be.
+struct Moved {
+    since: Clock,
+    settled: Bytes,
+    planned: Option<Bytes>,
+}
+
+impl Moved {
+    /// Says how much was moved, how fast, and how long the rest takes at that: `1.2 GiB of 3.4 GiB, 34.0 MiB/s, 1m 4s left`.
+    fn words(&self, running: Bytes) -> String {
+        let bytes = self.settled.plus(running);
+        let mut words = match self.planned {
+            Some(planned) if planned >= bytes => format!("{bytes} of {planned}"),
+            _ => bytes.to_string(),
+        };
+        let Some(rate) = rate(bytes, self.since) else { return words };
+        words.push_str(&format!(", {rate}/s"));
+        let left = self.planned.and_then(|planned| planned.0.checked_sub(bytes.0)).filter(|left| *left > 0);
+        if let Some(left) = left {
+            words.push_str(&format!(", {} left", elapsed((left / rate.0.max(1)).saturating_mul(1000))));
+        }
+        words
+    }
+}
+
+/// Returns how many bytes a second were moved since; `None` where that says nothing yet.
+fn rate(bytes: Bytes, since: Clock) -> Option<Bytes> {
+    let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    (ms > 0 && bytes.0 > 0).then(|| Bytes(bytes.0.saturating_mul(1000) / ms)).filter(|rate| rate.0 > 0)
 }
 
 impl Display {
-    const fn new(kind: Kind, err: Output, style: Style, heartbeat: Duration) -> Self {
-        Self { kind, err, style, heartbeat, running: BTreeMap::new(), done: 0, total: 0 }
+    fn new(kind: Kind, err: Output, style: Style, heartbeat: Duration) -> Self {
+        let moved = Moved { since: Clock::now(), settled: Bytes(0), planned: None };
+        Self { kind, err, style, heartbeat, running: BTreeMap::new(), done: 0, total: 0, moved }
     }
 
     fn run(mut self, events: &Receiver<Event>) {
@@ -117,8 +153,9 @@ impl Display {
         match event {
             Event::Started { actions, bytes, .. } => {
                 self.total = actions;
+                self.moved = Moved { since: Clock::now(), settled: Bytes(0), planned: bytes };
                 if let Kind::Bars(bars) = &mut self.kind {
-                    bars.begin(actions, bytes);
+                    bars.begin(actions);
                 } else {
                     self.line(&format!("applying {actions} {}", if actions == 1 { "action" } else { "actions" }));
                 }
@@ -136,8 +173,9 @@ impl Display {
                 if let Some(running) = self.running.get_mut(&id) {
                     running.bytes = bytes;
                 }
+                let total = self.moved.words(self.under_way());
                 if let Kind::Bars(bars) = &mut self.kind {
-                    bars.moved(id, bytes);
+                    bars.moved(id, bytes, total);
                 }
             }
             Event::ActionFinished { id, outcome, elapsed_ms, retries } => {
@@ -146,6 +184,7 @@ impl Display {
                     bars.remove(id, self.done);
                 }
                 if let Some(running) = self.running.remove(&id) {
+                    self.moved.settled = self.moved.settled.plus(running.bytes);
                     let outcome = ActionOutcome { action: running.action, outcome, elapsed_ms, retries };
                     let line = outcome_line(&outcome, &self.style);
                     match &self.kind {
@@ -165,16 +204,30 @@ impl Display {
         }
     }
 
+    /// Returns how much the running actions have moved.
+    fn under_way(&self) -> Bytes {
+        self.running.values().map(|running| running.bytes).sum()
+    }
+
     fn beat(&self) {
         if matches!(self.kind, Kind::Bars(_)) {
             return;
         }
         let mut words = format!("still at work: {} of {} actions done", self.done, self.total);
-        let longest = self.running.values().min_by_key(|running| running.since);
-        if let Some(running) = longest {
+        let under_way = self.under_way();
+        if self.moved.settled.plus(under_way) > Bytes(0) {
+            words.push_str(&format!(", {}", self.moved.words(under_way)));
+        }
+        let mut running: Vec<&Running> = self.running.values().collect();
+        running.sort_by_key(|running| running.since);
+        for running in running.iter().take(NAMED) {
             let ms = u64::try_from(running.since.elapsed().as_millis()).unwrap_or(u64::MAX);
             let title = action_title(&running.action, &self.style);
-            words.push_str(&format!("; {title}: {} in {}", running.bytes, elapsed(ms)));
+            let rate = rate(running.bytes, running.since).map(|rate| format!(", {rate}/s")).unwrap_or_default();
+            words.push_str(&format!("; {title}: {} in {}{rate}", running.bytes, elapsed(ms)));
+        }
+        if running.len() > NAMED {
+            words.push_str(&format!("; and {} more", running.len() - NAMED));
         }
         self.err.write(&format!("{words}\n"));
     }
@@ -197,9 +250,9 @@ impl Bars {
         if self.style.unicode { look } else { look.progress_chars("=> ").tick_chars("-\\|/ ") }
     }
 
-    fn begin(&mut self, actions: u64, _bytes: Option<Bytes>) {
+    fn begin(&mut self, actions: u64) {
         let bar = self.all.add(ProgressBar::new(actions));
-        bar.set_style(self.look("[{elapsed}] {bar:30} {pos}/{len} actions"));
+        bar.set_style(self.look("[{elapsed}] {bar:30} {pos}/{len} actions  {msg}"));
         bar.enable_steady_tick(Duration::from_millis(250));
         self.total = Some(bar);
     }
@@ -221,7 +274,10 @@ impl Bars {
         self.each.insert(id, bar);
     }
 
-    fn moved(&self, id: ActionId, bytes: Bytes) {
+    fn moved(&self, id: ActionId, bytes: Bytes, total: String) {
+        if let Some(bar) = &self.total {
+            bar.set_message(total);
+        }
         if let Some(bar) = self.each.get(&id) {
             // The length is an estimate; a bar past its end would look done.
             if bar.length().is_some_and(|length| length < bytes.0) {
@@ -257,7 +313,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::{Display, Kind, Progress};
+    use super::{Display, HEARTBEAT, Kind, Progress};
     use crate::cli::output::Output;
     use crate::domain::{
         Action, ActionClass, ActionId, ActionKind, Address, Bytes, Digest, Event, Outcome, Reason, ReasonCode, RunId,
@@ -313,7 +369,7 @@ mod tests {
     #[test]
     fn lines_say_what_begins_and_how_it_ended() {
         let err = Buffer::default();
-        let progress = Progress::lines(err.output(), Style::plain());
+        let progress = Progress::lines(err.output(), Style::plain(), HEARTBEAT);
         let sender = progress.sender().unwrap();
         events().into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
@@ -325,7 +381,7 @@ mod tests {
     #[test]
     fn every_event_is_a_json_line_in_order() {
         let (out, err) = (Buffer::default(), Buffer::default());
-        let progress = Progress::json(out.output(), err.output());
+        let progress = Progress::json(out.output(), err.output(), HEARTBEAT);
         let sender = progress.sender().unwrap();
         events().into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
@@ -349,7 +405,8 @@ mod tests {
         }
         drop(sender);
         thread.join().unwrap();
-        assert!(err.text().contains("still at work: 0 of 1 actions done; store.primary: "), "{}", err.text());
+        assert!(err.text().contains("still at work: 0 of 1 actions done, 2.00 KiB"), "{}", err.text());
+        assert!(err.text().contains("/s; store.primary: "), "{}", err.text());
         assert!(err.text().contains("2.00 KiB in "), "{}", err.text());
     }
 }

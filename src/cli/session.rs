@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::context::{Context, EnvLookup};
 use super::exit::Exit;
 use super::failure::CliError;
+use super::github;
 use super::policies;
 use super::version;
 use crate::apply::{Runtime, StoreHandle};
@@ -37,6 +38,8 @@ pub struct Session {
     pub base: Desired,
     /// The files' texts, for showing findings.
     pub texts: crate::render::Sources,
+    /// What judging them found.
+    pub found: Vec<Diagnostic>,
     env: EnvLookup,
 }
 
@@ -56,6 +59,15 @@ pub struct Survey {
     pub suppressed: Vec<Diagnostic>,
 }
 
+impl Survey {
+    /// Returns the findings about live tenants that a plan does not tell as drift.
+    #[must_use]
+    pub fn beside_plan(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let beside = |found: &[Diagnostic]| found.iter().filter(|f| !policy::is_drift(f.code)).cloned().collect();
+        (beside(&self.findings), beside(&self.suppressed))
+    }
+}
+
 /// What somebody asks of a plan beside the policies.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
@@ -63,6 +75,8 @@ pub struct Wish {
     pub narrowing: Narrowing,
     /// Consent to more deletions.
     pub allow_delete: Option<Percent>,
+    /// Whether it is asked why each backup stays.
+    pub with_kept: bool,
     /// Schedules to run now.
     pub schedules: BTreeSet<Name>,
     /// Drills to run now.
@@ -105,19 +119,22 @@ impl Session {
     pub fn review(context: &Context) -> Result<Self, CliError> {
         let (session, judged) = Self::judged(context)?;
         context.ui.findings(&judged.findings, &judged.suppressed, &session.texts);
-        refuse_errors(&judged.findings)?;
+        refuse_errors(&judged.findings).inspect_err(|_| github::annotate(context, &judged.findings, &session.texts))?;
         Ok(session)
     }
 
     fn judged(context: &Context) -> Result<(Self, policy::Judged), CliError> {
         let files = policies::read_all(context)?;
         let judged = policy::judge(&files, &policy::Facts::at(context.instant()));
-        Ok((Self::over(context, &judged, &files), judged))
+        let session = Self::over(context, &judged, &files);
+        github::hide(context, &session.set.catalog_url(), &session.base);
+        Ok((session, judged))
     }
 
     fn over(context: &Context, judged: &policy::Judged, files: &[SourceFile]) -> Self {
         let (base, _) = judged.set.desired(&BTreeMap::new());
-        Self { set: judged.set.clone(), base, texts: policies::sources(files), env: context.env_lookup() }
+        let (texts, found) = (policies::sources(files), judged.findings.clone());
+        Self { set: judged.set.clone(), base, texts, found, env: context.env_lookup() }
     }
 
     /// Judges policies with what catalog and databases tell: durations, sizes, drills, and live tenants. Where reading
@@ -134,6 +151,7 @@ impl Session {
             return Ok(offline);
         }
         let session = Self::over(context, &offline, files);
+        github::hide(context, &session.set.catalog_url(), &session.base);
         let facts = Facts::of(context);
         let survey = context.block_on_reading(session.survey(&facts, false))??;
         for (name, server) in &survey.observed.servers {
@@ -163,7 +181,8 @@ impl Session {
             return Err(CliError::InvalidPolicies { summary: findings_summary(&findings) });
         }
         let (base, _) = set.desired(&BTreeMap::new());
-        Ok(Self { set, base, texts, env: context.env_lookup() })
+        github::hide(context, &set.catalog_url(), &base);
+        Ok(Self { set, base, texts, found: findings, env: context.env_lookup() })
     }
 
     /// Returns the value of a text that may come from the environment.
@@ -250,6 +269,7 @@ impl Session {
             requested_drills: wish.drills.clone(),
             narrowing: wish.narrowing.clone(),
             allow_delete: wish.allow_delete,
+            with_kept: wish.with_kept,
         };
         Ok(plan::plan(&survey.desired, &survey.observed, &request))
     }
@@ -372,6 +392,12 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// Returns who asks: a person or a pipeline.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Returns what tells long work to stop.
     #[must_use]
     pub fn stop(&self) -> tokio::sync::watch::Receiver<bool> {
@@ -442,6 +468,7 @@ pub async fn runtime(
         run: RunId::of(clock.now, wiring.seed),
         tool_version: version::SHORT.to_owned(),
         tenants: BTreeMap::new(),
+        since: Vec::new(),
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

@@ -1,6 +1,7 @@
 //! Printing, asking and showing progress: the only code that talks to people.
 
 use std::io::BufRead;
+use std::time::Duration;
 
 use super::args::{Format, GlobalArgs};
 use super::context::Terminal;
@@ -123,15 +124,16 @@ impl Ui {
         }
     }
 
-    /// Starts showing the progress of an apply: bars on a terminal, lines elsewhere, JSON lines where asked.
+    /// Starts showing the progress of an apply: bars on a terminal, lines elsewhere, JSON lines where asked; and a sign
+    /// of life where it was silent for `heartbeat`.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self, heartbeat: Duration) -> Progress {
         if self.is_json() {
-            Progress::json(self.out.clone(), self.err.clone())
+            Progress::json(self.out.clone(), self.err.clone(), heartbeat)
         } else if self.draws && self.verbosity == 0 {
             Progress::bars(self.err.clone(), self.err_style)
         } else {
-            Progress::lines(self.err.clone(), self.err_style)
+            Progress::lines(self.err.clone(), self.err_style, heartbeat)
         }
     }
 }

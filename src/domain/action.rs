@@ -104,7 +104,7 @@ pub enum ActionKind {
     Tombstone(PruneWork),
     /// Deletes a tombstoned backup: its manifest, its data, its keys.
     Purge(PruneWork),
-    /// Takes a backup whose manifest is gone out of everything that counts on it.
+    /// Takes a backup whose objects are gone or changed out of everything that counts on it.
     Quarantine {
         /// The backup.
         backup: BackupId,
@@ -112,6 +112,13 @@ pub enum ActionKind {
         store: Name,
         /// What is wrong with it.
         words: String,
+    },
+    /// Ends uploads that nobody will complete, and frees their parts.
+    AbortUploads {
+        /// In which store.
+        store: Name,
+        /// The uploads.
+        uploads: Vec<StaleUpload>,
     },
     /// Deletes what an attempt without manifest left.
     CollectGarbage {
@@ -141,7 +148,7 @@ impl ActionKind {
             Self::Quarantine { .. } => Phase::Verify,
             Self::Drill(_) => Phase::Drill,
             Self::Tombstone(_) => Phase::Tombstone,
-            Self::Purge(_) | Self::CollectGarbage { .. } => Phase::Purge,
+            Self::Purge(_) | Self::AbortUploads { .. } | Self::CollectGarbage { .. } => Phase::Purge,
         }
     }
 
@@ -158,6 +165,7 @@ impl ActionKind {
             Self::Tombstone(_) => "tombstone",
             Self::Purge(_) => "purge",
             Self::Quarantine { .. } => "quarantine",
+            Self::AbortUploads { .. } => "abort_uploads",
             Self::CollectGarbage { .. } => "collect_garbage",
         }
     }
@@ -181,6 +189,17 @@ pub enum DocumentOp {
     Archive,
     /// It came back after it had been archived.
     Revive,
+    /// What people changed in its record or its row is written again as it was applied.
+    Restore,
+}
+
+/// An upload that nobody will complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleUpload {
+    /// The key it is for.
+    pub key: String,
+    /// The store's name for it.
+    pub upload: String,
 }
 
 /// A backup to take.
@@ -323,6 +342,12 @@ pub enum ReasonCode {
     Requested,
     /// The store does not hold what the catalog says it does.
     ObjectMissing,
+    /// An object is not as it was recorded.
+    ObjectChanged,
+    /// A look at its content failed.
+    VerificationFailed,
+    /// A row of the catalog was changed by hand.
+    RowEdited,
 }
 
 /// What must still hold just before an action. A failed one stops the action, never the facts.

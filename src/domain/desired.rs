@@ -39,6 +39,8 @@ pub struct Desired {
     pub suspended: BTreeMap<Address, Suspension>,
     /// What nothing of is deleted.
     pub protected: BTreeSet<Address>,
+    /// The drift that comments of the policies live with: the thing and the code, `BK904`.
+    pub tolerated: BTreeSet<(Address, String)>,
     /// Each thing as it is recorded in the catalog, by address.
     pub documents: BTreeMap<Address, Document>,
     /// The tenants of each database that has any, with their classes; from the live server.

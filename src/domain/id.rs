@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Address, Instant, Scope, digest_of};
 
@@ -115,21 +116,34 @@ impl FromStr for ActionId {
 
 /// The id of a backup, `<slot in UTC>-<schedule>-<first 16 hex of the action id>`: two attempts at one slot share it,
 /// so they meet at one manifest key and one of them wins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BackupId(String);
+/// A clone shares its text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(from = "String")]
+pub struct BackupId(Arc<str>);
+
+impl Serialize for BackupId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl From<String> for BackupId {
+    fn from(text: String) -> Self {
+        Self::from_text(text)
+    }
+}
 
 impl BackupId {
     /// Makes the id of the backup that an action takes for a slot of a schedule.
     #[must_use]
     pub fn of(slot: Instant, schedule: &str, action: ActionId) -> Self {
-        Self(format!("{}-{schedule}-{}", slot.strftime("%Y%m%dT%H%M%SZ"), action.digest().short()))
+        Self(format!("{}-{schedule}-{}", slot.strftime("%Y%m%dT%H%M%SZ"), action.digest().short()).into())
     }
 
     /// Takes an id as it was written by an earlier run; the text is not checked.
     #[must_use]
-    pub const fn from_text(text: String) -> Self {
-        Self(text)
+    pub fn from_text(text: String) -> Self {
+        Self(text.into())
     }
 
     /// Returns the id as text.

@@ -8,6 +8,7 @@ mod by_hand;
 mod canonical;
 mod coverage;
 mod desired;
+mod drift;
 mod event;
 mod evidence;
 mod explanation;
@@ -20,12 +21,17 @@ mod name;
 mod observed;
 mod plan;
 mod quantity;
+mod rebuilt;
 mod recovery;
 mod report;
 mod restoration;
 mod retention;
+mod run;
 mod scope;
+mod signs;
+mod state_file;
 mod storage;
+mod tally;
 mod tenant;
 mod text;
 mod time;
@@ -35,7 +41,7 @@ mod when;
 
 pub use action::{
     Action, ActionClass, ActionKind, BackupWork, DocumentOp, DrillBackup, DrillWork, Phase as PlanPhase, Precondition,
-    PruneWork, Reason, ReasonCode,
+    PruneWork, Reason, ReasonCode, StaleUpload,
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
@@ -46,6 +52,7 @@ pub use desired::{
     ClassSpec, Compression, DatabaseSpec, Desired, Document, Guards, Method, NotifySpec, Objectives, ResolvedTenants,
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
+pub use drift::{DRIFT_CODES, DriftFinding, DriftKind, DriftSeverity};
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};
@@ -65,21 +72,29 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use plan::{
-    Connections, Counts, DriftFinding, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow,
-    PLAN_FORMAT, Plan,
+    Connections, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT, Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
+pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
 pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
 };
-pub use report::{ActionOutcome, ApplyReport, Outcome};
+pub use report::{ActionOutcome, ApplyReport, FinishedBefore, Outcome, RunFailure, Since};
 pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
+pub use run::{AttemptLog, BackupLog, CanceledSlot, LOGS_FORMAT, LoggedEvent, Meant, RunLog, RunState, RunSummary};
 pub use scope::{InvalidScope, Scope};
+pub use signs::{
+    BucketEncryption, BucketSettings, BucketVersioning, CatalogSigns, Damage, DocumentSign, FailedLook, FolderSettings,
+    LifecycleRule, Neighbours, ObjectSigns, RowEdit, Seen, ServerSetting, ServerSigns, Signs, Standby, StoreSettings,
+    StoreSigns, UploadOwner, UploadSign,
+};
+pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, StateFile, StoreSeen};
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
+pub use tally::Tally;
 pub use tenant::Tenant;
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};

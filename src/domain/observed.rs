@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Backup, BackupId, Bytes, Digest, Instant, Name, Period, RetentionRule, Scope, Tenant};
+use super::{
+    Address, Backup, BackupId, Bytes, CanceledSlot, Digest, Instant, Name, Period, RetentionRule, Scope, Signs, Tenant,
+};
 
 /// Something that was looked at, or the reason why it could not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Observed {
     pub servers: BTreeMap<Name, Observation<ServerFacts>>,
     /// What each clock said, beside bkup's own at the same moment. A simulated catalog has none to compare with.
     pub clocks: Vec<Clock>,
+    /// What was seen for drift alone.
+    pub signs: Signs,
 }
 
 /// A clock that was read.
@@ -86,6 +90,8 @@ pub struct CatalogFacts {
     pub progress: Vec<Progress>,
     /// Attempts whose data is in a store and whose manifest is not.
     pub garbage: Vec<Garbage>,
+    /// Slots that somebody canceled: the newest one of each schedule and scope.
+    pub canceled: Vec<CanceledSlot>,
     /// Backups (and what they need) that a restore or drill is reading now.
     pub leased: Vec<BackupId>,
     /// What each store was found to be: its id, as recorded.

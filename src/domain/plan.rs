@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, ActionClass, Address, BackupId, Bytes, DatabaseSpec, Digest, Instant, Name, Period, Scope, StoreSpec,
+    Action, ActionClass, Address, BackupId, Bytes, DatabaseSpec, Digest, DriftFinding, Instant, Name, Period, Scope,
+    StoreSpec,
 };
 
 /// The version of the plan's form, `major.minor`.
@@ -37,7 +38,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What is due and will not be done, with reasons.
     pub held: Vec<Held>,
-    /// Why each backup that stays does: for `explain`, left out of text.
+    /// Why each backup that stays does: only where that was asked for, and under no digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptBackup>,
     /// How each scope stands against its objective.
     pub objectives: Vec<ObjectiveRow>,
@@ -60,7 +62,7 @@ impl Plan {
         let of = |class| self.actions.iter().filter(|a| a.class == class).count();
         Counts {
             changes: of(ActionClass::Change),
-            drift: of(ActionClass::Drift) + self.findings.len(),
+            drift: of(ActionClass::Drift) + self.findings.iter().filter(|finding| finding.counts()).count(),
             due: of(ActionClass::Due),
             deletes: self.actions.iter().filter(|a| a.kind.deletes()).count(),
             held: self.held.len(),
@@ -147,8 +149,12 @@ pub enum HeldReason {
     NotServed,
     /// The policies pause it.
     Suspended,
+    /// Somebody canceled its slot.
+    Canceled,
     /// The plan was narrowed.
     Narrowed,
+    /// The catalog's rows were changed by hand.
+    RowEdited,
 }
 
 /// A backup that stays, and why.
@@ -189,15 +195,6 @@ pub struct ObjectiveRow {
     pub backups: u64,
     /// Their bytes.
     pub bytes: Bytes,
-}
-
-/// A difference between the world and the catalog that no action of bkup mends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DriftFinding {
-    /// The policy thing it belongs to.
-    pub address: Address,
-    /// What is different, and what to do about it.
-    pub words: String,
 }
 
 /// A guard that refuses a plan.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, ActionId, Digest, Evidence, Held, Instant, RunId};
+use super::{Action, ActionId, Address, Digest, Evidence, Held, Instant, Plan, RunId};
 
 /// The report of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +13,8 @@ pub struct ApplyReport {
     pub run: RunId,
     /// bkup's version.
     pub tool_version: String,
-    /// The digest of the plan that was applied.
-    pub plan_digest: Digest,
+    /// The digest of the plan that was applied; absent where there was none yet.
+    pub plan_digest: Option<Digest>,
     /// When it began.
     pub begin: Instant,
     /// When it ended.
@@ -33,6 +33,83 @@ pub struct ApplyReport {
     pub audit_head: Option<String>,
     /// Why the run ended before its end; absent where it did not.
     pub interrupted: Option<String>,
+    /// Why the run did not begin, or broke off: a refusal, a stale plan, a fault of bkup's own.
+    #[serde(default)]
+    pub failure: Option<RunFailure>,
+    /// The run that had finished the plan before; this one did nothing then.
+    #[serde(default)]
+    pub finished_before: Option<FinishedBefore>,
+    /// What has become due or deletable since the plan was made: it is not in the plan, and was left alone.
+    #[serde(default)]
+    pub since: Vec<Since>,
+    /// Where the record of the run could not be written, and why.
+    #[serde(default)]
+    pub unrecorded: Vec<String>,
+}
+
+impl ApplyReport {
+    /// Makes the report of a run that did not begin.
+    #[must_use]
+    pub fn not_begun(run: RunId, tool_version: &str, plan: Option<&Plan>, at: Instant, failure: RunFailure) -> Self {
+        let not_reached = |action: &Action| ActionOutcome {
+            action: action.clone(),
+            outcome: Outcome::NotReached,
+            elapsed_ms: 0,
+            retries: 0,
+        };
+        Self {
+            format_version: "1.0".to_owned(),
+            run,
+            tool_version: tool_version.to_owned(),
+            plan_digest: plan.map(|plan| plan.digest),
+            begin: at,
+            end: at,
+            elapsed_ms: 0,
+            serial: plan.map_or(0, |plan| plan.serial),
+            actions: plan.iter().flat_map(|plan| &plan.actions).map(not_reached).collect(),
+            held: plan.map(|plan| plan.held.clone()).unwrap_or_default(),
+            evidence: Vec::new(),
+            audit_head: None,
+            interrupted: None,
+            failure: Some(failure),
+            finished_before: None,
+            since: Vec::new(),
+            unrecorded: Vec::new(),
+        }
+    }
+}
+
+/// Why a run did not begin, or broke off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailure {
+    /// The stable code.
+    pub code: String,
+    /// The reason, without secrets.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// The run that finished a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedBefore {
+    /// The run that did the last of it.
+    pub run: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// Work that came after the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// The policy thing that asks for it.
+    pub address: Address,
+    /// The kind of work: `back_up`, `tombstone`.
+    pub work: String,
+    /// Whether it deletes.
+    pub deletes: bool,
+    /// What it is, in words.
+    pub words: String,
 }
 
 /// What became of an action.

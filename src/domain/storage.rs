@@ -78,7 +78,6 @@ impl StoreSpec {
     pub fn not_served(&self) -> Vec<(&'static str, &'static str)> {
         let parts = [
             (self.object_lock.is_some(), "object_lock", "objects are written without a lock"),
-            (self.versioning_required, "versioning", "the bucket's versioning is not looked at"),
             (self.manage, "manage", "the bucket's settings are not managed"),
             (!self.replicate_to.is_empty(), "replicate_to", "nothing is copied to the replica"),
             (self.verify.is_some(), "verify", "backups are not looked at again by themselves"),

@@ -68,6 +68,7 @@ pub(super) fn restrict(world: &World, part: &Part) -> World {
             drills: facts.drills.clone(),
             progress: facts.progress.iter().filter(|p| part.contains(&p.schedule)).cloned().collect(),
             garbage: Vec::new(),
+            canceled: facts.canceled.clone(),
             leased: facts.leased.clone(),
             stores: facts.stores.clone(),
         };

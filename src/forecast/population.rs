@@ -171,6 +171,7 @@ fn without_backups(facts: &CatalogFacts) -> CatalogFacts {
         drills: facts.drills.clone(),
         progress: facts.progress.clone(),
         garbage: Vec::new(),
+        canceled: facts.canceled.clone(),
         leased: facts.leased.clone(),
         stores: facts.stores.clone(),
     }

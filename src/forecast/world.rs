@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::domain::{
     ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, Desired, DocumentOp,
     DrillRecord, Instant, Name, Narrowing, Observation, Observed, Percent, Period, Plan, Progress, PruneWork, Section,
-    ServerFacts, StoreFacts, StoreMarker, Verification,
+    ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
 };
 use crate::plan::{self, Request};
 
@@ -52,6 +52,7 @@ impl World {
             stores: stores.collect(),
             servers: servers.collect(),
             clocks: Vec::new(),
+            signs: Signs::default(),
         };
         let request = Request {
             now,
@@ -63,6 +64,7 @@ impl World {
             requested_drills: BTreeSet::new(),
             narrowing: Narrowing::default(),
             allow_delete: Some(Percent::hundredths(10_000)),
+            with_kept: true,
         };
         Self { desired, observed, request }
     }
@@ -101,6 +103,7 @@ impl World {
             drills: BTreeMap::new(),
             progress: Vec::new(),
             garbage: Vec::new(),
+            canceled: Vec::new(),
             leased: Vec::new(),
             stores: BTreeMap::new(),
         }
@@ -287,8 +290,11 @@ impl World {
                     facts.garbage.retain(|g| (&g.backup, g.attempt) != (backup, *attempt));
                 }
             }
-            // Done by `fold` itself, in one pass.
-            ActionKind::BackUp(_) | ActionKind::Tombstone(_) | ActionKind::Purge(_) => {}
+            // Uploads do not exist here; the rest is done by `fold` itself, in one pass.
+            ActionKind::AbortUploads { .. }
+            | ActionKind::BackUp(_)
+            | ActionKind::Tombstone(_)
+            | ActionKind::Purge(_) => {}
         }
     }
 

@@ -1,26 +1,30 @@
 //! Asks catalog, stores and servers what is there, in parallel, and never fails as a whole: what cannot be read is
 //! `Unreachable`, with the reason. It gets types without any method that writes.
 
+mod heads;
+mod objects;
+mod signs;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::catalog::ReadLedger;
 use crate::domain::{
-    BackupId, CatalogState, Clock, Instant, Name, Observation, Observed, ServerFacts, StoreFacts, TenantSelector,
+    BackupId, CatalogState, Clock, Instant, Name, Observation, Observed, ServerFacts, ServerSigns, Signs, StoreFacts,
+    StoreSigns, TenantSelector,
 };
 use crate::server;
 use crate::store::{self, ReadStore};
 
+pub use heads::{Heads, audit_heads};
+use objects::Expected;
+
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
-
-/// How many foreign manifests are named.
-const EXAMPLES: usize = 3;
 
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
@@ -49,10 +53,26 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         }
         _ => BTreeMap::new(),
     };
+    let reader = sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| catalog.known().is_some());
+    let edits = match reader {
+        Some(reader) => Some(reader.signs().await),
+        None => None,
+    };
+    let reader = reader.filter(|_| matches!(catalog.known(), Some(CatalogState::Present(_))));
+    let objects = match reader {
+        Some(reader) => Some(reader.recorded_objects().await),
+        None => None,
+    };
+    let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
     let none = HashSet::new();
+    let (objects, unrecorded, instant) =
+        (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
     let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let recorded = recorded.get(name).unwrap_or(&none);
-        async move { (name.clone(), look_at_store(source, recorded).await) }
+        let backups = recorded.get(name).unwrap_or(&none);
+        async move {
+            let expected = Expected { store: name, backups, recorded: objects, now: instant };
+            (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
+        }
     }));
     let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
         let seen = match source {
@@ -67,18 +87,31 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
             clocks.push(Clock { owner: format!("store {name}"), ahead_seconds: clock.ahead_of(now()).as_secs() });
         }
     }
+    let mut signs = Signs {
+        catalog: edits.map(|read| match read {
+            Ok(signs) => Observation::Known(signs),
+            Err(error) => Observation::Unreachable(error.to_string()),
+        }),
+        ..Signs::default()
+    };
     let mut seen = BTreeMap::new();
     for (name, observation) in servers {
         let observation = match observation {
-            Observation::Known((facts, ahead_seconds)) => {
+            Observation::Known((facts, ahead_seconds, beside)) => {
                 clocks.push(Clock { owner: format!("database {name}"), ahead_seconds });
+                signs.servers.insert(name.clone(), beside);
                 Observation::Known(facts)
             }
             Observation::Unreachable(reason) => Observation::Unreachable(reason),
         };
         seen.insert(name, observation);
     }
-    Observed { catalog, stores: stores.into_iter().collect(), servers: seen, clocks }
+    let mut facts = BTreeMap::new();
+    for (name, (observation, beside)) in stores {
+        signs.stores.extend(beside.map(|beside| (name.clone(), beside)));
+        facts.insert(name, observation);
+    }
+    Observed { catalog, stores: facts, servers: seen, clocks, signs }
 }
 
 async fn look_at_catalog(
@@ -99,49 +132,49 @@ async fn look_at_catalog(
     }
 }
 
-/// Reads the marker and lists the manifests, page by page: only what differs from the catalog is kept.
+/// Reads the marker, lists the objects, and looks at everything else a store says of itself.
 async fn look_at_store(
     source: &Result<Arc<dyn ReadStore>, String>,
-    recorded: &HashSet<&BackupId>,
-) -> Observation<StoreFacts> {
+    expected: &Expected<'_>,
+    catalog: Option<&dyn ReadLedger>,
+    unrecorded: Option<&str>,
+) -> (Observation<StoreFacts>, Option<StoreSigns>) {
     let store = match source {
         Ok(store) => store,
-        Err(reason) => return Observation::Unreachable(reason.clone()),
+        Err(reason) => return (Observation::Unreachable(reason.clone()), None),
     };
     let marker = match store::read_marker(store.as_ref()).await {
         Ok(marker) => marker,
-        Err(error) => return Observation::Unreachable(error.to_string()),
+        Err(error) => return (Observation::Unreachable(error.to_string()), None),
     };
-    let mut facts = StoreFacts { marker, ..StoreFacts::default() };
-    let mut unseen: HashSet<&BackupId> = recorded.clone();
-    let mut manifests = store::manifests(Arc::clone(store));
-    while let Some(entry) = manifests.next().await {
-        match entry {
-            // A listing with a hole must not be taken for the whole: then nothing is known of the store.
-            Err(error) => return Observation::Unreachable(error.to_string()),
-            Ok(entry) => {
-                facts.manifests += 1;
-                if !unseen.remove(&entry.id) && !recorded.contains(&entry.id) {
-                    facts.foreign += 1;
-                    if facts.foreign_examples.len() < EXAMPLES {
-                        facts.foreign_examples.push(entry.key);
-                    }
-                }
-            }
+    let facts = StoreFacts { marker, ..StoreFacts::default() };
+    let (listing, uploads, settings) = tokio::join!(
+        objects::list(store, facts, expected),
+        signs::uploads(store, catalog, expected.recorded, expected.now),
+        store.settings(),
+    );
+    match listing {
+        // A listing with a hole must not be taken for the whole: then nothing is known of the store.
+        Err(error) => (Observation::Unreachable(error.to_string()), None),
+        Ok(listing) => {
+            let objects = match unrecorded {
+                Some(reason) => Observation::Unreachable(reason.to_owned()),
+                None => Observation::Known(listing.objects),
+            };
+            (Observation::Known(listing.facts), Some(StoreSigns { objects, uploads, settings }))
         }
     }
-    facts.missing = unseen.into_iter().cloned().collect();
-    facts.missing.sort_unstable();
-    Observation::Known(facts)
 }
 
 async fn look_at_server(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
     now: &(dyn Fn() -> Instant + Send + Sync),
-) -> Observation<(ServerFacts, i64)> {
-    match server::read(options, tenants, SERVER_LIMIT).await {
-        Ok(reading) => Observation::Known((reading.facts, reading.clock.duration_since(now()).as_secs())),
+) -> Observation<(ServerFacts, i64, ServerSigns)> {
+    match server::read_with_signs(options, tenants, SERVER_LIMIT).await {
+        Ok((reading, signs)) => {
+            Observation::Known((reading.facts, reading.clock.duration_since(now()).as_secs(), signs))
+        }
         Err(error) => Observation::Unreachable(error.to_string()),
     }
 }

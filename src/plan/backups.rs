@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Held,
-    HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant,
+    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
+    CanceledSlot, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ScheduleSpec, Scope,
+    Section, Tenant,
 };
 use crate::schedule::Calendar;
 
@@ -123,6 +124,15 @@ impl Run<'_> {
             if done {
                 continue;
             }
+            if !requested && let Some(canceled) = self.canceled(&target.scope, slot) {
+                let words = format!(
+                    "slot {} was {canceled}; the next slot is taken as usual, and `bkup backup {}` takes one now",
+                    slot.strftime("%Y-%m-%d %H:%M UTC"),
+                    self.name,
+                );
+                self.hold(draft, Some(target.scope.clone()), HeldReason::Canceled, words);
+                continue;
+            }
             if requested {
                 due.push((target, ReasonCode::Requested, None));
             } else if settled.is_none_or(|settled| slot > settled) && self.view.now() <= deadline {
@@ -184,6 +194,15 @@ impl Run<'_> {
             }
         }
         awake
+    }
+
+    /// Returns by whom a slot of a scope was canceled. It is not taken again by itself: whoever canceled it would see it
+    /// begin again within minutes. Canceling what tenants share cancels them, who cannot be without it.
+    fn canceled(&self, scope: &Scope, slot: Instant) -> Option<&str> {
+        let of_scope = |other: &Scope| other == scope || (*other == Scope::Shared && scope.tenant().is_some());
+        let own = |c: &&CanceledSlot| &c.schedule == self.name && c.database.as_ref() == Some(self.database);
+        let all = self.view.catalog.map_or(&[][..], |facts| &facts.canceled);
+        all.iter().filter(own).find(|c| c.slot == slot && of_scope(&c.scope)).map(|c| c.words.as_str())
     }
 
     fn settled(&self) -> Option<Instant> {
@@ -264,6 +283,12 @@ impl Run<'_> {
 
     fn location(&self) -> Option<crate::domain::SourceLocation> {
         self.view.desired.documents.get(self.address).map(|document| document.location.clone())
+    }
+
+    /// Returns how large a backup of a scope will likely be: as the newest one of it.
+    fn expected(&self, scope: &Scope) -> Option<Bytes> {
+        let group = self.view.group(self.name, Some(self.database), scope);
+        group.iter().max_by_key(|backup| backup.consistent_at).map(|backup| backup.size)
     }
 
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
@@ -354,7 +379,7 @@ impl Run<'_> {
             reason: Reason { code, words, location: self.location() },
             preconditions: vec![Precondition::SlotFree],
             after,
-            bytes: None,
+            bytes: self.expected(&target.scope),
         });
         planned.push(PlannedBackup { action, work });
     }

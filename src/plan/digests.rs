@@ -12,13 +12,14 @@ pub fn seal(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Returns the digest over everything but the digests themselves.
+/// Returns the digest over everything but the digests themselves, and why backups stay, which nothing is done by.
 #[must_use]
 pub fn digest(plan: &Plan) -> Digest {
     let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("digest");
         fields.remove("change_digest");
+        fields.remove("kept");
     }
     sha256(canonical_value(&value).as_bytes())
 }
@@ -30,7 +31,7 @@ pub fn change_digest(plan: &Plan) -> Digest {
         .actions
         .iter()
         .filter_map(|action| match &action.kind {
-            ActionKind::ApplyDocument { op, before, after, .. } => {
+            ActionKind::ApplyDocument { op, before, after, .. } if action.class == ActionClass::Change => {
                 Some(json!({"address": action.address, "op": op, "before": before, "after": after}))
             }
             ActionKind::Tombstone(work) | ActionKind::Purge(work) if work.caused_by_change => {

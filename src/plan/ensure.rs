@@ -1,8 +1,8 @@
-//! The catalog, the stores' markers, the documents as applied, and what the store's listing tells against the catalog.
+//! The catalog, the stores' markers, and the documents as applied.
 
 use super::world::View;
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, DocumentOp, DriftFinding, Held, HeldReason, Plan, Precondition,
+    Action, ActionClass, ActionId, ActionKind, Address, Document, DocumentOp, Held, HeldReason, Plan, Precondition,
     Reason, ReasonCode, Section,
 };
 
@@ -11,7 +11,6 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) {
     catalog(view, draft);
     stores(view, draft);
     documents(view, draft);
-    drift(view, draft);
 }
 
 fn reason(code: ReasonCode, words: impl Into<String>) -> Reason {
@@ -82,6 +81,13 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
     }
 }
 
+/// Returns whether what was recorded of a thing is what the policies say, under a digest that is not its own.
+fn is_damaged(view: &View<'_>, address: &Address, document: &Document) -> bool {
+    let damaged = view.edits().and_then(|edits| edits.documents.get(address)).is_some_and(|sign| !sign.intact);
+    let applied = view.catalog.and_then(|catalog| catalog.applied.get(address));
+    damaged && applied.is_some_and(|applied| applied.body == document.body)
+}
+
 fn documents(view: &View<'_>, draft: &mut Plan) {
     if !view.wants("changes") {
         return;
@@ -121,7 +127,8 @@ fn documents(view: &View<'_>, draft: &mut Plan) {
                     located(ReasonCode::PolicyChanged, "it is back in the policies"),
                 );
             }
-            Some(applied) if applied.digest != document.digest => {
+            // The document is as it shall be and its digest is not: people changed that, and drift restores it.
+            Some(applied) if applied.digest != document.digest && !is_damaged(view, address, document) => {
                 push(
                     address,
                     DocumentOp::Update,
@@ -136,51 +143,6 @@ fn documents(view: &View<'_>, draft: &mut Plan) {
         if applied.archived_at.is_none() && !view.desired.documents.contains_key(address) {
             let words = "it is gone from the policies; its backups stay, to their recorded retention";
             push(address, DocumentOp::Archive, Some(applied), reason(ReasonCode::PolicyRemoved, words));
-        }
-    }
-}
-
-/// What the listings tell: backups whose manifest is gone are quarantined, manifests nobody knows are reported.
-fn drift(view: &View<'_>, draft: &mut Plan) {
-    for name in view.desired.stores.keys() {
-        let address = Address::of(Section::Store, name.clone());
-        let Ok(facts) = view.store(name) else { continue };
-        if !view.in_target(&address) {
-            continue;
-        }
-        for id in &facts.missing {
-            // A tombstoned one may be half purged: its purge finishes that.
-            let lost = |b: &&crate::domain::Backup| b.quarantine.is_none() && b.tombstoned_at.is_none();
-            let Some(backup) = view.backup(id).filter(lost) else { continue };
-            let words = format!("its manifest is gone from store.{name}");
-            draft.actions.push(Action {
-                id: ActionId::of(
-                    "quarantine",
-                    backup.database.as_ref().map(|d| d.as_str()),
-                    Some(&backup.scope),
-                    &address,
-                    Some(id.as_str()),
-                ),
-                address: address.clone(),
-                class: ActionClass::Drift,
-                kind: ActionKind::Quarantine { backup: id.clone(), store: name.clone(), words: words.clone() },
-                reason: reason(ReasonCode::ObjectMissing, words),
-                preconditions: Vec::new(),
-                after: Vec::new(),
-                bytes: None,
-            });
-        }
-        if facts.foreign > 0 && view.catalog.is_some() {
-            draft.findings.push(DriftFinding {
-                address,
-                words: format!(
-                    "{} manifest{} in the store {} unknown to the catalog, such as {}; bkup leaves them alone",
-                    facts.foreign,
-                    if facts.foreign == 1 { "" } else { "s" },
-                    if facts.foreign == 1 { "is" } else { "are" },
-                    facts.foreign_examples.first().map_or("(none shown)", String::as_str),
-                ),
-            });
         }
     }
 }

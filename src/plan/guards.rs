@@ -122,8 +122,9 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
                         "store.{name} holds {} backups, and the catalog's database has no bkup schema: this is not a first run",
                         facts.manifests
                     ),
-                    "point the catalog's url at the catalog these backups were recorded in, or give this policy set a store prefix of its own; \
-                     restores need no catalog (`bkup restore --store`)",
+                    "if the catalog is lost, `bkup catalog rebuild` makes it again from the stores; else point its url at the one \
+                     these backups were recorded in, or give this policy set a store prefix of its own; restores need no \
+                     catalog (`bkup restore --store`)",
                 );
             }
             continue;
@@ -156,7 +157,8 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
         }
         let counts = |b: &&Backup| &b.store == name && b.quarantine.is_none() && b.tombstoned_at.is_none();
         let known = catalog.backups.iter().filter(counts).count() as u64;
-        let missing = facts.missing.iter().filter_map(|id| view.backup(id)).filter(counts).count() as u64;
+        let lost = facts.missing.iter().chain(damaged(view, name));
+        let missing = lost.filter_map(|id| view.backup(id)).filter(counts).count() as u64;
         // One of four is more than 20 % and may still be one accident: it is quarantined, and the work goes on.
         let short = SHORTFALL.is_exceeded_by(missing, known) && (missing > 2 || missing == known);
         if short {
@@ -170,6 +172,12 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
             );
         }
     }
+}
+
+/// Returns the backups of a store whose objects are not as recorded.
+fn damaged<'a>(view: &View<'a>, store: &Name) -> impl Iterator<Item = &'a BackupId> {
+    let signs = view.observed.signs.stores.get(store).and_then(|signs| signs.objects.known());
+    signs.into_iter().flat_map(|objects| &objects.damaged).map(|damage| &damage.backup)
 }
 
 /// Compares the deletions that a change causes with what there is, scope by scope and store by store.

@@ -5,6 +5,7 @@
 mod backups;
 mod coverage;
 mod digests;
+mod drift;
 mod drills;
 mod ensure;
 mod guards;
@@ -49,6 +50,8 @@ pub struct Request {
     pub narrowing: Narrowing,
     /// Consent to more deletions than `guards.max_delete` allows.
     pub allow_delete: Option<Percent>,
+    /// Whether the plan says of every backup that stays why it does: for whoever asks, a million lines else.
+    pub with_kept: bool,
 }
 
 /// Plans.
@@ -100,6 +103,7 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     let view = world::View::new(desired, observed, catalog, request);
     draft.rules = rules(&view);
     ensure::plan(&view, &mut draft);
+    drift::plan(&view, &mut draft);
     unserved::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);
     let drilled = drills::plan(&view, &planned, &mut draft);

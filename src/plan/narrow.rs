@@ -26,10 +26,9 @@ pub enum NarrowError {
 /// # Errors
 /// The first word or glob that does not.
 pub fn check(narrowing: &Narrowing, desired: &Desired, observed: &Observed) -> Result<(), NarrowError> {
-    if let Some(only) = &narrowing.only
-        && !FAMILIES.contains(&only.as_str())
-    {
-        return Err(NarrowError::UnknownFamily(only.clone()));
+    let families = narrowing.only.iter().flat_map(|only| only.split(','));
+    if let Some(unknown) = families.into_iter().find(|family| !FAMILIES.contains(family)) {
+        return Err(NarrowError::UnknownFamily(unknown.to_owned()));
     }
     let mut addresses: Vec<String> = desired.documents.keys().map(ToString::to_string).collect();
     if let Observation::Known(CatalogState::Present(facts)) = &observed.catalog {

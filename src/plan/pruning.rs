@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::backups::PlannedBackup;
 use super::drills::PlannedDrill;
 use super::guards::in_force;
-use super::world::{Eligible, View, schedule_address};
+use super::world::{Eligible, GroupKey, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Guards, Held, HeldReason, Instant,
-    KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
+    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Garbage, Guards, Held, HeldReason,
+    Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RetentionRule, Scope, Section,
 };
-use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, purge_state};
+use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, decide, purge_state};
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
 /// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
@@ -19,13 +19,26 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
     let Some(catalog) = view.catalog else { return Vec::new() };
     let guards = in_force(view);
     let before = guards_before(view);
+    let mut coming: HashMap<GroupKey<'_>, Vec<&PlannedBackup>> = HashMap::new();
+    for backup in planned {
+        let work = &backup.work;
+        coming.entry((&work.schedule, Some(&work.database), &work.scope)).or_default().push(backup);
+    }
+    let drilled: HashMap<&BackupId, ActionId> =
+        drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
+    let mut namers: HashMap<&BackupId, usize> = HashMap::new();
+    for shared in view.backups().iter().filter_map(|b| b.shared.as_ref()) {
+        *namers.entry(shared).or_default() += 1;
+    }
     let mut prune = Prune {
         view,
         guards: &guards,
         before: &before,
         planned,
-        drills,
+        coming,
+        drilled: &drilled,
         draft,
+        namers,
         purged: HashSet::new(),
         caused: Vec::new(),
     };
@@ -66,8 +79,13 @@ struct Prune<'a, 'd> {
     guards: &'a Guards,
     before: &'a Guards,
     planned: &'a [PlannedBackup],
-    drills: &'a [PlannedDrill],
+    /// The backups that this plan takes, by what they will belong to.
+    coming: HashMap<GroupKey<'a>, Vec<&'a PlannedBackup>>,
+    /// The backups that this plan drills.
+    drilled: &'d HashMap<&'a BackupId, ActionId>,
     draft: &'d mut Plan,
+    /// How many backups that stay name a shared archive.
+    namers: HashMap<&'a BackupId, usize>,
     purged: HashSet<&'a BackupId>,
     caused: Vec<BackupId>,
 }
@@ -92,16 +110,12 @@ impl<'a> Prune<'a, '_> {
         let view = self.view;
         let Some(rules) = self.rules(schedule) else { return };
         let backups: Vec<&'a Backup> = view.group(schedule, database, scope).to_vec();
-        let coming: Vec<&PlannedBackup> = self
-            .planned
-            .iter()
-            .filter(|p| &p.work.schedule == schedule && Some(&p.work.database) == database && &p.work.scope == scope)
-            .collect();
-        let drilled: HashMap<&BackupId, ActionId> =
-            self.drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
+        let coming = self.coming.get(&(schedule, database, scope)).cloned().unwrap_or_default();
+        let drilled = self.drilled;
         let now = view.now();
-        let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, &drilled)).collect();
-        let mut with_coming = points.clone();
+        let points: Vec<Point<'_>> = backups.iter().map(|b| point(view, b, drilled)).collect();
+        let mut with_coming = points;
+        let known = with_coming.len();
         with_coming.extend(coming.iter().map(|p| Point {
             verified: true,
             drilled_at: drilled.contains_key(&p.work.backup).then_some(now),
@@ -109,8 +123,13 @@ impl<'a> Prune<'a, '_> {
         }));
         let floors = Floors { min_keep: self.guards.min_keep };
         let verdicts = decide(&with_coming, rules.wanted, floors, now);
-        let today = decide(&points, rules.wanted, floors, now);
-        let before = decide(&with_coming, rules.applied, Floors { min_keep: self.before.min_keep }, now);
+        // Most groups are judged once: nothing comes, and the rule is the one that was applied.
+        let other_today = (!coming.is_empty()).then(|| decide(&with_coming[..known], rules.wanted, floors, now));
+        let today = other_today.as_ref().unwrap_or(&verdicts);
+        let same = rules.wanted == rules.applied && self.guards.min_keep == self.before.min_keep;
+        let floors_before = Floors { min_keep: self.before.min_keep };
+        let other_before = (!same).then(|| decide(&with_coming, rules.applied, floors_before, now));
+        let before = other_before.as_ref().unwrap_or(&verdicts);
         for (index, backup) in backups.iter().enumerate() {
             if backup.tombstoned_at.is_some() {
                 if view.wants("retention") {
@@ -120,7 +139,8 @@ impl<'a> Prune<'a, '_> {
             }
             let verdict = &verdicts[index];
             if verdict.keep {
-                self.kept(backup, verdict);
+                let reasons = || verdict.reasons.iter().map(ToString::to_string).collect();
+                self.kept(backup, reasons, verdict.release_at);
                 continue;
             }
             let caused_by_change = before[index].keep;
@@ -142,20 +162,18 @@ impl<'a> Prune<'a, '_> {
         }
     }
 
-    fn kept(&mut self, backup: &Backup, verdict: &Verdict) {
-        self.draft.kept.push(KeptBackup {
-            backup: backup.id.clone(),
-            reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
-            until: verdict.release_at,
-        });
+    fn kept(&mut self, backup: &Backup, reasons: impl FnOnce() -> Vec<String>, until: Option<Instant>) {
+        if self.view.request.with_kept {
+            self.draft.kept.push(KeptBackup { backup: backup.id.clone(), reasons: reasons(), until });
+        }
     }
 
     /// A shared archive lives exactly as long as a backup that is there, or comes with this plan, names it.
     fn shared(&mut self, schedule: &Name, database: Option<&Name>) {
         let view = self.view;
-        let mut named: HashSet<&BackupId> =
-            view.backups().iter().filter(|b| !self.purged.contains(&b.id)).filter_map(|b| b.shared.as_ref()).collect();
-        named.extend(self.planned.iter().filter_map(|p| p.work.shared.as_ref()));
+        let coming: HashSet<&BackupId> = self.planned.iter().filter_map(|p| p.work.shared.as_ref()).collect();
+        let named: HashSet<&BackupId> =
+            self.namers.iter().filter(|(_, left)| **left > 0).map(|(id, _)| *id).chain(coming).collect();
         let backups: Vec<&'a Backup> = view.group(schedule, database, &Scope::Shared).to_vec();
         for backup in backups {
             if backup.tombstoned_at.is_some() {
@@ -168,17 +186,18 @@ impl<'a> Prune<'a, '_> {
             }
             let pinned = view.protects(backup)
                 || backup.quarantine.is_some()
-                || view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
+                || view.is_missing(&backup.id)
+                || view.is_leased(&backup.id);
             if named.contains(&backup.id) || pinned {
-                self.draft.kept.push(KeptBackup {
-                    backup: backup.id.clone(),
-                    reasons: vec!["shared archive of kept tenant backups".to_owned()],
-                    until: None,
-                });
+                self.kept(backup, || vec!["shared archive of kept tenant backups".to_owned()], None);
                 continue;
             }
             // Its last tenant backup may go in this very plan: then it follows that purge.
-            let after = self.purges_of_namers(&backup.id);
+            let mut after = self.purges_of_namers(&backup.id);
+            // What looks like garbage may turn out to be a backup that names it: its runner died behind the manifest.
+            let catalog = view.catalog.into_iter().flat_map(|catalog| &catalog.garbage);
+            let near = catalog.filter(|g| g.store == backup.store && g.database == backup.database);
+            after.extend(near.filter(|g| self.collects(g)).map(garbage_id));
             self.tombstone(backup, Some(DropReason::RetentionOver), false, after);
         }
     }
@@ -197,7 +216,7 @@ impl<'a> Prune<'a, '_> {
         caused_by_change: bool,
         after: BTreeSet<ActionId>,
     ) {
-        if !self.reachable(backup) || self.is_paused(backup) {
+        if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
             return;
         }
         let purge_after = self.guards.grace.after(self.view.now());
@@ -234,7 +253,16 @@ impl<'a> Prune<'a, '_> {
                 Precondition::Purgeable,
                 after,
             );
-            self.purged.insert(&backup.id);
+            self.is_purged(backup);
+        }
+    }
+
+    /// Counts a backup as gone after this plan.
+    fn is_purged(&mut self, backup: &'a Backup) {
+        if self.purged.insert(&backup.id)
+            && let Some(left) = backup.shared.as_ref().and_then(|shared| self.namers.get_mut(shared))
+        {
+            *left -= 1;
         }
     }
 
@@ -251,11 +279,10 @@ impl<'a> Prune<'a, '_> {
         };
         match state {
             PurgeState::NotTombstoned => {}
-            PurgeState::InGrace { until } => self.draft.kept.push(KeptBackup {
-                backup: backup.id.clone(),
-                reasons: vec![format!("tombstoned; purged after {}", until.strftime("%Y-%m-%d %H:%M UTC"))],
-                until: Some(until),
-            }),
+            PurgeState::InGrace { until } => {
+                let words = || vec![format!("tombstoned; purged after {}", until.strftime("%Y-%m-%d %H:%M UTC"))];
+                self.kept(backup, words, Some(until));
+            }
             PurgeState::Held(reasons) => {
                 let reason = match reasons.first() {
                     Some(KeepReason::Leased) => HeldReason::Leased,
@@ -267,7 +294,7 @@ impl<'a> Prune<'a, '_> {
                 self.hold(backup, reason, &words.join(", "));
             }
             PurgeState::Due => {
-                if !self.reachable(backup) || self.is_paused(backup) {
+                if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
                     return;
                 }
                 let words =
@@ -284,21 +311,23 @@ impl<'a> Prune<'a, '_> {
                     Precondition::Purgeable,
                     none,
                 );
-                self.purged.insert(&backup.id);
+                self.is_purged(backup);
             }
         }
     }
 
-    fn garbage(&mut self, garbage: &'a crate::domain::Garbage) {
-        let address = crate::domain::Address::of(crate::domain::Section::Store, garbage.store.clone());
-        if self.view.store(&garbage.store).is_err() || !self.view.in_target(&address) {
+    /// Returns whether this plan collects what an attempt left.
+    fn collects(&self, garbage: &Garbage) -> bool {
+        self.view.store(&garbage.store).is_ok() && self.view.in_target(&store_address(&garbage.store))
+    }
+
+    fn garbage(&mut self, garbage: &'a Garbage) {
+        if !self.collects(garbage) {
             return;
         }
-        let slot = format!("{}/{}", garbage.backup, garbage.attempt);
-        let database = garbage.database.as_ref().map(Name::as_str);
         self.draft.actions.push(Action {
-            id: ActionId::of("collect_garbage", database, Some(&garbage.scope), &address, Some(&slot)),
-            address,
+            id: garbage_id(garbage),
+            address: store_address(&garbage.store),
             class: ActionClass::Due,
             kind: ActionKind::CollectGarbage {
                 store: garbage.store.clone(),
@@ -316,6 +345,15 @@ impl<'a> Prune<'a, '_> {
             after: Vec::new(),
             bytes: None,
         });
+    }
+
+    /// What people changed in the catalog by hand decides no deletion.
+    fn is_doubted(&mut self, backup: &Backup) -> bool {
+        let doubt = self.view.doubt(backup);
+        if let Some(words) = doubt {
+            self.hold(backup, HeldReason::RowEdited, words);
+        }
+        doubt.is_some()
     }
 
     fn reachable(&mut self, backup: &Backup) -> bool {
@@ -382,6 +420,17 @@ impl<'a> Prune<'a, '_> {
     }
 }
 
+fn store_address(name: &Name) -> Address {
+    Address::of(Section::Store, name.clone())
+}
+
+/// Returns the identity of collecting what an attempt left.
+fn garbage_id(garbage: &Garbage) -> ActionId {
+    let slot = format!("{}/{}", garbage.backup, garbage.attempt);
+    let database = garbage.database.as_ref().map(Name::as_str);
+    ActionId::of("collect_garbage", database, Some(&garbage.scope), &store_address(&garbage.store), Some(&slot))
+}
+
 fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>) -> PruneWork {
     PruneWork {
         backup: backup.id.clone(),
@@ -399,7 +448,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
 /// A backup as retention sees it: what cannot be restored as it stands counts as quarantined, and a backup that this
 /// plan drills as drilled now.
 fn point<'a>(view: &View<'_>, backup: &'a Backup, drilled: &HashMap<&BackupId, ActionId>) -> Point<'a> {
-    let leased = view.catalog.is_some_and(|c| c.leased.contains(&backup.id));
+    let leased = view.is_leased(&backup.id);
     let mut point = Point::of(backup, leased);
     point.protected = view.protects(backup);
     point.quarantined |= matches!(view.eligible(backup), Eligible::Quarantined | Eligible::Missing);

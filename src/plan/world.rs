@@ -1,10 +1,11 @@
 //! What the planner looks at: policies and world side by side, with the questions every family of work asks.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, narrow};
 use crate::domain::{
-    Address, Backup, BackupId, CatalogFacts, Desired, HeldReason, Instant, Name, Observation, Observed,
+    Address, Backup, BackupId, CatalogFacts, CatalogSigns, Desired, HeldReason, Instant, Name, Observation, Observed,
     ResolvedTenants, Scope, Section, ServerFacts, StoreFacts,
 };
 
@@ -18,8 +19,13 @@ pub struct View<'a> {
     pub catalog: Option<&'a CatalogFacts>,
     pub request: &'a Request,
     missing: HashSet<&'a BackupId>,
+    leased: HashSet<&'a BackupId>,
+    doubted: HashSet<&'a BackupId>,
     protected: HashSet<&'a Address>,
-    by_id: HashMap<&'a BackupId, &'a Backup>,
+    /// The places of the backups in the order of their ids, made when first asked for: with nothing to do, nobody asks.
+    by_id: OnceCell<Vec<usize>>,
+    /// What other backups need, as shared archive or parent, and whether it can be counted on.
+    needed: HashMap<&'a BackupId, Eligible>,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
     by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
 }
@@ -48,22 +54,37 @@ impl<'a> View<'a> {
         catalog: Option<&'a CatalogFacts>,
         request: &'a Request,
     ) -> Self {
-        let missing =
+        let mut missing: HashSet<&BackupId> =
             observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
+        let objects = observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        missing.extend(objects.flat_map(|objects| &objects.damaged).map(|damage| &damage.backup));
+        let edits = observed.signs.catalog.as_ref().and_then(Observation::known);
+        missing.extend(edits.into_iter().flat_map(|edits| &edits.failed_looks).map(|look| &look.backup));
+        let doubted = edits.into_iter().flat_map(|edits| &edits.executions).collect();
         let backups = catalog.map_or(&[][..], |facts| &facts.backups);
-        let by_id = backups.iter().map(|backup| (&backup.id, backup)).collect();
-        let mut groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>> = BTreeMap::new();
-        let mut by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>> = HashMap::new();
-        for backup in backups {
-            by_scope.entry((backup.database.as_ref(), &backup.scope)).or_default().push(backup);
-            groups.entry((&backup.schedule, backup.database.as_ref(), &backup.scope)).or_default().push(backup);
-        }
+        let needed = needed(backups, &missing);
+        let (groups, by_scope) = grouped(backups);
         let mut protected: HashSet<&Address> = desired.protected.iter().collect();
         let applied = catalog.into_iter().flat_map(|catalog| &catalog.applied).filter(|(_, applied)| {
             applied.archived_at.is_none() && applied.body.get("protect") == Some(&serde_json::Value::Bool(true))
         });
         protected.extend(applied.map(|(address, _)| address));
-        Self { desired, observed, catalog, request, missing, protected, by_id, groups, by_scope }
+        let leased = catalog.into_iter().flat_map(|catalog| &catalog.leased).collect();
+        let by_id = OnceCell::new();
+        Self {
+            desired,
+            observed,
+            catalog,
+            request,
+            missing,
+            leased,
+            doubted,
+            protected,
+            by_id,
+            needed,
+            groups,
+            by_scope,
+        }
     }
 
     /// Returns the instant the plan is made for.
@@ -93,41 +114,54 @@ impl<'a> View<'a> {
 
     /// Returns a backup by its id.
     pub fn backup(&self, id: &BackupId) -> Option<&'a Backup> {
-        self.by_id.get(id).copied()
+        let backups = self.backups();
+        let places = self.by_id.get_or_init(|| {
+            let mut places: Vec<usize> = (0..backups.len()).collect();
+            places.sort_unstable_by(|a, b| backups[*a].id.cmp(&backups[*b].id));
+            places
+        });
+        let at = places.binary_search_by(|place| backups[*place].id.cmp(id)).ok()?;
+        Some(&backups[places[at]])
     }
 
-    /// Returns whether the store's listing did not show the backup's manifest.
+    /// Returns what people did to the catalog's rows, where that is known.
+    pub fn edits(&self) -> Option<&'a CatalogSigns> {
+        self.observed.signs.catalog.as_ref().and_then(Observation::known)
+    }
+
+    /// Returns why nothing of a backup is deleted, where the catalog's own word for it cannot be taken: its row was
+    /// changed by hand, or the rule it is kept by was and no policy says what it should be.
+    pub fn doubt(&self, backup: &Backup) -> Option<&'static str> {
+        if self.doubted.contains(&backup.id) {
+            return Some("its row in the catalog was changed by hand");
+        }
+        if self.desired.schedules.contains_key(&backup.schedule) {
+            return None;
+        }
+        let sign = self.edits()?.documents.get(&schedule_address(&backup.schedule))?;
+        let rule = !sign.intact || sign.edits.iter().any(|edit| edit.column == "retention");
+        rule.then_some("the rule that keeps it was changed in the catalog by hand")
+    }
+
+    /// Returns whether the store's listing did not show the backup's manifest, or its objects are not as recorded.
     pub fn is_missing(&self, id: &BackupId) -> bool {
         self.missing.contains(id)
     }
 
     /// Returns whether a backup can be counted on, with everything it needs.
     pub fn eligible(&self, backup: &Backup) -> Eligible {
-        let own = |b: &Backup| {
-            if b.quarantine.is_some() {
-                Eligible::Quarantined
-            } else if self.is_missing(&b.id) {
-                Eligible::Missing
-            } else {
-                Eligible::Yes
-            }
-        };
         if backup.tombstoned_at.is_some() {
             return Eligible::Tombstoned;
         }
-        match own(backup) {
-            Eligible::Yes => {}
-            other => return other,
-        }
-        for needed in [&backup.shared, &backup.parent].into_iter().flatten() {
-            // A shared archive may be tombstoned while something names it only by a fault; it is restorable all the same.
-            match self.backup(needed).map(own) {
-                Some(Eligible::Yes) => {}
-                Some(other) => return other,
-                None => return Eligible::Missing,
-            }
-        }
-        Eligible::Yes
+        let own = in_itself(backup, &self.missing);
+        let others = [&backup.shared, &backup.parent].into_iter().flatten();
+        let others = others.map(|id| self.needed.get(id).copied().unwrap_or(Eligible::Missing));
+        std::iter::once(own).chain(others).find(|state| *state != Eligible::Yes).unwrap_or(Eligible::Yes)
+    }
+
+    /// Returns whether somebody reads the backup now.
+    pub fn is_leased(&self, id: &BackupId) -> bool {
+        self.leased.contains(id)
     }
 
     /// Returns what a store holds, or why that is not known.
@@ -168,7 +202,7 @@ impl<'a> View<'a> {
 
     /// Returns whether this kind of work is asked for at all: `changes`, `backups`, `retention`, `drills`.
     pub fn wants(&self, family: &str) -> bool {
-        self.request.narrowing.only.as_deref().is_none_or(|only| only == family)
+        self.request.narrowing.only.as_deref().is_none_or(|only| only.split(',').any(|one| one == family))
     }
 
     /// Returns whether an address is inside the narrowing.
@@ -224,4 +258,59 @@ impl<'a> View<'a> {
 /// Returns the address of a schedule.
 pub fn schedule_address(name: &Name) -> Address {
     Address::of(Section::Schedule, name.clone())
+}
+
+/// Returns whether a backup can be counted on, but for what it needs. One that is tombstoned while something names it,
+/// which only a fault can bring about, is restorable all the same.
+fn in_itself(backup: &Backup, missing: &HashSet<&BackupId>) -> Eligible {
+    if backup.quarantine.is_some() {
+        Eligible::Quarantined
+    } else if missing.contains(&backup.id) {
+        Eligible::Missing
+    } else {
+        Eligible::Yes
+    }
+}
+
+/// Looks at everything that other backups need. What is not there at all is missing.
+fn needed<'a>(backups: &'a [Backup], missing: &HashSet<&BackupId>) -> HashMap<&'a BackupId, Eligible> {
+    let mut needed: HashMap<&BackupId, Eligible> = HashMap::new();
+    let mut newest: Option<&BackupId> = None;
+    for id in backups.iter().flat_map(|backup| [&backup.shared, &backup.parent]).flatten() {
+        // Neighbours mostly name the same.
+        if newest != Some(id) {
+            needed.entry(id).or_insert(Eligible::Missing);
+            newest = Some(id);
+        }
+    }
+    if !needed.is_empty() {
+        for backup in backups {
+            if let Some(state) = needed.get_mut(&backup.id) {
+                *state = in_itself(backup, missing);
+            }
+        }
+    }
+    needed
+}
+
+type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Backup>>;
+type ByScope<'a> = HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>;
+
+/// Sorts backups into their groups and scopes. A million of them have a few thousand keys.
+fn grouped(backups: &[Backup]) -> (Groups<'_>, ByScope<'_>) {
+    let mut places: HashMap<GroupKey<'_>, usize> = HashMap::new();
+    let mut members: Vec<(GroupKey<'_>, Vec<&Backup>)> = Vec::new();
+    for backup in backups {
+        let key = (&backup.schedule, backup.database.as_ref(), &backup.scope);
+        let place = *places.entry(key).or_insert_with(|| {
+            members.push((key, Vec::new()));
+            members.len() - 1
+        });
+        members[place].1.push(backup);
+    }
+    let mut by_scope: ByScope<'_> = HashMap::with_capacity(members.len());
+    for ((_, database, scope), group) in &members {
+        by_scope.entry((*database, scope)).or_default().extend(group);
+    }
+    (members.into_iter().collect(), by_scope)
 }

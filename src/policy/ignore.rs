@@ -11,10 +11,17 @@ use crate::diag::{Code, Diagnostic, Edit, Fix, Severity, Span};
 
 use super::codes;
 use super::text::{Place, Sources, comments_of, shown};
+use crate::domain::DRIFT_CODES;
 
 /// Codes that only live servers can bring about: offline nobody can tell whether their ignore is of use.
 const LIVE: [Code; 4] =
     [codes::TENANT_WITHOUT_CLASS, codes::TENANT_WITHOUT_SCHEDULE, codes::PATTERN_WITHOUT_TENANT, codes::SLUG_TWICE];
+
+/// Returns whether a finding about live tenants is told as drift by a plan.
+#[must_use]
+pub fn is_drift(code: Code) -> bool {
+    [codes::TENANT_WITHOUT_CLASS, codes::TENANT_WITHOUT_SCHEDULE].contains(&code)
+}
 
 /// The ignore comments of a set of files, by file and the line that they are about.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +92,7 @@ impl Ignores {
         }
         for (word, begin) in &asked.codes {
             let place = Place { file, begin: *begin, end: begin + word.len() };
-            let known = codes::ALL.iter().find(|(code, _)| code.0 == *word);
+            let known = codes::ALL.iter().chain(&DRIFT_CODES).find(|(code, _)| code.0 == *word);
             let Some((code, _)) = known else {
                 let upper = word.to_ascii_uppercase();
                 let upper = Some(upper).filter(|upper| codes::ALL.iter().any(|(code, _)| code.0 == *upper));
@@ -133,9 +140,17 @@ impl Ignores {
         }
     }
 
+    /// Returns the codes that are ignored at a line.
+    pub fn at(&self, file: &str, line: u32) -> impl Iterator<Item = Code> {
+        self.by_line.get(&(file.to_owned(), line)).into_iter().flatten().map(|ignore| ignore.code)
+    }
+
     /// Returns a warning for each ignore that was of no use, once everything was sifted.
     pub fn unused(&self, sources: &Sources) -> Vec<Diagnostic> {
-        let idle = self.by_line.values().flatten().filter(|ignore| !ignore.used && !LIVE.contains(&ignore.code));
+        let idle = self.by_line.values().flatten().filter(|ignore| {
+            let live = LIVE.contains(&ignore.code) || DRIFT_CODES.iter().any(|(code, _)| *code == ignore.code);
+            !ignore.used && !live
+        });
         idle.map(|ignore| {
             let message = format!("nothing here has the finding {}, and this comment ignores it", ignore.code);
             Diagnostic::warning(codes::IGNORE_OF_NOTHING, message)

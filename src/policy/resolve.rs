@@ -264,6 +264,7 @@ impl PolicySet {
             removed: self.removed.iter().map(|thing| thing.spec.clone()).collect(),
             suspended: self.marked(|marks| marks.suspended.clone()).collect(),
             protected: self.marked(|marks| marks.protected.then_some(())).map(|(address, ())| address).collect(),
+            tolerated: self.tolerated(),
             documents,
             tenants,
         }

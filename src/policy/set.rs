@@ -1,13 +1,14 @@
 //! A set of policies, typed, with the place of everything in it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span};
 use crate::domain::{
-    Address, AlertsSpec, ChannelSpec, ClassSpec, DatabaseSpec, EnvText, Guards, Moved, Name, RecoveryPlanSpec, Removed,
-    RetentionRule, ScheduleSpec, Section, SourceLocation, StoreSpec,
+    Address, AlertsSpec, ChannelSpec, ClassSpec, DatabaseSpec, DriftKind, EnvText, Guards, Moved, Name,
+    RecoveryPlanSpec, Removed, RetentionRule, ScheduleSpec, Section, SourceLocation, StoreSpec,
 };
 
+use super::codes;
 use super::ignore::{Ignores, Sifted};
 use super::raw::Marks;
 use super::text::{Place, Places, Sources};
@@ -66,6 +67,31 @@ impl PolicySet {
         let mut sifted = Sifted::default();
         self.ignores.clone().sift(&self.sources, found, false, &mut sifted);
         (sifted.left, sifted.suppressed)
+    }
+
+    /// Returns the drift that comments at a thing, or at its tenants, live with: the thing, and the code or kind.
+    pub(super) fn tolerated(&self) -> BTreeSet<(Address, String)> {
+        let stores = self.stores.iter().map(|(name, thing)| (Section::Store, name, thing.place));
+        let databases = self.databases.iter().map(|(name, thing)| (Section::Database, name, thing.place));
+        let schedules = self.schedules.iter().map(|(name, thing)| (Section::Schedule, name, thing.place));
+        let plans = self.recovery_plans.iter().map(|(name, thing)| (Section::RecoveryPlan, name, thing.place));
+        let mut tolerated = BTreeSet::new();
+        for (section, name, place) in stores.chain(databases).chain(schedules).chain(plans) {
+            let address = Address::of(section, name.clone());
+            let mut places = vec![place];
+            places.extend(self.places(&address).map(|places| places.get("tenants")));
+            for span in places.into_iter().map(|place| self.sources.span(place)) {
+                for code in self.ignores.at(&span.file, span.line) {
+                    let word = match code {
+                        codes::TENANT_WITHOUT_CLASS => DriftKind::TenantWithoutClass.word(),
+                        codes::TENANT_WITHOUT_SCHEDULE => DriftKind::TenantWithoutSchedule.word(),
+                        code => code.0,
+                    };
+                    tolerated.insert((address.clone(), word.to_owned()));
+                }
+            }
+        }
+        tolerated
     }
 
     /// Returns whether the files ask for nothing at all.

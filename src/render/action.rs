@@ -23,6 +23,9 @@ pub fn action_title(action: &Action, style: &Style) -> String {
             format!("{address}: archive; its backups stay to their recorded retention")
         }
         ActionKind::ApplyDocument { op: DocumentOp::Revive, .. } => format!("{address}: back from the archive"),
+        ActionKind::ApplyDocument { op: DocumentOp::Restore, .. } => {
+            format!("{address}: write its row again as it was applied")
+        }
         ActionKind::ApplyDocument { .. } => address,
         ActionKind::BackUp(work) => format!(
             "back up {} for {}, slot {}",
@@ -51,6 +54,9 @@ pub fn action_title(action: &Action, style: &Style) -> String {
         ActionKind::Quarantine { backup, words, .. } => {
             format!("quarantine {}: {}", style.name(backup.as_str()), style.name(words))
         }
+        ActionKind::AbortUploads { store, uploads } => {
+            format!("abort {} in {store} that nobody will complete", count(uploads.len(), "upload"))
+        }
         ActionKind::CollectGarbage { store, database, scope, backup, attempt } => format!(
             "collect what attempt {attempt} at {} of {} left in {store}",
             style.name(backup.as_str()),
@@ -68,12 +74,12 @@ pub(super) const fn action_symbol(kind: &ActionKind) -> Symbol {
             DocumentOp::Create => Symbol::Create,
             DocumentOp::Update => Symbol::Update,
             DocumentOp::Archive => Symbol::Remove,
-            DocumentOp::Revive => Symbol::Replace,
+            DocumentOp::Revive | DocumentOp::Restore => Symbol::Replace,
         },
         ActionKind::BackUp(_) | ActionKind::Drill(_) => Symbol::Run,
         ActionKind::RecordMissed { .. } | ActionKind::Quarantine { .. } => Symbol::Attention,
         ActionKind::Tombstone(_) => Symbol::Prune,
-        ActionKind::Purge(_) | ActionKind::CollectGarbage { .. } => Symbol::Remove,
+        ActionKind::Purge(_) | ActionKind::AbortUploads { .. } | ActionKind::CollectGarbage { .. } => Symbol::Remove,
     }
 }
 

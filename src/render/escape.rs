@@ -1,15 +1,19 @@
-//! Names and sentences from outside, made safe for a terminal. Pure.
+//! Names and sentences from outside, made safe for a terminal and for a workflow's log. Pure.
 
 use std::fmt::Write as _;
 
 /// Returns text with everything a terminal would obey, hide or reorder written out: control characters and ANSI
-/// escapes, line ends, bidirectional overrides, invisible characters and tags. Two different texts never look the
-/// same because of it: a backslash is doubled.
+/// escapes, line ends, bidirectional overrides, invisible characters and tags; and the begins of commands that CI
+/// runners look for in what a step prints. Two different texts never look the same because of it: a backslash is
+/// doubled.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
+            '#' | ':' if steers_a_runner(&text[at..]) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
@@ -37,12 +41,26 @@ pub(super) fn ascii(text: &str) -> String {
     out
 }
 
+/// Returns whether a text begins like an order to a CI runner: `##[add-mask]`, which counts anywhere in a line, or
+/// `::set-output name=a::`, which counts at a line's begin, where wrapping may put any word.
+fn steers_a_runner(text: &str) -> bool {
+    if text.starts_with('#') {
+        return text.starts_with("##[") || text.starts_with("##vso[");
+    }
+    let Some(rest) = text.strip_prefix("::") else { return false };
+    let word = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '-').len();
+    let rest = &rest[word..];
+    word > 0 && (rest.starts_with("::") || rest.starts_with(' ') && rest.contains("::"))
+}
+
 /// Replaces what a terminal would obey by question marks of the same length in bytes, so that spans stay true. Line
 /// ends and tabs stay.
 pub(super) fn blot(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\n' | '\t') || !is_unsafe(c) {
+    for (at, c) in text.char_indices() {
+        if matches!(c, '#' | ':') && steers_a_runner(&text[at..]) {
+            out.push('?');
+        } else if matches!(c, '\n' | '\t') || !is_unsafe(c) {
             out.push(c);
         } else if c == '\r' {
             out.push(' ');
@@ -57,8 +75,9 @@ pub(super) fn blot(text: &str) -> String {
 /// a plan can be read with `cat`. Line ends and spaces outside strings stay.
 pub(super) fn json_safe(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c >= ' ' && is_unsafe(c) {
+    for (at, c) in json.char_indices() {
+        // Only strings hold these: JSON itself has neither of them.
+        if c >= ' ' && is_unsafe(c) || c == '#' && steers_a_runner(&json[at..]) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(out, "\\u{unit:04x}");
             }
@@ -107,6 +126,25 @@ mod tests {
     fn an_escaped_name_never_looks_like_another() {
         assert_ne!(escape("\u{1b}"), escape("\\u{1b}"));
         assert_ne!(escape("\n"), escape("\\n"));
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_steer_a_runner() {
+        for (name, shown) in [
+            ("##[set-output name=a;]b", "\\u{23}#[set-output name=a;]b"),
+            ("###[error]", "#\\u{23}#[error]"),
+            ("##vso[task.setvariable]", "\\u{23}#vso[task.setvariable]"),
+            ("::error::x", "\\u{3a}:error::x"),
+            ("a ::add-mask::b", "a \\u{3a}:add-mask::b"),
+            ("::set-output name=a::b", "\\u{3a}:set-output name=a::b"),
+            ("select a::int, b", "select a::int, b"),
+            ("::1", "::1"),
+            ("## a", "## a"),
+        ] {
+            assert_eq!(escape(name), shown);
+        }
+        assert_eq!(blot("a: x ##[error]"), "a: x ?#[error]");
+        assert_eq!(json_safe("{\"a\":\"##[error]\"}"), "{\"a\":\"\\u0023#[error]\"}");
     }
 
     #[test]

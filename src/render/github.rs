@@ -18,18 +18,43 @@ const MOST_ANNOTATIONS: usize = 10;
 /// from `folder`, the root of the checkout.
 #[must_use]
 pub fn diagnostics_github(findings: &[Diagnostic], sources: &Sources, folder: &str) -> String {
-    let mut worst: Vec<&Diagnostic> = findings.iter().collect();
-    // The sort is stable: within a level the order of the files stays.
-    worst.sort_by_key(|finding| Reverse(rank(finding.severity)));
-    let mut out: String =
-        worst.iter().take(MOST_ANNOTATIONS).map(|finding| annotation(finding, sources, folder)).collect();
+    let mut out = annotations(findings, sources, folder);
     out.push_str(&findings_summary(findings));
-    let left = worst.len().saturating_sub(MOST_ANNOTATIONS);
+    let left = findings.len().saturating_sub(MOST_ANNOTATIONS);
     if left > 0 {
         let _ = write!(out, "; {left} of them without an annotation: run `bkup validate` to see all");
     }
     out.push('\n');
     out
+}
+
+/// Writes the ten worst findings as annotations, errors first, and nothing else.
+#[must_use]
+pub fn annotations(findings: &[Diagnostic], sources: &Sources, folder: &str) -> String {
+    let mut worst: Vec<&Diagnostic> = findings.iter().collect();
+    // The sort is stable: within a level the order of the files stays.
+    worst.sort_by_key(|finding| Reverse(rank(finding.severity)));
+    worst.iter().take(MOST_ANNOTATIONS).map(|finding| annotation(finding, sources, folder)).collect()
+}
+
+/// Writes the commands that make the runner hide a secret in everything that follows, a line of it each. Lines of fewer
+/// than four characters are left: hiding them would tell them, in every word that they are part of.
+#[must_use]
+pub fn mask(secret: &str) -> String {
+    let lines = secret.split(['\n', '\r']).map(str::trim).filter(|line| line.chars().count() >= 4);
+    // Exactly as it is: what is written otherwise is not what the runner would find in the log.
+    lines.map(|line| format!("::add-mask::{}\n", line.replace('%', "%25"))).collect()
+}
+
+/// Writes one output of a step in the form that a value cannot leave: between two lines of a word that it does not
+/// hold. `random` makes that word; whoever could know it could end the value and set other outputs.
+#[must_use]
+pub fn heredoc(name: &str, value: &str, random: u64) -> String {
+    let mut word = format!("bkup_{random:016x}");
+    while value.contains(&word) {
+        word.push('_');
+    }
+    format!("{name}<<{word}\n{value}\n{word}\n")
 }
 
 const fn rank(severity: Severity) -> u8 {
@@ -100,7 +125,7 @@ fn property(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{data, diagnostics_github, property};
+    use super::{data, diagnostics_github, heredoc, mask, property};
     use crate::diag::{Code, Diagnostic, Severity, Span};
     use crate::render::Sources;
 
@@ -153,6 +178,21 @@ mod tests {
         };
         assert!(line(2).starts_with("::error file=a,line=1,col=1,endLine=1,endColumn=3,title=BK110::m\n"));
         assert!(line(4).starts_with("::error file=a,line=1,endLine=2,title=BK110::m\n"));
+    }
+
+    #[test]
+    fn a_secret_is_hidden_line_by_line_as_it_is() {
+        assert_eq!(mask("p%40ss\u{1b}word"), "::add-mask::p%2540ss\u{1b}word\n");
+        assert_eq!(mask("AGE-SECRET\r\n\n ab\nsecond"), "::add-mask::AGE-SECRET\n::add-mask::second\n");
+        assert_eq!(mask(""), "");
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_own_output() {
+        assert_eq!(heredoc("digest", "abc", 1), "digest<<bkup_0000000000000001\nabc\nbkup_0000000000000001\n");
+        let hostile = "x\nbkup_0000000000000001\ndigest=forged";
+        let text = heredoc("digest", hostile, 1);
+        assert_eq!(text, format!("digest<<bkup_0000000000000001_\n{hostile}\nbkup_0000000000000001_\n"));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Plans, reports, status and diagnostics to text and JSON strings. Pure: it never prints, and reads no clock, no
+//! Plans, reports, status and diagnostics to text, Markdown and JSON strings. Pure: it never prints, and reads no clock, no
 //! environment and no file.
 //!
 //! Every function that writes for people takes a [`Style`], and every name or sentence that may come from a database,
@@ -11,19 +11,25 @@ mod coverage;
 mod diagnostics;
 mod difference;
 mod document;
+mod drift;
 mod escape;
 mod evidence;
 mod explanation;
 mod forecast;
 mod github;
+mod iam;
 mod json;
+mod logs;
+mod markdown;
 mod moment;
 mod page;
 mod pages;
 mod place;
 mod plan;
+mod rebuilt;
 mod report;
 mod restoration;
+mod roles;
 mod sarif;
 mod status;
 mod style;
@@ -38,18 +44,26 @@ pub use diagnostics::{
     judged_json, suppressed_summary,
 };
 pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
+pub use drift::{DRIFT_FORMAT, drift_json, drift_text};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};
 pub use forecast::{forecast_html, forecast_json, forecast_svg, forecast_text};
-pub use github::diagnostics_github;
+pub use github::{annotations, diagnostics_github, heredoc, mask};
+pub use iam::{IamGrants, LARGEST_BUCKET, LARGEST_IDENTITY, iam_json};
 pub use json::{PlanFormatError, event_line, evidence_json, plan_json, read_plan, report_json};
+pub use logs::{
+    backup_log_json, backup_log_text, canceled_json, canceled_text, run_log_json, run_log_text, runs_json, runs_text,
+};
+pub use markdown::{Markdown, PlanMarkdown, clipped, marker, plan_markdown, report_markdown, status_markdown};
 pub use moment::{age, elapsed, moment};
 pub use page::{PAGE_FORMAT, Page, Section, near, page, page_json, page_text};
 pub use pages::pages;
-pub use plan::{PlanView, plan_text, plan_totals};
+pub use plan::{PLAN_CODES, PlanView, plan_findings, plan_text, plan_totals};
+pub use rebuilt::{rebuilt_json, rebuilt_text};
 pub use report::{outcome_line, report_text};
 pub use restoration::{restoration_json, restoration_text};
+pub use roles::{backup_role_sql, roles_sql};
 pub use sarif::{SarifTool, diagnostics_sarif};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};

@@ -188,6 +188,25 @@ pages! {
     BK897
     BK898
     BK899
+    BK900
+    BK901
+    BK902
+    BK903
+    BK904
+    BK910
+    BK911
+    BK912
+    BK913
+    BK914
+    BK915
+    BK916
+    BK917
+    BK918
+    BK919
+    BK925
+    BK926
+    BK928
+    BK929
     BK940
     BK941
     BK942

@@ -17,7 +17,14 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
         format!("serial {}", report.serial),
     ];
     out.push_str(&format!("{}\n", style.paint(Tone::Dim, &facts.join(style.dot()))));
-    let (bad, rest): (Vec<_>, Vec<_>) = report.actions.iter().partition(|a| is_bad(&a.outcome));
+    if let Some(failure) = &report.failure {
+        let help = failure.help.as_ref().map(|help| format!("\n  help: {}", style.name(help))).unwrap_or_default();
+        out.push_str(&format!("\n[{}] {}{help}\n", style.name(&failure.code), style.name(&failure.message)));
+    }
+    // Where nothing was done, a line for each action would only hide that.
+    let nothing = report.finished_before.is_some() || report.failure.is_some() && !began(report);
+    let actions = if nothing { &[][..] } else { &report.actions };
+    let (bad, rest): (Vec<_>, Vec<_>) = actions.iter().partition(|a| is_bad(&a.outcome));
     let (deletions, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|a| a.action.kind.deletes());
     for (title, group) in [("Went wrong", bad), ("Deletions", deletions), ("Everything else", rest)] {
         if !group.is_empty() {
@@ -28,8 +35,14 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
     for evidence in &report.evidence {
         out.push_str(&format!("\n{}", evidence_text(evidence, style)));
     }
-    if !report.held.is_empty() {
+    if !report.held.is_empty() && !nothing {
         out.push_str(&format!("\n{} held: due and not done; `bkup plan` says why\n", count(report.held.len(), "item")));
+    }
+    out.push_str(&since(report, style));
+    if !report.unrecorded.is_empty() {
+        let mark = style.mark(Symbol::Attention);
+        out.push_str(&format!("\n{mark} {}\n", style.heading("The record of this run is not complete")));
+        report.unrecorded.iter().for_each(|place| out.push_str(&format!("  {}\n", style.name(place))));
     }
     if let Some(head) = &report.audit_head {
         out.push_str(&format!("\naudit chain ends in {}\n", style.name(&head.chars().take(16).collect::<String>())));
@@ -69,6 +82,32 @@ pub fn outcome_line(outcome: &ActionOutcome, style: &Style) -> String {
     }
 }
 
+/// How much work that came since the plan is listed; deletions always are.
+const MOST_SINCE: usize = 10;
+
+/// What came since the plan was made and was left alone.
+fn since(report: &ApplyReport, style: &Style) -> String {
+    if report.since.is_empty() {
+        return String::new();
+    }
+    let (deletions, work): (Vec<_>, Vec<_>) = report.since.iter().partition(|since| since.deletes);
+    let heading = style.heading("Came since the plan was made, and was left alone");
+    let mut out = format!("\n{heading} ({})\n", report.since.len());
+    for since in deletions.iter().chain(work.iter().take(MOST_SINCE)) {
+        out.push_str(&format!("  {}\n", style.name(&since.words)));
+    }
+    let more = work.len().saturating_sub(MOST_SINCE);
+    if more > 0 {
+        out.push_str(&format!("  and {more} more; `bkup plan` shows all\n"));
+    }
+    out
+}
+
+/// Returns whether anything was begun.
+fn began(report: &ApplyReport) -> bool {
+    report.actions.iter().any(|action| !matches!(action.outcome, Outcome::NotReached))
+}
+
 const fn is_bad(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
 }
@@ -89,6 +128,19 @@ fn verdict(report: &ApplyReport, style: &Style) -> String {
     .map(|(number, words)| format!("{number} {words}"))
     .collect();
     let parts = if parts.is_empty() { "nothing was to be done".to_owned() } else { parts.join(", ") };
+    if let Some(before) = &report.finished_before {
+        let words = format!(
+            "Already applied: run {} finished this plan {}. Nothing was done.",
+            style.name(&before.run),
+            moment(before.at)
+        );
+        return format!("{} {}", style.mark(Symbol::Good), style.paint(Tone::Good, &words));
+    }
+    if report.failure.is_some() {
+        let words =
+            if began(report) { format!("Broken off: {parts}.") } else { "Not applied: nothing was begun.".to_owned() };
+        return format!("{} {}", style.mark(Symbol::Bad), style.paint(Tone::Bad, &words));
+    }
     if let Some(why) = &report.interrupted {
         let words = format!("Interrupted ({}): {parts}.", style.name(why));
         return format!("{} {}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words));

@@ -1,6 +1,7 @@
 //! Facts about the protected servers: version, tenants, sizes, clock. Reads only.
 
 mod inspect;
+mod signs;
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::diag::{Code, Diagnostic, Explain};
-use crate::domain::{Bytes, Instant, ServerFacts, Tenant, TenantSelector};
+use crate::domain::{Bytes, Instant, ServerFacts, ServerSigns, Tenant, TenantSelector};
 
 pub use inspect::inspect;
 
@@ -124,16 +125,37 @@ pub async fn read(
     limit: Duration,
 ) -> Result<Reading, ServerError> {
     let mut session = open(options, limit).await?;
-    let row = sqlx::query(FACTS).fetch_one(&mut session).await.map_err(|e| classify(&e))?;
+    let reading = read_facts(&mut session, tenants).await?;
+    let _closed = session.close().await;
+    Ok(reading)
+}
+
+/// Reads the facts, and beside them what tells drift: each part of that is known or not by itself.
+///
+/// # Errors
+/// [`ServerError`], where the facts cannot be read.
+pub async fn read_with_signs(
+    options: &PgConnectOptions,
+    tenants: Option<&TenantSelector>,
+    limit: Duration,
+) -> Result<(Reading, ServerSigns), ServerError> {
+    let mut session = open(options, limit).await?;
+    let reading = read_facts(&mut session, tenants).await?;
+    let signs = signs::read(&mut session).await;
+    let _closed = session.close().await;
+    Ok((reading, signs))
+}
+
+async fn read_facts(session: &mut PgConnection, tenants: Option<&TenantSelector>) -> Result<Reading, ServerError> {
+    let row = sqlx::query(FACTS).fetch_one(&mut *session).await.map_err(|e| classify(&e))?;
     let mut reading = facts(&row).map_err(|e| classify(&e))?;
     let major = reading.facts.version_num / 10_000;
     if !VERSIONS.contains(&major) {
         return Err(ServerError::Version(major.to_string()));
     }
     if let Some(selector) = tenants {
-        reading.facts.tenants = Some(discover(&mut session, selector).await?);
+        reading.facts.tenants = Some(discover(session, selector).await?);
     }
-    let _closed = session.close().await;
     Ok(reading)
 }
 

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::domain::Instant;
+use crate::domain::{Instant, StoreSettings};
 
 /// What a store says of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +158,27 @@ pub trait ReadStore: Send + Sync {
     /// Returns how many requests have been repeated after a transient failure.
     fn retries(&self) -> u64 {
         0
+    }
+
+    /// Returns the unfinished uploads of keys that begin with `prefix`; `None` where the store cannot list them.
+    ///
+    /// # Errors
+    /// When the store refuses or cannot be reached.
+    async fn uploads(&self, _prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        Ok(None)
+    }
+
+    /// Returns how many bytes an unfinished upload holds; `None` where the store does not say.
+    ///
+    /// # Errors
+    /// When the store refuses or cannot be reached.
+    async fn upload_size(&self, _key: &str, _upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    /// Returns how the bucket or folder is set. Each setting is known or not by itself, so it never fails as a whole.
+    async fn settings(&self) -> StoreSettings {
+        StoreSettings::None
     }
 }
 

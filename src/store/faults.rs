@@ -1,20 +1,23 @@
-//! Faults around any store, for tests: the n-th request of a kind fails, loses its reply, or is slow.
+//! Faults around any store, for tests and simulations: a request fails, loses its reply, is slow or late, lies, or never
+//! comes to an end. The n-th request of a kind by [`Faulty::inject`], or whatever a [`Judge`] decides.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreError, UnfinishedUpload, UploadId, WriteStore,
 };
+use crate::domain::StoreSettings;
 
 /// A kind of request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the methods of the traits, by name")]
 pub enum Operation {
     Get,
@@ -31,8 +34,16 @@ pub enum Operation {
     DeleteMany,
 }
 
+impl Operation {
+    /// Returns whether it changes what the store holds.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        !matches!(self, Self::Get | Self::GetRange | Self::Head | Self::ListPage | Self::UnfinishedUploads)
+    }
+}
+
 /// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The request is not done; the store says to come back later.
     Busy,
@@ -42,7 +53,35 @@ pub enum Fault {
     Denied,
     /// There is no room.
     Full,
+    /// The connection breaks before the request is done.
+    Dropped,
+    /// The request is done; after so long, whatever has become of who made it. That one hears then that nobody answered.
+    Late(Duration),
+    /// The request is done, and made once more by somebody who did not hear: a conditional one meets its own object.
+    Echo,
+    /// A listing ends half-way and says that it is whole; one object it shows.
+    Truncated,
+    /// A listing lacks these keys.
+    Without(Arc<BTreeSet<String>>),
+    /// A bit of what is read is another one; this number says which.
+    Flipped(u64),
+    /// Who makes the request is gone before it is done: it never ends.
+    Hang,
+    /// Who made the request is gone when it is done: it never ends.
+    DoneThenHang,
 }
+
+/// What a [`Judge`] says of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    /// How long it takes.
+    pub delay: Duration,
+    /// What goes wrong then.
+    pub fault: Option<Fault>,
+}
+
+/// Decides what becomes of a request: of which kind, and for which key or prefix.
+pub type Judge = Arc<dyn Fn(Operation, &str) -> Judgement + Send + Sync>;
 
 #[derive(Debug)]
 struct Rule {
@@ -56,6 +95,7 @@ struct Rule {
 pub struct Faulty {
     inner: Arc<dyn WriteStore>,
     latency: Duration,
+    judge: Option<Judge>,
     state: Mutex<State>,
 }
 
@@ -71,7 +111,13 @@ impl Faulty {
     /// Puts a place for faults around a store.
     #[must_use]
     pub fn new(inner: Arc<dyn WriteStore>) -> Self {
-        Self { inner, latency: Duration::ZERO, state: Mutex::default() }
+        Self { inner, latency: Duration::ZERO, judge: None, state: Mutex::default() }
+    }
+
+    /// Puts a judge between a store and those who ask it.
+    #[must_use]
+    pub fn judged(inner: Arc<dyn WriteStore>, judge: Judge) -> Self {
+        Self { judge: Some(judge), ..Self::new(inner) }
     }
 
     /// Makes every request take this much longer.
@@ -111,23 +157,40 @@ impl Faulty {
             return None;
         }
         rule.times -= 1;
-        Some(rule.fault)
+        Some(rule.fault.clone())
     }
 
-    async fn pass<T, F>(&self, operation: Operation, request: F) -> Result<T, StoreError>
+    async fn pass<T, F>(&self, operation: Operation, key: &str, request: F) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<T, StoreError>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let fault = self.next_fault(operation);
+        self.changed(operation, key, request, |answer, _| answer).await
+    }
+
+    /// The same for requests whose answer a fault may change.
+    async fn changed<T, F>(
+        &self,
+        operation: Operation,
+        key: &str,
+        request: F,
+        change: impl FnOnce(T, &Fault) -> T + Send,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let judged = self.judge.as_ref().map_or_else(Judgement::default, |judge| judge(operation, key));
+        let fault = self.next_fault(operation).or(judged.fault);
         let _under_way = UnderWay::begin(&self.state, operation);
-        if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+        let delay = self.latency + judged.delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
         let place = self.inner.place().to_owned();
         let action = format!("answer {operation:?}");
         let detail = "injected".to_owned();
         match fault {
-            None => request.await,
             Some(Fault::Busy) => Err(StoreError::Busy { place, action, detail }),
             Some(Fault::LostReply) => {
                 // What the request came to is lost with its reply.
@@ -136,8 +199,50 @@ impl Faulty {
             }
             Some(Fault::Denied) => Err(StoreError::Denied { place, action, detail }),
             Some(Fault::Full) => Err(StoreError::Full { place, detail }),
+            Some(Fault::Dropped) => Err(StoreError::Unreachable { place, detail }),
+            Some(Fault::Late(by)) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    let _ = request.await;
+                });
+                tokio::time::sleep(by).await;
+                Err(StoreError::Unreachable { place, detail: "nobody answered in time".to_owned() })
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::DoneThenHang) => {
+                let _ = request.await;
+                std::future::pending().await
+            }
+            Some(fault @ (Fault::Echo | Fault::Truncated | Fault::Without(_) | Fault::Flipped(_))) => {
+                Ok(change(request.await?, &fault))
+            }
+            None => request.await,
         }
     }
+}
+
+fn flipped(bytes: Bytes, fault: &Fault) -> Bytes {
+    let Fault::Flipped(number) = fault else { return bytes };
+    let mut bytes = BytesMut::from(&bytes[..]);
+    let bits = bytes.len() as u64 * 8;
+    if let Some(bit) = number.checked_rem(bits)
+        && let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at))
+    {
+        *byte ^= 1 << (bit % 8);
+    }
+    bytes.freeze()
+}
+
+fn shortened(mut page: ListPage, fault: &Fault) -> ListPage {
+    match fault {
+        Fault::Truncated => {
+            page.objects.truncate(page.objects.len().div_ceil(2));
+            page.next = None;
+        }
+        Fault::Without(keys) => page.objects.retain(|object| !keys.contains(&object.key)),
+        _ => {}
+    }
+    page
 }
 
 /// A request while it lasts; a cancelled one ends, too.
@@ -172,19 +277,24 @@ impl ReadStore for Faulty {
     }
 
     async fn get(&self, key: &str, cap: u64) -> Result<Bytes, StoreError> {
-        self.pass(Operation::Get, self.inner.get(key, cap)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        self.changed(Operation::Get, key, async move { inner.get(&own, cap).await }, flipped).await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.pass(Operation::GetRange, self.inner.get_range(key, range)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        self.changed(Operation::GetRange, key, async move { inner.get_range(&own, range).await }, flipped).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        self.pass(Operation::Head, self.inner.head(key)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        self.pass(Operation::Head, key, async move { inner.head(&own).await }).await
     }
 
     async fn list_page(&self, prefix: &str, from: Option<&str>) -> Result<ListPage, StoreError> {
-        self.pass(Operation::ListPage, self.inner.list_page(prefix, from)).await
+        let (inner, own, from) = (Arc::clone(&self.inner), prefix.to_owned(), from.map(str::to_owned));
+        let request = async move { inner.list_page(&own, from.as_deref()).await };
+        self.changed(Operation::ListPage, prefix, request, shortened).await
     }
 
     fn server_clock(&self) -> Option<ServerClock> {
@@ -193,6 +303,19 @@ impl ReadStore for Faulty {
 
     fn retries(&self) -> u64 {
         self.inner.retries()
+    }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        let (inner, own) = (Arc::clone(&self.inner), prefix.to_owned());
+        self.pass(Operation::UnfinishedUploads, prefix, async move { inner.uploads(&own).await }).await
+    }
+
+    async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        self.inner.upload_size(key, upload).await
+    }
+
+    async fn settings(&self) -> StoreSettings {
+        self.inner.settings().await
     }
 }
 
@@ -203,11 +326,17 @@ impl WriteStore for Faulty {
     }
 
     async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<PutOutcome, StoreError> {
-        self.pass(Operation::Put, self.inner.put(key, body, options)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        let request = async move { inner.put(&own, body, options).await };
+        let echo = |outcome, fault: &Fault| {
+            if options.if_absent && *fault == Fault::Echo { PutOutcome::Exists } else { outcome }
+        };
+        self.changed(Operation::Put, key, request, echo).await
     }
 
     async fn begin_upload(&self, key: &str, role: StorageRole) -> Result<UploadId, StoreError> {
-        self.pass(Operation::BeginUpload, self.inner.begin_upload(key, role)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        self.pass(Operation::BeginUpload, key, async move { inner.begin_upload(&own, role).await }).await
     }
 
     async fn put_part(
@@ -218,7 +347,9 @@ impl WriteStore for Faulty {
         offset: u64,
         body: Bytes,
     ) -> Result<PartTag, StoreError> {
-        self.pass(Operation::PutPart, self.inner.put_part(key, upload, number, offset, body)).await
+        let (inner, own, upload) = (Arc::clone(&self.inner), key.to_owned(), upload.clone());
+        let request = async move { inner.put_part(&own, &upload, number, offset, body).await };
+        self.pass(Operation::PutPart, key, request).await
     }
 
     async fn complete_upload(
@@ -228,22 +359,29 @@ impl WriteStore for Faulty {
         parts: &[PartTag],
         size: u64,
     ) -> Result<(), StoreError> {
-        self.pass(Operation::CompleteUpload, self.inner.complete_upload(key, upload, parts, size)).await
+        let (inner, own, upload, parts) = (Arc::clone(&self.inner), key.to_owned(), upload.clone(), parts.to_vec());
+        let request = async move { inner.complete_upload(&own, &upload, &parts, size).await };
+        self.pass(Operation::CompleteUpload, key, request).await
     }
 
     async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), StoreError> {
-        self.pass(Operation::AbortUpload, self.inner.abort_upload(key, upload)).await
+        let (inner, own, upload) = (Arc::clone(&self.inner), key.to_owned(), upload.clone());
+        self.pass(Operation::AbortUpload, key, async move { inner.abort_upload(&own, &upload).await }).await
     }
 
     async fn unfinished_uploads(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
-        self.pass(Operation::UnfinishedUploads, self.inner.unfinished_uploads(prefix)).await
+        let (inner, own) = (Arc::clone(&self.inner), prefix.to_owned());
+        self.pass(Operation::UnfinishedUploads, prefix, async move { inner.unfinished_uploads(&own).await }).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.pass(Operation::Delete, self.inner.delete(key)).await
+        let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
+        self.pass(Operation::Delete, key, async move { inner.delete(&own).await }).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {
-        self.pass(Operation::DeleteMany, self.inner.delete_many(keys)).await
+        let (inner, own) = (Arc::clone(&self.inner), keys.to_vec());
+        let first = keys.first().map_or("", String::as_str);
+        self.pass(Operation::DeleteMany, first, async move { inner.delete_many(&own).await }).await
     }
 }

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreError, UnfinishedUpload, UploadId, WriteStore,
 };
-use crate::domain::Instant;
+use crate::domain::{FolderSettings, Instant, Observation, StoreSettings};
 
 const TEMPORARY: &str = ".bkup-tmp-";
 const PAGE: usize = 1000;
@@ -345,6 +345,28 @@ impl ReadStore for FolderStore {
 
     fn server_clock(&self) -> Option<ServerClock> {
         None
+    }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        WriteStore::unfinished_uploads(self, prefix).await.map(Some)
+    }
+
+    async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        let path = self.upload_path(key, upload)?;
+        // One that is gone by now was finished.
+        self.run(move |_| Ok(fs::metadata(path).ok().map(|facts| facts.len()))).await
+    }
+
+    async fn settings(&self) -> StoreSettings {
+        let read = self.run(|store| {
+            let failed = |error: io::Error| store.failed("look at the folder", &error);
+            let mode = fs::metadata(&store.root).map_err(failed)?.permissions().mode();
+            Ok(FolderSettings { others_write: mode & 0o002 != 0, sticky: mode & 0o1000 != 0 })
+        });
+        StoreSettings::Folder(match read.await {
+            Ok(settings) => Observation::Known(settings),
+            Err(error) => Observation::Unreachable(error.to_string()),
+        })
     }
 }
 

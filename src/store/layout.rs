@@ -19,6 +19,10 @@ pub const KEYS: &str = "keys/";
 pub const MARKS: &str = "marks/";
 /// Below it lie states.
 pub const STATE: &str = "state/";
+/// Below it lie the reports of runs.
+pub const RUNS: &str = "runs/";
+/// Below it lies the evidence of drills.
+pub const EVIDENCE: &str = "evidence/";
 
 /// The file name of a manifest in its backup's folder.
 const MANIFEST: &str = "/manifest.json";
@@ -212,13 +216,13 @@ pub fn parse_state(key: &str) -> Option<u64> {
 pub fn run(run: &RunId) -> String {
     let id = run.as_str();
     let (year, month) = (id.get(..4).unwrap_or("0000"), id.get(4..6).unwrap_or("00"));
-    format!("runs/{year}/{month}/{}.json", id_segment(&BackupId::from_text(id.to_owned())))
+    format!("{RUNS}{year}/{month}/{}.json", id_segment(&BackupId::from_text(id.to_owned())))
 }
 
 /// Returns the key of a drill's evidence.
 #[must_use]
 pub fn evidence(plan: &Name, drill: &str) -> String {
-    format!("evidence/{}/{}.json", encode(plan.as_str()), id_segment(&BackupId::from_text(drill.to_owned())))
+    format!("{EVIDENCE}{}/{}.json", encode(plan.as_str()), id_segment(&BackupId::from_text(drill.to_owned())))
 }
 
 /// A manifest's key taken apart.
@@ -248,6 +252,42 @@ pub fn parse_manifest(key: &str) -> Option<ManifestKey> {
         scope: parse_scope(scope),
         id: parse_id(id)?,
     })
+}
+
+/// Reads backup and attempt back from the key of a data object or a key object, or of the folder it lies in; `None` for
+/// every other key.
+#[must_use]
+pub fn parse_attempt_key(key: &str) -> Option<(BackupId, u64)> {
+    let rest = key.strip_prefix(BACKUPS).or_else(|| key.strip_prefix(KEYS))?;
+    let mut segments = rest.splitn(5, '/').skip(2);
+    let (id, attempt) = (segments.next()?, segments.next()?);
+    // A file beside the attempts' folders is none of theirs.
+    segments.next()?;
+    Some((parse_id(id)?, attempt.strip_prefix("a-")?.parse().ok()?))
+}
+
+/// Takes the key of an object of a backup apart, below [`BACKUPS`], [`KEYS`] or [`MARKS`]: whose it is, and the rest of the
+/// key behind the backup's folder. `None` for every other key.
+#[must_use]
+pub fn parse_object<'a>(prefix: &str, key: &'a str) -> Option<(ManifestKey, &'a str)> {
+    let mut segments = key.strip_prefix(prefix)?.splitn(4, '/');
+    let (database, scope, id, rest) = (segments.next()?, segments.next()?, segments.next()?, segments.next()?);
+    if database != "_" && decode(database).is_none() {
+        return None;
+    }
+    let whose = ManifestKey {
+        database: database.to_owned(),
+        scope_segment: scope.to_owned(),
+        scope: parse_scope(scope),
+        id: parse_id(id)?,
+    };
+    Some((whose, rest))
+}
+
+/// Reads the attempt back from the rest of a key behind its backup's folder: `a-7/archive.dump`.
+#[must_use]
+pub fn parse_attempt(rest: &str) -> Option<u64> {
+    rest.split_once('/')?.0.strip_prefix("a-")?.parse().ok()
 }
 
 /// Refuses keys that bkup does not make: empty, absolute, hidden or climbing segments, bytes with a meaning elsewhere.
@@ -305,6 +345,21 @@ mod tests {
     }
 
     #[test]
+    fn data_and_key_objects_tell_their_attempt_and_nothing_else_does() {
+        let db: Name = "app".parse().unwrap();
+        let tenant = Scope::Tenant("Acme GmbH".to_owned());
+        let data = part(Some(&db), &tenant, &id(), 7, "archive.dump");
+        let keys = [data, key_object(Some(&db), &tenant, &id(), 7, "00ff"), attempt_folder(None, &tenant, &id(), 7)];
+        for key in keys {
+            assert_eq!(parse_attempt_key(&key), Some((id(), 7)), "{key}");
+        }
+        let folder = backup_folder(Some(&db), &tenant, &id());
+        for key in [manifest(Some(&db), &tenant, &id()), format!("{folder}a-7"), format!("{folder}b-7/x"), folder] {
+            assert_eq!(parse_attempt_key(&key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn only_manifests_are_read_back_as_manifests() {
         for key in [
             "backups/app/database/x/a-1/manifest.json",
@@ -316,6 +371,23 @@ mod tests {
         ] {
             assert_eq!(parse_manifest(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn an_objects_key_says_whose_it_is_and_of_which_attempt() {
+        let (db, tenant): (Name, _) = ("app".parse().unwrap(), Scope::Tenant("acme".to_owned()));
+        for (prefix, key, attempt) in [
+            (BACKUPS, part(Some(&db), &tenant, &id(), 7, "archive.dump"), Some(7)),
+            (KEYS, key_object(Some(&db), &tenant, &id(), 8, "00ff"), Some(8)),
+            (MARKS, mark(Some(&db), &tenant, &id(), 0, MarkKind::Purge), None),
+            (BACKUPS, manifest(Some(&db), &tenant, &id()), None),
+        ] {
+            let (whose, rest) = parse_object(prefix, &key).unwrap();
+            assert_eq!((whose.id, whose.scope), (id(), Some(tenant.clone())), "{key}");
+            assert_eq!(parse_attempt(rest), attempt, "{key}");
+        }
+        assert_eq!(parse_object(KEYS, "backups/app/database/x/a-1/y"), None);
+        assert_eq!(parse_object(BACKUPS, "backups/app/database/x"), None);
     }
 
     #[test]

@@ -42,7 +42,10 @@ pub async fn ensure_marker(store: &dyn WriteStore, store_id: &str) -> Result<Sto
 }
 
 /// Reads JSON that carries `format_version`, refusing a larger major version before anything else of it is trusted.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(
+///
+/// # Errors
+/// When it cannot be understood, or a newer bkup wrote it.
+pub fn parse<T: serde::de::DeserializeOwned>(
     place: &str,
     key: &str,
     bytes: &[u8],

@@ -137,6 +137,10 @@ impl ReadStore for MemoryStore {
     fn server_clock(&self) -> Option<ServerClock> {
         None
     }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        WriteStore::unfinished_uploads(self, prefix).await.map(Some)
+    }
 }
 
 #[async_trait]

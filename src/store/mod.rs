@@ -14,6 +14,7 @@ mod listing;
 mod manifest;
 mod marker;
 mod memory;
+mod metered;
 mod once;
 mod open;
 mod probe;
@@ -21,6 +22,7 @@ mod read;
 mod retry;
 mod s3;
 mod s3_error;
+mod s3_settings;
 mod upload;
 
 pub use api::{
@@ -31,8 +33,9 @@ pub use error::StoreError;
 pub use folder::FolderStore;
 pub use listing::{ManifestEntry, ManifestStream, ObjectStream, list, manifests};
 pub use manifest::{MANIFEST_CAP, ManifestOutcome, read_manifest, write_manifest};
-pub use marker::{LAYOUT_FORMAT, ensure_marker, read_marker};
+pub use marker::{LAYOUT_FORMAT, ensure_marker, parse as parse_versioned, read_marker};
 pub use memory::MemoryStore;
+pub use metered::Metered;
 pub use once::put_once;
 pub use open::{StoreConnection, StoreCredentials, open, open_reader};
 pub use probe::{clear_probes, probe};

@@ -14,6 +14,7 @@ use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreError, UnfinishedUpload, UploadId, WriteStore,
 };
+use crate::domain::StoreSettings;
 
 /// How often and how long transient failures are retried. Delays double, with jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,18 @@ impl ReadStore for Retrying {
 
     fn retries(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        self.again(|| self.inner.uploads(prefix)).await
+    }
+
+    async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        self.again(|| self.inner.upload_size(key, upload)).await
+    }
+
+    async fn settings(&self) -> StoreSettings {
+        self.inner.settings().await
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, WriteStore,
 };
-use crate::domain::{Instant, StoreUrl};
+use crate::domain::{Instant, StoreSettings, StoreUrl};
 
 /// The region of a custom endpoint whose policy names none; such servers mostly ignore it.
 const ANY_REGION: &str = "us-east-1";
@@ -317,6 +317,26 @@ impl ReadStore for S3Store {
 
     fn server_clock(&self) -> Option<ServerClock> {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        match WriteStore::unfinished_uploads(self, prefix).await {
+            Ok(uploads) => Ok(Some(uploads)),
+            Err(StoreError::Refused { .. } | StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
+        let request = self.client.list_parts().bucket(&self.bucket).key(self.full(key)?).upload_id(&upload.0);
+        let page = request.send().await.map_err(|error| self.asked("look at the upload of", key).failed(error))?;
+        // Of an upload with more parts than a page holds, the size is not worth more requests.
+        let whole = page.is_truncated() != Some(true);
+        Ok(whole.then(|| page.parts().iter().map(|part| size_of(part.size())).sum()))
+    }
+
+    async fn settings(&self) -> StoreSettings {
+        StoreSettings::Bucket(Box::new(super::s3_settings::read(&self.client, &self.bucket).await))
     }
 }
 

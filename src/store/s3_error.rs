@@ -110,6 +110,10 @@ impl Asked<'_> {
                 StoreError::Denied { place, action, detail }
             }
             (_, 404) => StoreError::NotFound { place, key },
+            // What a server does not have at all it will not have in a moment either.
+            ("NotImplemented" | "MethodNotAllowed", _) | (_, 405 | 501) => {
+                StoreError::Refused { place, action, detail }
+            }
             (_, 408 | 409 | 425 | 429 | 500..=599) => StoreError::Busy { place, action, detail },
             _ => StoreError::Refused { place, action, detail },
         }

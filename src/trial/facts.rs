@@ -145,7 +145,7 @@ pub(super) fn action_facts(action: &Action, backups: &HashMap<&BackupId, &Backup
             add("scope", vec![scope.to_string()]);
             add("store", one(store));
         }
-        ActionKind::EnsureStore { store, .. } => add("store", one(store)),
+        ActionKind::EnsureStore { store, .. } | ActionKind::AbortUploads { store, .. } => add("store", one(store)),
         ActionKind::EnsureCatalog { .. } | ActionKind::ApplyDocument { .. } => {}
     }
     add("class", vec![class_word(action.class).to_owned()]);

@@ -195,7 +195,7 @@ plain_words!(
     KindWord, "ActionKind", "a kind of action",
     [
         "ensure_catalog", "ensure_store", "apply_document", "back_up", "record_missed", "drill", "tombstone", "purge",
-        "quarantine", "collect_garbage",
+        "quarantine", "abort_uploads", "collect_garbage",
     ]
 );
 
@@ -236,6 +236,7 @@ words!(HeldReason, "HeldReason", "a reason to hold work" {
     "grace" => HeldReason::Grace,
     "not_served" => HeldReason::NotServed,
     "suspended" => HeldReason::Suspended,
+    "canceled" => HeldReason::Canceled,
     "narrowed" => HeldReason::Narrowed,
 });
 

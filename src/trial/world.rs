@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diag::Diagnostic;
 use crate::domain::{
     Address, Applied, Backup, Bytes, CatalogFacts, CatalogState, Desired, DrillRecord, Instant, Name, Narrowing,
-    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, StoreFacts, StoreMarker, Tenant,
+    Observation, Observed, Period, ResolvedTenants, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Tenant,
     TenantSelector,
 };
 use crate::plan::Request;
@@ -95,6 +95,7 @@ pub(super) fn world(test: &At<raw::Test>, now: Instant, policies: &PolicySet, cx
         requested_drills: BTreeSet::new(),
         narrowing: Narrowing::default(),
         allow_delete: None,
+        with_kept: true,
     };
     World { desired, observed, request, found, living }
 }
@@ -230,7 +231,7 @@ fn observe(
     } else {
         Observation::Known(CatalogState::Absent)
     };
-    Observed { catalog, stores, servers, clocks: Vec::new() }
+    Observed { catalog, stores, servers, clocks: Vec::new(), signs: Signs::default() }
 }
 
 fn seen<T>(reachable: bool, facts: T) -> Observation<T> {
@@ -266,6 +267,7 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         drills,
         progress: Vec::new(),
         garbage: Vec::new(),
+        canceled: Vec::new(),
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
     }

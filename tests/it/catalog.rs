@@ -3,11 +3,15 @@
 //! `cfg(test)` is always so here; it lets clippy take the builders for test code too, where `unwrap` is welcome.
 
 #[cfg(test)]
+mod agrees;
+#[cfg(test)]
 mod build;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod facts;
+#[cfg(test)]
+mod questions;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

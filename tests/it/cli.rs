@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use bkup::cli::args::{Arguments, Command};
-use bkup::cli::commands::{apply, narrow::NarrowArgs, plan::PlanArgs};
+use bkup::cli::commands::{apply, plan::PlanArgs};
 use bkup::cli::exit::Exit;
 use bkup::domain::{ActionClass, Outcome, Period, Plan};
 use bkup::render::{PlanView, Style, plan_json, plan_text};
@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 26] = [
     "validate",
     "explain",
     "init",
@@ -34,11 +34,17 @@ const COMMANDS: [&str; 20] = [
     "apply",
     "status",
     "list",
+    "logs",
+    "cancel",
     "restore",
     "backup",
     "drill",
     "simulate",
     "show",
+    "drift",
+    "export",
+    "catalog",
+    "audit",
     "key",
     "demo",
     "completions",
@@ -347,8 +353,10 @@ fn no_command_says_a_secret_of_its_environment() {
 }
 
 fn plan_args(detailed_exitcode: bool, include_due: bool) -> PlanArgs {
-    let narrow = NarrowArgs { only: None, target: Vec::new(), exclude: Vec::new(), allow_delete: None };
-    PlanArgs { out: None, json_out: None, detailed_exitcode, include_due, explain: None, init_simulated: false, narrow }
+    let asked = [(detailed_exitcode, "--detailed-exitcode"), (include_due, "--include-due")];
+    let words = ["bkup", "plan"].into_iter().chain(asked.into_iter().filter(|(is, _)| *is).map(|(_, word)| word));
+    let Command::Plan(args) = Arguments::parse_from(words).command else { panic!("plan is plan") };
+    args
 }
 
 #[test]

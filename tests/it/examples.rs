@@ -14,6 +14,29 @@ use crate::world::setup::{BEGIN, Place, Setup, ran};
 /// The recipient of every committed set; nobody has its key.
 const DUMMY: &str = "age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych";
 
+/// What the sets need of their servers; where one lacks it, that is drift.
+const SETTINGS: [(&str, &str); 6] = [
+    ("wal_level", "replica"),
+    ("max_wal_senders", "10"),
+    ("archive_mode", "on"),
+    ("archive_command", "/bin/true"),
+    ("archive_timeout", "60"),
+    ("summarize_wal", "on"),
+];
+/// What they need of their buckets.
+const BUCKET_SETTINGS: [(&str, &str); 3] = [
+    ("versioning", "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
+    (
+        "object-lock",
+        "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
+    ),
+    (
+        "encryption",
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
+         </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>",
+    ),
+];
+
 /// One of the five.
 struct Set {
     name: &'static str,
@@ -106,7 +129,15 @@ fn bare(set: &Set, command: &[&str]) -> Ran {
 /// Puts another place into the text of a set: an S3 server or a folder of this test, and a key that it has.
 fn moved_here(text: &str, setup: &Setup) -> String {
     let mut moved = String::new();
+    let mut databases = false;
     for line in text.lines() {
+        if databases && !line.trim_start().starts_with('#') {
+            // No standby follows the server of a test, and the application of other tests is on it.
+            moved.push_str(&format!("{line} # bkup: ignore[BK903, BK904] it is a test's\n"));
+            databases = false;
+            continue;
+        }
+        databases |= line == "databases:";
         let (indent, inline) = (line.len() - line.trim_start().len(), line.contains("{ url: s3://"));
         let here = line.replace("url: s3://", &format!("url: s3://{BUCKET}/deep/prefix/"));
         let server = "endpoint: \"${S3_ENDPOINT}\"";
@@ -127,7 +158,10 @@ fn moved_here(text: &str, setup: &Setup) -> String {
 
 /// Starts a server with what a set speaks of, and lays a copy of the set beside it.
 async fn installed(set: &Set) -> Setup {
-    let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &[]).await;
+    let mut setup = Setup::start_with(Major::V17, Place::S3(S3Server::start()), &[], &SETTINGS).await;
+    for (question, answer) in BUCKET_SETTINGS {
+        setup.s3().set_setting(question, 200, answer);
+    }
     setup.cluster.exec("postgres", &format!("CREATE DATABASE {}", quote_ident(set.database))).await;
     setup.cluster.exec(set.database, set.content).await;
     setup.set(set.variable, &setup.cluster.url(set.database));

@@ -2,7 +2,7 @@
 //! was, the next apply ends where an undisturbed one would have.
 
 mod outside;
-mod proxy;
+pub mod proxy;
 
 use std::collections::BTreeSet;
 use std::process::Child;

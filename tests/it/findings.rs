@@ -180,6 +180,30 @@ fn validate_prints_each_format_and_keeps_its_exit_code() {
 }
 
 #[test]
+fn the_log_of_a_plan_is_sarif_with_a_meaning_for_each_rule() {
+    let mut plan = crate::render::samples::refused_plan();
+    plan.objectives = crate::render::samples::rows();
+    let rules: Vec<_> = policy::codes().iter().copied().chain(bkup::render::PLAN_CODES).collect();
+    let tool = SarifTool { version: "1.2.3", about: None, rules: &rules };
+    let log = diagnostics_sarif(&bkup::render::plan_findings(&plan), &Sources::new(), "/repo", tool);
+    let log: Value = serde_json::from_str(&log).unwrap();
+    assert_valid(&oasis(), &log, "a plan");
+    let run = &log["runs"][0];
+    for rule in run["tool"]["driver"]["rules"].as_array().unwrap() {
+        assert!(rule["shortDescription"]["text"].is_string(), "{rule:#}");
+    }
+    let place = &run["results"].as_array().unwrap().iter().find(|r| r["locations"].is_array()).unwrap()["locations"][0];
+    assert_eq!(place["physicalLocation"]["region"]["startLine"], 31);
+}
+
+#[test]
+fn the_codes_of_a_plan_mean_what_their_pages_say() {
+    for (code, meaning) in bkup::render::PLAN_CODES {
+        assert_eq!(bkup::render::page(code.0).unwrap().title(), meaning);
+    }
+}
+
+#[test]
 fn warnings_fail_in_every_format_only_where_they_are_asked_to() {
     let cli = cli().file("bkup.yaml", "version: 1\nstores: { main: { url: file:///srv/b } }\n");
     for format in ["text", "json", "sarif", "github"] {
@@ -198,12 +222,18 @@ fn where_nothing_could_be_judged_there_is_no_log() {
 
 #[test]
 fn a_command_without_a_format_refuses_it_before_any_work() {
-    for args in [&["plan"][..], &["apply"], &["status"], &["schema"], &["backup", "x"], &["key", "generate"]] {
-        for format in ["sarif", "github"] {
+    for args in [&["apply"][..], &["status"], &["schema"], &["backup", "x"], &["key", "generate"]] {
+        for format in ["sarif", "github", "markdown"] {
+            if (args, format) == (&["status"], "markdown") {
+                continue;
+            }
             let all: Vec<&str> = args.iter().copied().chain(["--format", format]).collect();
             let ran = cli().file("bkup.yaml", BAD).run(&all).exits(64);
             assert_eq!(ran.stdout, "");
-            let help = format!("write --format text or --format json here, or run `bkup validate --format {format}`");
+            let other = if format == "markdown" { "plan" } else { "validate" };
+            let more = if args == ["status"] { " or --format markdown" } else { "" };
+            let help =
+                format!("write --format text or --format json{more} here, or run `bkup {other} --format {format}`");
             assert!(ran.stderr.contains("error[BK890]") && ran.stderr.contains(&help), "{ran:?}");
         }
     }

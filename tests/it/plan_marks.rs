@@ -1,8 +1,8 @@
 //! The planner on what policies say beside work: pauses, protection, and what this version does not do.
 
 use bkup::domain::{
-    Action, ActionKind, Address, BackupType, Engine, Instant, Period, Plan, RetentionRule, ScheduleSpec, Scope,
-    Suspension,
+    Action, ActionKind, Address, BackupType, CanceledSlot, Engine, Instant, Period, Plan, RetentionRule, ScheduleSpec,
+    Scope, Suspension,
 };
 
 use crate::world::model::{Model, at, cron, schedule};
@@ -112,4 +112,50 @@ fn taking_protection_away_frees_nothing_before_that_was_applied() {
     model.facts().applied.get_mut(&store).expect("an applied store").body["protect"] = false.into();
     model.run();
     model.assert_converges();
+}
+
+#[test]
+fn a_canceled_slot_is_held_until_the_next_one_and_missed_once_when_its_time_is_over() {
+    let mut model = Model::new("2026-03-01T03:10:00Z", &["a", "b"]).schedule("tenants", tenants_daily(7));
+    days(&mut model, 2);
+    // Now it is the third, and a's backup is being taken when somebody cancels it; b's is not looked at yet.
+    let slot = at("2026-03-03T03:00:00Z");
+    let canceled = |scope: Scope| CanceledSlot {
+        schedule: "tenants".parse().unwrap(),
+        database: Some("app".parse().unwrap()),
+        scope,
+        slot,
+        at: slot,
+        words: "canceled by ann: migration".to_owned(),
+    };
+    model.facts().canceled = vec![canceled(Scope::Tenant("a".to_owned()))];
+    let plan = model.plan();
+    assert_eq!(held(&plan), ["schedule.tenants: Canceled"]);
+    assert!(plan.held[0].words.contains("canceled by ann: migration"), "{}", plan.held[0].words);
+    assert_eq!(backed_up(&plan), ["shared", "tenant=b"]);
+    model.run();
+    // Whoever asks for one gets it: a request has a slot of its own.
+    model.request.requested.insert("tenants".parse().unwrap());
+    assert_eq!(backed_up(&model.plan()), ["shared", "tenant=a", "tenant=b"]);
+    model.request.requested.clear();
+    // What the tenants share cancels all of them.
+    model.facts().canceled = vec![canceled(Scope::Shared)];
+    model.facts().backups.retain(|backup| backup.slot != slot);
+    assert_eq!(held(&model.plan()), ["schedule.tenants: Canceled", "schedule.tenants: Canceled"]);
+    model.facts().canceled = vec![canceled(Scope::Tenant("a".to_owned()))];
+    // The next slot is taken as usual, and the canceled one was missed, once.
+    model.pass(Period::days(1));
+    let plan = model.step();
+    assert_eq!(held(&plan), [""; 0]);
+    assert_eq!(backed_up(&plan), ["shared", "tenant=a", "tenant=b"]);
+    days(&mut model, 2);
+}
+
+/// Returns the scopes that a plan backs up.
+fn backed_up(plan: &Plan) -> Vec<String> {
+    let of = |action: &Action| match &action.kind {
+        ActionKind::BackUp(work) => Some(work.scope.to_string()),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(of).collect()
 }

@@ -239,7 +239,7 @@ fn an_event_is_one_line_whatever_its_names_hold() {
     let mut events = vec![Event::Started {
         format_version: bkup::domain::EVENT_FORMAT.to_owned(),
         run: report.run.clone(),
-        plan_digest: report.plan_digest,
+        plan_digest: report.plan_digest.unwrap(),
         at: report.begin,
         actions: 3,
         bytes: None,

@@ -30,6 +30,11 @@ const OFFLINE: &[&[&str]] = &[
     &["explain", "store.primary"],
     &["explain", "*"],
     &["fmt", "--check"],
+    &["export", "kubernetes"],
+    &["export", "github-actions"],
+    &["export", "systemd"],
+    &["init", "roles"],
+    &["init", "iam"],
     &["schema"],
     &["simulate", "--for", "30d"],
     &["completions", "bash"],
@@ -43,9 +48,17 @@ const ONLINE: &[&[&str]] = &[
     &["plan", "--out", "plan.json"],
     &["apply", "--auto-approve", "--report", "report.json"],
     &["apply", "plan.json"],
+    &["drift"],
     &["status"],
     &["list"],
+    &["logs"],
+    &["logs", "@"],
+    &["cancel", "@"],
     &["show", "plan.json"],
+    &["audit", "verify"],
+    &["catalog", "migrate"],
+    &["catalog", "rebuild", "--auto-approve"],
+    &["catalog", "rebuild", "--auto-approve", "--into", "${BESIDE_URL}"],
     &["backup", "tenants"],
     &["restore", "@", "--into", "folder:restored"],
     &["restore", "no-such-backup"],
@@ -62,6 +75,7 @@ const WAYS: &[&[&str]] = &[
     &["--format", "text", "-vvv"],
     &["--format", "sarif", "-v"],
     &["--format", "github"],
+    &["--format", "markdown", "-vv"],
 ];
 
 #[track_caller]
@@ -120,6 +134,11 @@ async fn with_canaries() -> (Setup, Vec<String>, tempfile::TempDir) {
         assert!(url.contains(password));
         setup.set(variable, &url);
     }
+    setup.cluster.exec("postgres", "CREATE DATABASE beside").await;
+    let beside = setup.cluster.url("beside");
+    let keeper = format!("postgres://keeper:{CATALOG_PASSWORD}@");
+    setup.set("BESIDE_URL", &beside.replacen("postgres://postgres@", &keeper, 1));
+    assert!(setup.env["BESIDE_URL"].contains(CATALOG_PASSWORD));
     for (variable, secret) in [
         ("AWS_SESSION_TOKEN", SESSION_TOKEN),
         ("SLACK_WEBHOOK", SLACK),
@@ -155,7 +174,10 @@ fn look(setup: &Setup, canaries: &[String], round: &str, args: &[&str], way: &[&
     let ran = setup.run(&[args, way].concat());
     let what = format!("{round}: {args:?} {way:?}");
     assert_clean(&what, &ran.stdout, canaries);
-    assert_clean(&what, &ran.stderr, canaries);
+    // GitHub's runner takes these lines out of its log: that is how it learns what to hide. Nobody else is told.
+    let masks = |line: &&str| round == "actions" && line.starts_with("::add-mask::");
+    let said: Vec<&str> = ran.stderr.lines().filter(|line| !masks(line)).collect();
+    assert_clean(&what, &said.join("\n"), canaries);
     assert!(!ran.stderr.contains("panicked"), "{what}: {}", ran.stderr);
     ran.code
 }
@@ -200,8 +222,9 @@ async fn no_secret_is_printed_written_stored_or_passed_on() {
     let other_key = other_key.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-")).unwrap().to_owned();
     let all: Vec<String> = canaries.iter().cloned().chain([other_key.clone()]).collect();
 
-    for (number, round) in
-        ["right", "files", "database", "unreachable", "catalog", "store", "denied", "key"].into_iter().enumerate()
+    for (number, round) in ["right", "actions", "files", "database", "unreachable", "catalog", "store", "denied", "key"]
+        .into_iter()
+        .enumerate()
     {
         setup.env = right.clone();
         setup.now(&format!("2026-03-{:02}T03:10:00Z", number + 3));
@@ -211,6 +234,13 @@ async fn no_secret_is_printed_written_stored_or_passed_on() {
             setup.set(name, &value);
         };
         match round {
+            "actions" => {
+                for (name, value) in [("GITHUB_ACTIONS", "true".to_owned())].into_iter().chain(
+                    ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].map(|name| (name, setup.path(name).display().to_string())),
+                ) {
+                    setup.set(name, &value);
+                }
+            }
             "files" => {
                 setup.set("BKUP_AGE_IDENTITY", &identity_file.display().to_string());
                 let from = format!("canary:{DATABASE_PASSWORD}@");

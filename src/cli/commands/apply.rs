@@ -1,27 +1,39 @@
 //! `bkup apply`: does what the policies ask for, or exactly what a saved plan says.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
+use super::{expect, since};
 use crate::apply::{self, ApplyError};
 use crate::catalog::Reader;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::plan_file;
+use crate::cli::progress::HEARTBEAT;
 use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
-use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan};
+use crate::cli::version;
+use crate::cli::{github, plan_file};
+use crate::diag::Explain;
+use crate::domain::{
+    ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan, RunFailure, RunId, Since,
+};
 use crate::engine::Connection;
-use crate::render::{PlanView, age, plan_text, report_json, report_text};
+use crate::render::{PlanView, age, plan_text, report_json, report_markdown, report_text};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// A saved plan: it is the approval, and is applied exactly
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "target", "exclude", "allow_delete"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "target", "exclude", "allow_delete", "expect_digest"])]
     pub plan: Option<PathBuf>,
+    /// Plan again, and go on only where its changes have this digest: the approval of a review, 12 digits or more
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<String>,
     /// Do not ask
     #[arg(long)]
     pub auto_approve: bool,
@@ -40,49 +52,102 @@ pub struct ApplyArgs {
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
+    /// How the report becomes Markdown
+    #[command(flatten)]
+    pub markdown: MarkdownArgs,
 }
 
-/// Plans or reads a plan, asks, and applies.
+/// Plans or reads a plan, asks, and applies. Whatever becomes of it, `--report` is written.
 ///
 /// # Errors
 /// Where nothing can be applied.
 pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let mut told = Told::default();
+    let applied = std::panic::catch_unwind(AssertUnwindSafe(|| begin(context, args, &mut told)));
+    let error = match applied {
+        Ok(Ok(exit)) => return Ok(exit),
+        Ok(Err(error)) => error,
+        Err(payload) => {
+            let what = payload.downcast_ref::<String>().map(String::as_str);
+            CliError::Fault(what.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no words").to_owned())
+        }
+    };
+    if args.report.is_some() && !told.reported {
+        let report = not_begun(context, told.plan.as_ref(), &error);
+        if let Err(unwritten) = write_report(context, args, &report) {
+            context.ui.failure(&unwritten.explain());
+        }
+    }
+    Err(error)
+}
+
+/// What is known for a report, should it come to nothing.
+#[derive(Default)]
+struct Told {
+    plan: Option<Plan>,
+    reported: bool,
+}
+
+fn begin(context: &mut Context, args: &ApplyArgs, told: &mut Told) -> Result<Exit, CliError> {
     match &args.plan {
         Some(path) => {
             let plan = plan_file::read_to_apply(context, path)?;
-            apply_saved(context, args, &plan)
+            told.plan = Some(plan.clone());
+            apply_saved(context, args, &plan, told)
         }
         None => {
             // Everything but a saved plan needs an approval, and a pipeline should learn that at once.
-            context.ui.require_approval(args.auto_approve)?;
+            context.ui.require_approval(args.auto_approve || args.expect_digest.is_some())?;
+            let expected = args.expect_digest.as_deref().map(expect::read).transpose()?;
             let session = Session::open(context)?;
-            apply_fresh(context, &session, &args.narrow.wish(), args)
+            apply_fresh(context, &session, args, expected.as_deref(), told)
         }
     }
 }
 
+/// Makes the report of a run that came to nothing before the executor had the plan.
+fn not_begun(context: &Context, plan: Option<&Plan>, error: &CliError) -> ApplyReport {
+    let finding = error.explain();
+    let failure = RunFailure { code: finding.code.to_string(), message: finding.message, help: finding.help };
+    let run = RunId::of(context.now, Context::random().unwrap_or_default());
+    ApplyReport::not_begun(run, version::SHORT, plan, context.now, failure)
+}
+
 /// Plans, shows the plan, asks, and applies it.
-///
-/// # Errors
-/// Where nothing can be applied.
-pub fn apply_fresh(context: &mut Context, session: &Session, wish: &Wish, args: &ApplyArgs) -> Result<Exit, CliError> {
+fn apply_fresh(
+    context: &mut Context,
+    session: &Session,
+    args: &ApplyArgs,
+    expected: Option<&str>,
+    told: &mut Told,
+) -> Result<Exit, CliError> {
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, args.init_simulated))??;
-    let plan = session.plan(&survey, wish)?;
+    let plan = session.plan(&survey, &args.narrow.wish())?;
+    told.plan = Some(plan.clone());
     if !context.ui.is_json() {
         let view = PlanView { plan: &plan, next: None, full: context.ui.verbosity > 0 };
         context.ui.print(&plan_text(view, &context.ui.style));
-        context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+        let (findings, suppressed) = survey.beside_plan();
+        context.ui.findings(&findings, &suppressed, &session.texts);
     }
     if !plan.refusals.is_empty() {
+        github::planned(context, &plan, None);
         return Err(CliError::of(&ApplyError::Refused(plan.refusals[0].words.clone()), Exit::Refused));
     }
-    if !plan.actions.is_empty() {
-        context.ui.approve(&question(&plan), args.auto_approve)?;
-    }
     let catalog = session.catalog()?;
+    if let Some(expected) = expected {
+        let options = catalog.options();
+        // Only for the words of a refusal: a catalog that is not there, or cannot say, changes no verdict.
+        let before =
+            context.block_on_reading(async { Reader::with(options).changes_end(expected).await.ok().flatten() })?;
+        expect::check(&plan, expected, before.as_ref())?;
+    }
+    if !plan.actions.is_empty() {
+        context.ui.approve(&question(&plan), args.auto_approve || expected.is_some())?;
+    }
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    execute(context, args, &plan, &catalog, clock, Some(&survey.desired))
+    execute(context, args, &plan, &catalog, clock, Some(&survey.desired), Vec::new(), told)
 }
 
 /// Plans and applies without showing the plan: for a command whose whole work it is.
@@ -98,27 +163,47 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired))?;
+    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), Some(&survey.desired), Vec::new())?;
     let exit = exit(&report);
     Ok((report, exit))
 }
 
+/// Returns how the catalog is reached: as the policies say, where there are some, else by its variable.
+///
+/// # Errors
+/// Where the policies are invalid, or its variable is not set.
+pub fn catalog_at_hand(context: &Context) -> Result<Connection, CliError> {
+    catalog_by(context).map(|(catalog, _)| catalog)
+}
+
+fn catalog_by(context: &Context) -> Result<(Connection, Option<Session>), CliError> {
+    let (text, session) = catalog_text(context)?;
+    Ok((catalog_of(&context.env_lookup(), &text)?, session))
+}
+
+fn catalog_text(context: &Context) -> Result<(EnvText, Option<Session>), CliError> {
+    match Session::open(context) {
+        Ok(session) => Ok((session.set.catalog_url(), Some(session))),
+        Err(CliError::NoPolicies { .. }) => Ok((EnvText::Variable("BKUP_CATALOG_URL".to_owned()), None)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Applies exactly a saved plan: the file is the approval.
-fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
-    let text = match Session::open(context) {
-        Ok(session) => session.set.catalog_url(),
-        Err(CliError::NoPolicies { .. }) => EnvText::Variable("BKUP_CATALOG_URL".to_owned()),
-        Err(error) => return Err(error),
-    };
+fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan, told: &mut Told) -> Result<Exit, CliError> {
+    let (text, session) = catalog_text(context)?;
+    github::hide_of_plan(context, &text, plan);
     let catalog = catalog_of(&context.env_lookup(), &text)?;
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    execute(context, args, plan, &catalog, clock, None)
+    let since = since::look(context, session.as_ref(), plan)?;
+    execute(context, args, plan, &catalog, clock, None, since, told)
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a run works with, gathered once")]
 fn execute(
     context: &mut Context,
     args: &ApplyArgs,
@@ -126,13 +211,19 @@ fn execute(
     catalog: &Connection,
     clock: RunClock,
     desired: Option<&Desired>,
+    since: Vec<Since>,
+    told: &mut Told,
 ) -> Result<Exit, CliError> {
-    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired)?;
-    write_report(context, args, &report)?;
+    let report = perform(context, plan, catalog, clock, args.lock_timeout, desired, since)?;
+    told.reported = true;
+    // What was done is shown also where the file cannot be written.
+    let written = write_report(context, args, &report);
+    let markdown = &args.markdown;
+    markdown.write(context, || report_markdown(&report, &markdown.md_key, markdown.md_max_bytes))?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
     }
-    Ok(exit(&report))
+    written.map(|()| exit(&report))
 }
 
 fn perform(
@@ -142,13 +233,15 @@ fn perform(
     clock: RunClock,
     lock_timeout: Period,
     desired: Option<&Desired>,
+    since: Vec<Since>,
 ) -> Result<ApplyReport, CliError> {
-    let progress = context.ui.progress();
+    let progress = context.ui.progress(heartbeat(context));
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
-    context.block_on(async {
+    let report = context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
+        runtime.since = since;
         if let Some(desired) = desired {
             session::for_the_record(&mut runtime, desired, clock.now);
         }
@@ -160,7 +253,15 @@ fn perform(
             };
             CliError::of(&error, exit)
         })
-    })?
+    })??;
+    github::applied(context, plan, &report);
+    Ok(report)
+}
+
+/// Returns how long a run may be silent; tests have no half minute to wait.
+fn heartbeat(context: &Context) -> Duration {
+    let given = context.env("BKUP_HEARTBEAT").and_then(|text| text.parse::<Period>().ok());
+    given.map_or(HEARTBEAT, Period::to_std).max(Duration::from_millis(100))
 }
 
 /// Returns the question that approves a plan, with the numbers that matter.
@@ -202,7 +303,9 @@ pub fn exit(report: &ApplyReport) -> Exit {
         use HeldReason::{CatalogUnreachable, DatabaseUnreachable, StoreUnreachable, UnsupportedServer};
         matches!(held.reason, CatalogUnreachable | DatabaseUnreachable | StoreUnreachable | UnsupportedServer)
     };
-    let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached)) || report.held.iter().any(blind);
+    let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached))
+        || report.failure.is_some()
+        || report.held.iter().any(blind);
     let done = of(|o| matches!(o, Outcome::Done { .. } | Outcome::Violated { .. }));
     if failed && done {
         Exit::PartlyApplied

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::grants::{self, InitPrint};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
@@ -26,7 +27,11 @@ const USUAL: &str = "DATABASE_URL";
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct InitArgs {
+    /// What to print instead of writing first policies
+    #[command(subcommand)]
+    pub print: Option<InitPrint>,
     /// The database, or '${NAME}' of the variable that holds its URL [default: DATABASE_URL, then PGHOST, PGDATABASE ...]
     #[arg(long, value_name = "URL", hide_env_values = true)]
     pub url: Option<String>,
@@ -53,6 +58,9 @@ fn store(text: &str) -> Result<StoreUrl, String> {
 /// # Errors
 /// Where no database is named (exit 64), it cannot be read, or a file is there already (exit 1).
 pub fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliError> {
+    if let Some(print) = &args.print {
+        return grants::run(context, print);
+    }
     let (connection, variable) = database(context, args.url.as_deref())?;
     let looking = async move { server::inspect(&connection.options(), LIMIT).await };
     let found = context.block_on_reading(looking)?.map_err(|error| CliError::of(&error, Exit::Failed))?;

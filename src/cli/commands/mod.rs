@@ -1,23 +1,33 @@
 //! One command, one file: its arguments and its `run`.
 
 pub mod apply;
+pub mod audit;
 pub mod backup;
+pub mod cancel;
+pub mod catalog;
 pub mod completions;
 pub mod demo;
+pub mod drift;
 pub mod drill;
+pub mod expect;
 pub mod explain;
+pub mod export;
 pub mod fmt;
+pub mod grants;
 pub mod import;
 pub mod init;
 pub mod key;
 pub mod list;
+pub mod logs;
 pub mod man;
+pub mod markdown;
 pub mod narrow;
 pub mod plan;
 pub mod restore;
 pub mod schema;
 pub mod show;
 pub mod simulate;
+pub mod since;
 pub mod status;
 pub mod test;
 pub mod validate;

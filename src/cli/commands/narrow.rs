@@ -8,9 +8,9 @@ use crate::domain::{Narrowing, Percent};
 /// Which part of the work.
 #[derive(Debug, Clone, Args)]
 pub struct NarrowArgs {
-    /// Only this kind of work
-    #[arg(long, value_enum, value_name = "KIND")]
-    pub only: Option<Only>,
+    /// Only these kinds of work, with commas between
+    #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub only: Vec<Only>,
     /// Only what these addresses ask for: schedule.nightly, store.*; repeatable
     #[arg(long, value_name = "ADDRESS-GLOB")]
     pub target: Vec<String>,
@@ -52,7 +52,9 @@ impl NarrowArgs {
     /// Returns how the plan is narrowed.
     #[must_use]
     pub fn narrowing(&self) -> Narrowing {
-        let only = self.only.and_then(|only| only.to_possible_value()).map(|value| value.get_name().to_owned());
+        let words = self.only.iter().filter_map(ValueEnum::to_possible_value);
+        let words: Vec<String> = words.map(|value| value.get_name().to_owned()).collect();
+        let only = (!words.is_empty()).then(|| words.join(","));
         Narrowing {
             only,
             target: self.target.iter().cloned().collect(),

@@ -4,15 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
+use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::plan_file;
 use crate::cli::session::{Facts, Session};
+use crate::cli::{formats, github, plan_file};
+use crate::diag::Diagnostic;
 use crate::domain::Plan;
 use crate::plan::coverage;
-use crate::render::{PlanView, coverage_json, coverage_text, plan_json, plan_text};
+use crate::render::{
+    Markdown, PlanMarkdown, PlanView, Sources, coverage_json, coverage_text, plan_findings, plan_json, plan_markdown,
+    plan_text,
+};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -30,7 +36,7 @@ pub struct PlanArgs {
     #[arg(long, requires = "detailed_exitcode")]
     pub include_due: bool,
     /// Explain a part of what is planned instead: tenants, with what each of them gets
-    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["out", "json_out", "detailed_exitcode", "only", "target", "exclude", "allow_delete"])]
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["out", "json_out", "md_out", "detailed_exitcode", "only", "target", "exclude", "allow_delete"])]
     pub explain: Option<Explain>,
     /// Plan for a catalog with a clock that BKUP_NOW moves, where there is none yet: for tests and demos
     #[arg(long, hide = true)]
@@ -38,6 +44,9 @@ pub struct PlanArgs {
     /// Which part of the work
     #[command(flatten)]
     pub narrow: NarrowArgs,
+    /// How the plan becomes Markdown
+    #[command(flatten)]
+    pub markdown: MarkdownArgs,
 }
 
 /// What `plan` can explain.
@@ -64,8 +73,15 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     let plan = session.plan(&survey, &args.narrow.wish())?;
-    show(context, args, &plan)?;
-    context.ui.findings(&survey.findings, &survey.suppressed, &session.texts);
+    let (beside, suppressed) = survey.beside_plan();
+    let mut findings = plan_findings(&plan);
+    findings.extend(session.found.iter().chain(&beside).cloned());
+    show(context, args, &plan, &findings, &session.texts)?;
+    if context.ui.format != Format::Github {
+        // That format is annotations already.
+        github::annotate(context, &findings, &session.texts);
+    }
+    context.ui.findings(&beside, &suppressed, &session.texts);
     Ok(exit(args, &plan))
 }
 
@@ -73,18 +89,54 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub fn show(context: &Context, args: &PlanArgs, plan: &Plan) -> Result<(), CliError> {
+pub fn show(
+    context: &Context,
+    args: &PlanArgs,
+    plan: &Plan,
+    findings: &[Diagnostic],
+    texts: &Sources,
+) -> Result<(), CliError> {
     for path in args.out.iter().chain(&args.json_out) {
         plan_file::write_whole(context, path, &plan_json(plan))?;
     }
-    if context.ui.is_json() {
-        context.ui.print(&plan_json(plan));
-        return Ok(());
-    }
     let next = next_command(args, plan);
-    let view = PlanView { plan, next: next.as_deref(), full: context.ui.verbosity > 0 };
-    context.ui.print(&plan_text(view, &context.ui.style));
+    args.markdown.write(context, || markdown(&args.markdown, plan, next.as_deref()))?;
+    github::planned(context, plan, next.as_deref());
+    print(context, &args.markdown, plan, next.as_deref(), findings, texts);
     Ok(())
+}
+
+/// Prints a plan in the format asked for.
+pub fn print(
+    context: &Context,
+    args: &MarkdownArgs,
+    plan: &Plan,
+    next: Option<&str>,
+    findings: &[Diagnostic],
+    texts: &Sources,
+) {
+    let ui = &context.ui;
+    match ui.format {
+        Format::Json => ui.print(&plan_json(plan)),
+        Format::Text => {
+            let view = PlanView { plan, next, full: ui.verbosity > 0 };
+            ui.print(&plan_text(view, &ui.style));
+        }
+        Format::Markdown => {
+            let made = markdown(args, plan, next);
+            args.warn(context, &made);
+            ui.print(&made.text);
+        }
+        Format::Sarif | Format::Github => {
+            ui.print(&formats::for_programs(context, findings, texts).unwrap_or_default());
+        }
+    }
+}
+
+/// Returns a plan in Markdown.
+#[must_use]
+pub fn markdown(args: &MarkdownArgs, plan: &Plan, next: Option<&str>) -> Markdown {
+    plan_markdown(PlanMarkdown { plan, next, key: &args.md_key, limit: args.md_max_bytes })
 }
 
 /// Returns how `plan` ends: refusals are a guard's, differences only where they were asked for.

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::markdown::MarkdownArgs;
+use super::plan;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file::{self, Integrity};
-use crate::render::{PlanView, Symbol, plan_json, plan_text};
+use crate::render::{Sources, Symbol, plan_findings};
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
@@ -16,6 +18,9 @@ pub struct ShowArgs {
     /// The plan; - is standard input
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
+    /// How the plan becomes Markdown
+    #[command(flatten)]
+    pub markdown: MarkdownArgs,
 }
 
 /// Shows a plan.
@@ -29,7 +34,7 @@ pub fn run(context: &mut Context, args: &ShowArgs) -> Result<Exit, CliError> {
         let mark = ui.err_style.mark(Symbol::Attention);
         ui.note(&format!("{mark} its digest does not agree with its content: it was altered, and apply refuses it"));
     }
-    let view = PlanView { plan: &plan, next: None, full: ui.verbosity > 0 };
-    ui.print(&if ui.is_json() { plan_json(&plan) } else { plan_text(view, &ui.style) });
+    args.markdown.write(context, || plan::markdown(&args.markdown, &plan, None))?;
+    plan::print(context, &args.markdown, &plan, None, &plan_findings(&plan), &Sources::new());
     Ok(Exit::Success)
 }

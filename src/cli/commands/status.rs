@@ -2,12 +2,15 @@
 
 use clap::Args;
 
+use super::markdown::MarkdownArgs;
+use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
+use crate::cli::github;
 use crate::cli::session::{Facts, Session, Wish};
 use crate::domain::{Instant, Name, ObjectiveRow};
-use crate::render::{is_breached, status_json, status_text};
+use crate::render::{is_breached, status_json, status_markdown, status_text};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -18,6 +21,9 @@ pub struct StatusArgs {
     /// Only tenants of this class
     #[arg(long, value_name = "NAME")]
     pub class: Option<Name>,
+    /// How the status becomes Markdown
+    #[command(flatten)]
+    pub markdown: MarkdownArgs,
 }
 
 /// Shows the status.
@@ -33,14 +39,29 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
     for held in plan.held.iter().filter(|held| held.work == "look" || held.database.is_some() && held.scope.is_none()) {
         context.ui.note(&context.ui.err_style.name(&format!("{}: {}", held.address, held.words)));
     }
-    Ok(show(context, args, plan.objectives, survey.now))
+    show(context, args, plan.objectives, survey.now)
 }
 
 /// Prints rows in the format asked for and returns how `status` ends.
-pub fn show(context: &Context, args: &StatusArgs, mut rows: Vec<ObjectiveRow>, as_of: Instant) -> Exit {
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn show(
+    context: &Context,
+    args: &StatusArgs,
+    mut rows: Vec<ObjectiveRow>,
+    as_of: Instant,
+) -> Result<Exit, CliError> {
     rows.retain(|row| args.database.as_ref().is_none_or(|name| row.database == *name));
     rows.retain(|row| args.class.is_none() || row.class == args.class);
     let ui = &context.ui;
-    ui.print(&if ui.is_json() { status_json(&rows, as_of) } else { status_text(&rows, as_of, &ui.style) });
-    if is_breached(&rows) { Exit::Violated } else { Exit::Success }
+    let markdown = || status_markdown(&rows, as_of, &args.markdown.md_key, args.markdown.md_max_bytes);
+    args.markdown.write(context, markdown)?;
+    github::stands(context, &rows, as_of);
+    ui.print(&match ui.format {
+        Format::Json => status_json(&rows, as_of),
+        Format::Markdown => markdown().text,
+        _ => status_text(&rows, as_of, &ui.style),
+    });
+    Ok(if is_breached(&rows) { Exit::Violated } else { Exit::Success })
 }

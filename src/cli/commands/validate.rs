@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::Session;
-use crate::cli::{formats, mend, policies, wiring};
+use crate::cli::{formats, github, mend, policies, wiring};
 use crate::diag::{Diagnostic, Severity};
 use crate::policy::Judged;
 use crate::render::{Symbol, Tone, diagnostics_text, findings_summary, fixes_text, suppressed_summary};
@@ -62,6 +62,7 @@ pub fn run(context: &mut Context, args: &ValidateArgs) -> Result<Exit, CliError>
     if text.len() > shown {
         text.push('\n');
     }
+    github::annotate(context, &findings, &policies::sources(&files));
     let (symbol, tone, words) =
         if exit == Exit::Success { (Symbol::Good, Tone::Good, "valid") } else { (Symbol::Bad, Tone::Bad, "invalid") };
     let plural = if files.len() == 1 { "file" } else { "files" };

@@ -29,12 +29,16 @@ pub(super) fn changes(plan: &Plan, class: ActionClass, title: &str, full: bool, 
         out.push_str(&format!("  {symbol} {}{bytes}\n", action_title(action, style)));
         if let ActionKind::ApplyDocument { op, before, after, .. } = &action.kind
             && *op != DocumentOp::Archive
+            && before != after
         {
             for line in document_diff(before.as_ref(), after.as_ref(), style) {
                 out.push_str(&format!("      {line}\n"));
             }
         }
-        out.push_str(&because(action, style));
+        // A quarantine's title says its reason already.
+        if !matches!(&action.kind, ActionKind::Quarantine { words, .. } if *words == action.reason.words) {
+            out.push_str(&because(action, style));
+        }
     }
     Some(out)
 }

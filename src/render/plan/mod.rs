@@ -1,12 +1,16 @@
 //! A plan as text, laid out for reading: the verdict first, deletions before everything else and never elided, then
 //! changes, drift, due work, what is held, how the objectives stand, and the next command. Pure.
 
+mod annotations;
 mod changes;
 mod deletions;
 mod due;
 mod waiting;
 
+pub use annotations::{PLAN_CODES, plan_findings};
+
 use super::action::{count, count64};
+use super::drift;
 use super::moment::moment;
 use super::status;
 use super::style::{Style, Symbol, Tone};
@@ -39,7 +43,7 @@ pub fn plan_text(view: PlanView<'_>, style: &Style) -> String {
     ));
     let drift = "Drift: the world differs from the catalog";
     sections.extend(changes::changes(plan, ActionClass::Drift, drift, view.full, style));
-    sections.extend(waiting::findings(plan, style));
+    sections.extend(drift::sections(plan, style));
     sections.extend(due::due(plan, style));
     sections.extend(waiting::held(plan, style));
     sections.extend(status::objectives(&plan.objectives, style));
@@ -72,14 +76,23 @@ fn head(plan: &Plan, style: &Style) -> String {
     let mut out = format!("{}\n", verdict(plan, style));
     let as_of = format!("as of {}{clock}, {catalog}, bkup {}", moment(plan.as_of), style.name(&plan.tool_version));
     out.push_str(&format!("{}\n", style.paint(Tone::Dim, &as_of)));
-    if let Some(narrowing) = &plan.narrowing {
-        let mut parts: Vec<String> = narrowing.only.iter().map(|only| format!("only {}", style.name(only))).collect();
-        parts.extend(narrowing.target.iter().map(|glob| format!("target {}", style.name(glob))));
-        parts.extend(narrowing.exclude.iter().map(|glob| format!("without {}", style.name(glob))));
-        let words = format!("narrowed: {}; what was left out is neither planned nor pruned", parts.join(", "));
-        out.push_str(&format!("{} {words}\n", style.mark(Symbol::Attention)));
-    }
+    out.extend(narrowed(plan, style));
     out
+}
+
+/// Returns the line that says how a plan was narrowed, absent where it was not.
+pub(super) fn narrowed(plan: &Plan, style: &Style) -> Option<String> {
+    let narrowing = plan.narrowing.as_ref()?;
+    let mut parts: Vec<String> = narrowing.only.iter().map(|only| format!("only {}", style.name(only))).collect();
+    parts.extend(narrowing.target.iter().map(|glob| format!("target {}", style.name(glob))));
+    parts.extend(narrowing.exclude.iter().map(|glob| format!("without {}", style.name(glob))));
+    let words = format!("narrowed: {}; what was left out is neither planned nor pruned", parts.join(", "));
+    Some(format!("{} {words}\n", style.mark(Symbol::Attention)))
+}
+
+/// Returns the section of a class's actions, absent where there are none.
+pub(super) fn actions_of(plan: &Plan, class: ActionClass, title: &str, style: &Style) -> Option<String> {
+    changes::changes(plan, class, title, false, style)
 }
 
 fn verdict(plan: &Plan, style: &Style) -> String {
@@ -90,8 +103,12 @@ fn verdict(plan: &Plan, style: &Style) -> String {
     }
     let counts = plan.counts();
     if plan.actions.is_empty() {
-        let words = "Nothing to do: no changes, no drift, nothing due.";
         let held = if counts.held > 0 { format!(" {} held.", counts.held) } else { String::new() };
+        if counts.drift > 0 {
+            let words = format!("Nothing to apply: no changes, nothing due.{}", drift::left(plan));
+            return format!("{} {}{held}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words));
+        }
+        let words = "Nothing to do: no changes, no drift, nothing due.";
         return format!("{} {}{held}", style.mark(Symbol::Good), style.paint(Tone::Good, words));
     }
     let mut parts = Vec::new();

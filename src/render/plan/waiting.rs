@@ -18,19 +18,6 @@ pub(super) fn refusals(plan: &Plan, style: &Style) -> Option<String> {
     Some(out)
 }
 
-/// Returns the section of differences that no action mends, absent where there are none. They count as drift.
-pub(super) fn findings(plan: &Plan, style: &Style) -> Option<String> {
-    if plan.findings.is_empty() {
-        return None;
-    }
-    let mut out = format!("{}\n", style.heading("Drift that bkup leaves to people"));
-    for finding in &plan.findings {
-        let words = style.name(&finding.words);
-        out.push_str(&format!("  {} {}: {words}\n", style.mark(Symbol::Attention), finding.address));
-    }
-    Some(out)
-}
-
 /// Returns the section of held work, absent where nothing is. Held work that shares its reason shares a line.
 pub(super) fn held(plan: &Plan, style: &Style) -> Option<String> {
     held_lines(&plan.held, style).map(|lines| {

@@ -19,7 +19,7 @@ async fn a_saved_plan_is_applied_exactly_and_once() {
     assert_eq!(setup.manifests().await.len(), 3);
     let before = setup.fingerprint().await;
     let again = setup.run(&["apply", "plan.json"]).success();
-    assert!(again.contains("already"), "{again}");
+    assert!(again.contains("Already applied"), "{again}");
     assert_eq!(setup.fingerprint().await, before);
     let _ = setup.apply().success();
     assert!(setup.manifests().await.iter().any(|key| key.contains("late")));

@@ -35,6 +35,7 @@ pub const TABLE: &[Row] = &[
     row("orchestration", "backup", &["domain", "adapters"]),
     row("orchestration", "restore", &["domain", "adapters"]),
     row("orchestration", "drill", &["domain", "adapters", "restore"]),
+    row("orchestration", "rebuild", &["domain", "adapters"]),
     row("orchestration", "apply", &["domain", "plan", "adapters", "backup", "restore", "drill"]),
     row("orchestration", "notify", &["domain", "render"]),
     row("shell", "cli", &["*"]),

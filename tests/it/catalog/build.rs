@@ -1,6 +1,6 @@
 //! What the catalog's tests write: backups, manifests, documents.
 
-use bkup::catalog::{ClaimOutcome, Completed, Completion, Intended, Intent, LEASE, Lease, Writer};
+use bkup::catalog::{ClaimOutcome, Completed, Completion, Intended, Intent, LEASE, Lease, Ledger};
 use bkup::domain::{
     ActionId, Address, BackupId, BackupMethod, BackupType, BackupWork, CatalogFacts, CatalogState, DataPart, Engine,
     Instant, MANIFEST_FORMAT, Manifest, ManifestScope, Name, PartKind, PruneWork, RetentionRule, RunId, Scope, Section,
@@ -122,7 +122,7 @@ pub fn manifest(work: &BackupWork, attempt: u64) -> Manifest {
     }
 }
 
-pub async fn claim(writer: &Writer, action: ActionId) -> Lease {
+pub async fn claim(writer: &dyn Ledger, action: ActionId) -> Lease {
     match writer.claim(action, RUNNER, LEASE).await.unwrap() {
         ClaimOutcome::Claimed(lease) => lease,
         other => panic!("not claimed: {other:?}"),
@@ -130,7 +130,7 @@ pub async fn claim(writer: &Writer, action: ActionId) -> Lease {
 }
 
 /// Claims, intends and completes a backup, and gives its claim back.
-pub async fn take(writer: &Writer, scope: Scope, slot: Instant) -> BackupWork {
+pub async fn take(writer: &dyn Ledger, scope: Scope, slot: Instant) -> BackupWork {
     let work = work(scope, slot);
     let lease = claim(writer, action(&work.scope, slot)).await;
     let intent = Intent { work: &work, run: &run(), started_at: at("2026-03-01T02:00:03Z") };
@@ -141,7 +141,7 @@ pub async fn take(writer: &Writer, scope: Scope, slot: Instant) -> BackupWork {
     work
 }
 
-pub async fn complete(writer: &Writer, lease: &Lease, manifest: &Manifest) -> Completion {
+pub async fn complete(writer: &dyn Ledger, lease: &Lease, manifest: &Manifest) -> Completion {
     let now = at("2026-03-01T02:00:09Z");
     let verified = Some((Verification::Checksum, now));
     let done = Completed { manifest, manifest_key: "backups/app/m.json", store: &name("primary"), verified };
@@ -162,7 +162,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
     }
 }
 
-pub async fn facts(writer: &Writer) -> CatalogFacts {
+pub async fn facts(writer: &dyn Ledger) -> CatalogFacts {
     match writer.reader().state().await.unwrap() {
         CatalogState::Present(facts) => *facts,
         CatalogState::Absent => panic!("the catalog is there"),

@@ -23,7 +23,7 @@ async fn each_row_carries_the_hash_of_the_one_before() {
     let (_guard, url) = database().await;
     let writer = Writer::open(&url).unwrap();
     writer.create("lineage", None).await.unwrap();
-    assert_eq!(writer.reader().verify_audit().await.unwrap(), AuditVerdict::Whole { rows: 0, head: None });
+    assert_eq!(writer.reader().verify_audit().await.unwrap(), AuditVerdict::Whole { rows: 0, base: 0, head: None });
 
     let first = writer.audit(&[event("a"), event("b")]).await.unwrap();
     let second = writer.audit(&[event("c")]).await.unwrap();
@@ -31,7 +31,7 @@ async fn each_row_carries_the_hash_of_the_one_before() {
     assert_ne!(first, second);
     assert_eq!(writer.audit(&[]).await.unwrap(), second);
     assert_eq!(writer.reader().audit_head().await.unwrap(), second);
-    assert_eq!(writer.reader().verify_audit().await.unwrap(), AuditVerdict::Whole { rows: 3, head: second });
+    assert_eq!(writer.reader().verify_audit().await.unwrap(), AuditVerdict::Whole { rows: 3, base: 0, head: second });
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn writers_at_once_append_one_chain() {
         task.await.unwrap();
     }
     let verdict = writer.reader().verify_audit().await.unwrap();
-    assert!(matches!(verdict, AuditVerdict::Whole { rows: 80, head: Some(_) }), "{verdict:?}");
+    assert!(matches!(verdict, AuditVerdict::Whole { rows: 80, head: Some(_), .. }), "{verdict:?}");
 }
 
 #[tokio::test]

@@ -240,11 +240,13 @@ async fn the_planner_reads_what_apply_has_written() {
             attempt: 1,
             abandoned_at: at("2026-03-01T02:01:00Z"),
         }],
+        canceled: Vec::new(),
         leased: vec![kept.backup.clone()],
         stores: BTreeMap::from([(name("primary"), "store-1".to_owned())]),
     };
     assert_eq!(facts(&writer).await, expected);
     assert_eq!(writer.reader().capabilities(&name("primary")).await.unwrap(), Some(store));
+    super::questions::assert_narrow(&writer).await;
 }
 
 #[tokio::test]

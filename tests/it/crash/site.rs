@@ -188,6 +188,7 @@ stores:
             requested_drills: Default::default(),
             narrowing: Default::default(),
             allow_delete: None,
+            with_kept: false,
         };
         let plan = plan(&desired, &observed, &request);
         assert!(plan.refusals.is_empty(), "{:#?}", plan.refusals);
@@ -234,6 +235,7 @@ stores:
             tool_version: "0.1.0".to_owned(),
             tenants: tenants.collect(),
             next_runs: desired.schedules.iter().map(|(name, spec)| (name.clone(), next(&spec.when))).collect(),
+            since: Vec::new(),
             lock_timeout: Duration::ZERO,
             stop: never(),
             events: mpsc::channel().0,

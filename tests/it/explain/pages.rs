@@ -227,7 +227,7 @@ fn the_index_lists_every_page() {
         ("BK6", "Security"),
         ("BK7", "Recovery plans"),
         ("BK8", "Catalog, stores, servers, programs, plans, command line"),
-        ("BK9", "Commands"),
+        ("BK9", "Drift and commands"),
     ];
     for (family, title) in families {
         let pages: Vec<Page> = all().into_iter().filter(|page| page.code.starts_with(family)).collect();

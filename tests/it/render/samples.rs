@@ -3,9 +3,9 @@
 use bkup::domain::{
     Action, ActionClass, ActionId, ActionKind, ActionOutcome, Address, ApplyReport, Backup, BackupId, BackupMethod,
     BackupType, BackupWork, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp, DriftFinding,
-    DrillBackup, DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing, ObjectiveRow,
-    Outcome, PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId, Scope,
-    SourceLocation, TableComparison, Verification,
+    DriftKind, DrillBackup, DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing,
+    ObjectiveRow, Outcome, PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId,
+    Scope, SourceLocation, TableComparison, Verification,
 };
 
 /// A name that clears the screen, reorders text, forges a line and drops a schema.
@@ -217,10 +217,26 @@ pub fn plan() -> Plan {
         serial: 12,
         policy_digest: digest(1),
         connections: Connections::default(),
-        findings: vec![DriftFinding {
-            address: address("store.primary"),
-            words: format!("2 manifests in the store are unknown to the catalog, such as backups/app/{HOSTILE}"),
-        }],
+        findings: vec![
+            DriftFinding::new(
+                address("store.primary"),
+                DriftKind::LifecycleDeletes,
+                format!("the bucket's lifecycle rule `{HOSTILE}` deletes its objects after 30 days"),
+                "remove the rule, or keep it to another prefix; bkup deletes by itself",
+            ),
+            DriftFinding::new(
+                address("store.primary"),
+                DriftKind::ForeignManifest,
+                format!("2 manifests are unknown to the catalog, such as backups/app/{HOSTILE}"),
+                "give each catalog a prefix of its own",
+            ),
+            DriftFinding::new(
+                address("store.primary"),
+                DriftKind::SettingsUnread,
+                "of the bucket's settings these are not known: versioning (denied)",
+                "allow bkup's user to read them, if this should be watched",
+            ),
+        ],
         rules: std::collections::BTreeMap::default(),
         actions,
         held: held(),
@@ -437,7 +453,7 @@ pub fn report() -> ApplyReport {
         format_version: "1.0".to_owned(),
         run: RunId::of(at("2026-11-20T09:00:00Z"), 0xfeed),
         tool_version: "0.1.0".to_owned(),
-        plan_digest: plan.digest,
+        plan_digest: Some(plan.digest),
         begin: at("2026-11-20T09:00:00Z"),
         end: at("2026-11-20T09:01:04Z"),
         elapsed_ms: 64_000,
@@ -447,5 +463,9 @@ pub fn report() -> ApplyReport {
         evidence: vec![evidence()],
         audit_head: Some(digest(9).to_string()),
         interrupted: None,
+        failure: None,
+        finished_before: None,
+        since: Vec::new(),
+        unrecorded: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod gate;
+pub mod github;
 pub mod model;
 pub mod place;
 pub mod run;

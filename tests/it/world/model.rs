@@ -8,8 +8,8 @@ use bkup::domain::{
     Check, ClassSpec, Compression, DatabaseSpec, Desired, Document, DocumentOp, DrillInto, DrillRecord, DrillSpec,
     DrillTarget, Engine, EnvText, Instant, Method, Name, Narrowing, Objectives, Observation, Observed, Period, Plan,
     PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants, RetentionRule, ScheduleSpec, Scope, Section,
-    ServerFacts, SourceLocation, StoreFacts, StoreMarker, StoreSpec, StoreUrl, Tenant, TenantFilter, TenantSelector,
-    Timing, Verification, When, ZoneName, digest_of,
+    ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker, StoreSpec, StoreUrl, Tenant, TenantFilter,
+    TenantSelector, Timing, Verification, When, ZoneName, digest_of,
 };
 use bkup::plan::{Request, plan};
 
@@ -122,6 +122,7 @@ impl Model {
                 stores: BTreeMap::from([(name("primary"), Observation::Known(StoreFacts::default()))]),
                 servers: BTreeMap::from([(name("app"), Observation::Known(facts))]),
                 clocks: Vec::new(),
+                signs: Signs::default(),
             },
             request: Request {
                 now: at(now),
@@ -133,6 +134,7 @@ impl Model {
                 requested_drills: Default::default(),
                 narrowing: Narrowing::default(),
                 allow_delete: None,
+                with_kept: true,
             },
         };
         model.set_tenants(tenants);
@@ -257,6 +259,7 @@ impl Model {
                     drills: BTreeMap::new(),
                     progress: Vec::new(),
                     garbage: Vec::new(),
+                    canceled: Vec::new(),
                     leased: Vec::new(),
                     stores: BTreeMap::new(),
                 })));
@@ -264,6 +267,14 @@ impl Model {
             ActionKind::EnsureStore { store, .. } => {
                 self.store().marker = Some(StoreMarker { format_version: "1.0".to_owned(), store_id: "id".to_owned() });
                 self.facts().stores.insert(store.clone(), "id".to_owned());
+            }
+            ActionKind::ApplyDocument { op: DocumentOp::Restore, after, .. } => {
+                let body = after.clone().expect("what is restored");
+                let applied = self.facts().applied.get_mut(address).expect("applied");
+                (applied.digest, applied.body) = (digest_of(&body), body);
+                if let Some(Observation::Known(signs)) = &mut self.observed.signs.catalog {
+                    signs.documents.remove(address);
+                }
             }
             ActionKind::ApplyDocument { op: DocumentOp::Archive, .. } => {
                 self.facts().applied.get_mut(address).expect("applied").archived_at = Some(now);
@@ -339,6 +350,13 @@ impl Model {
             ActionKind::Purge(work) => {
                 self.facts().backups.retain(|b| b.id != work.backup);
                 self.store().manifests -= 1;
+            }
+            ActionKind::AbortUploads { store, .. } => {
+                if let Some(signs) = self.observed.signs.stores.get_mut(store)
+                    && let Observation::Known(Some(uploads)) = &mut signs.uploads
+                {
+                    uploads.retain(|upload| upload.owner != bkup::domain::UploadOwner::Dead);
+                }
             }
             ActionKind::CollectGarbage { backup, attempt, .. } => {
                 self.facts().garbage.retain(|g| (&g.backup, g.attempt) != (backup, *attempt));

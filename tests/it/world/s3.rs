@@ -56,8 +56,39 @@ struct State {
     cut_listings: bool,
     ignore_conditions: bool,
     deny: Option<&'static str>,
+    settings: BTreeMap<&'static str, (u16, String)>,
+    access: BTreeMap<&'static str, Access>,
     gate: Option<Arc<Gate>>,
 }
+
+/// What the owner of an access key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Full,
+    /// List and get.
+    ReadOnly,
+    /// Everything but to delete; its own probe aside, as the policies of `init iam` have it.
+    NoDelete,
+}
+
+impl Access {
+    fn allows(self, method: &str, target: &str) -> bool {
+        let reads = matches!(method, "GET" | "HEAD");
+        let deletes =
+            (method == "DELETE" && !target.contains("uploadId=")) || (method == "POST" && target.contains("delete"));
+        match self {
+            Self::Full => true,
+            Self::ReadOnly => reads,
+            Self::NoDelete => !deletes || target.contains("/probe/"),
+        }
+    }
+}
+
+/// The access keys of a server whose owners may not do everything; the secret is the same.
+pub const READER_KEY: &str = "AKIDREADER";
+/// The owner of this one may not delete.
+pub const RUNNER_KEY: &str = "AKIDRUNNER";
 
 /// Everything that is in a bucket.
 #[derive(Clone, Default, PartialEq)]
@@ -110,7 +141,16 @@ impl S3Server {
                 let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
                 let mut builder = s3s::service::S3ServiceBuilder::new(shared.clone());
-                builder.set_auth(s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+                let mut known = s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+                for key in [READER_KEY, RUNNER_KEY] {
+                    known.register(key.to_owned(), SECRET_KEY.to_owned().into());
+                }
+                builder.set_auth(known);
+                shared.lock().access = BTreeMap::from([
+                    (ACCESS_KEY, Access::Full),
+                    (READER_KEY, Access::ReadOnly),
+                    (RUNNER_KEY, Access::NoDelete),
+                ]);
                 let service = builder.build();
                 loop {
                     let socket = tokio::select! {
@@ -161,6 +201,35 @@ impl S3Server {
         self.server.lock().deny = Some(method);
     }
 
+    /// Answers a question about the bucket, `versioning`, with a status and a document; others are not implemented.
+    pub fn set_setting(&self, question: &'static str, status: u16, document: &str) {
+        self.server.lock().settings.insert(question, (status, document.to_owned()));
+    }
+
+    /// Denies a question about the bucket.
+    pub fn deny_setting(&self, question: &'static str) {
+        self.set_setting(question, 403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+    }
+
+    /// Begins an upload as a program that was killed does, so long ago, with a part of so many bytes.
+    pub fn leave_upload(&self, key: &str, age: Duration, size: usize) {
+        let mut state = self.server.lock();
+        state.begun += 1;
+        let id = format!("upload-{}", state.begun);
+        let parts = BTreeMap::from([(1, Bytes::from(vec![0; size]))]);
+        state.uploads.insert(id, Upload { key: key.to_owned(), class: None, begun: now() - age, parts });
+    }
+
+    /// Takes an object away, as people do.
+    pub fn remove(&self, key: &str) -> Option<Bytes> {
+        self.server.lock().objects.remove(key).map(|object| object.bytes)
+    }
+
+    /// Makes an object look so old.
+    pub fn age(&self, key: &str, age: Duration) {
+        self.server.lock().objects.get_mut(key).expect("an object").written = now() - age;
+    }
+
     /// Returns every key of the bucket.
     pub fn keys(&self) -> Vec<String> {
         self.server.lock().objects.keys().cloned().collect()
@@ -197,11 +266,6 @@ impl S3Server {
         let mut state = self.server.lock();
         state.objects = contents.objects.clone();
         state.uploads = contents.uploads.clone();
-    }
-
-    /// Removes an object, as damage or another program does.
-    pub fn remove(&self, key: &str) {
-        assert!(self.server.lock().objects.remove(key).is_some(), "{key} is not there");
     }
 
     /// Returns how many uploads are unfinished.
@@ -269,8 +333,19 @@ async fn answer(
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
         Ok(hyper::Response::builder().status(status).body(s3s::Body::from(body)).unwrap())
     };
-    if server.lock().deny == Some(method.as_str()) {
+    let signed = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
+    let access = server.lock().access.get(key).copied().unwrap_or(Access::Full);
+    if !access.allows(&method, &target) || server.lock().deny == Some(method.as_str()) {
         return error(403, "AccessDenied");
+    }
+    let asked: Vec<&str> = request.uri().query().into_iter().flat_map(|query| query.split('&')).collect();
+    let canned = server.lock().settings.iter().find_map(|(question, answer)| {
+        asked.iter().any(|part| part.split('=').next() == Some(question)).then(|| answer.clone())
+    });
+    if let (Some((status, document)), "GET") = (canned, method.as_str()) {
+        let body = s3s::Body::from(format!("<?xml version=\"1.0\"?>{document}"));
+        return Ok(hyper::Response::builder().status(status).body(body).unwrap());
     }
     match fault {
         Some(HttpFault::Unavailable) => return error(503, "SlowDown"),
@@ -474,6 +549,19 @@ impl S3 for Server {
         check_bucket(&req.input.bucket)?;
         self.lock().uploads.remove(&req.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let state = self.lock();
+        let upload = state.uploads.get(&req.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let part = |(number, bytes): (&i32, &Bytes)| Part {
+            part_number: Some(*number),
+            size: Some(bytes.len() as i64),
+            ..Default::default()
+        };
+        let parts = Some(upload.parts.iter().map(part).collect());
+        Ok(S3Response::new(ListPartsOutput { parts, is_truncated: Some(false), ..Default::default() }))
     }
 
     async fn list_multipart_uploads(

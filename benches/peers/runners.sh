@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# One apply of many tenants by one runner, and by several that share it, on a store that is 50 ms away.
+#   BENCH_TENANTS=400   BENCH_RUNNERS=4   BENCH_LATENCY=50 (ms)   BENCH_DIR=/var/tmp   BENCH_BKUP=PATH   a bkup that is built
+# Each runner takes one backup at a time (max_parallel_jobs: 1), so that what is measured is how runners share work, and
+# not what one of them can do at once. Dumps cost processor time on the database's machine: on few cores that is the limit.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=scripts/tools.sh
+. scripts/tools.sh
+# shellcheck source=benches/peers/world.sh
+. benches/peers/world.sh
+
+TENANTS=${BENCH_TENANTS:-400} RUNNERS=${BENCH_RUNNERS:-4} LATENCY=${BENCH_LATENCY:-50}
+
+need_cargo
+tools_folder
+need age-keygen age
+PG=$(postgres_17)
+RCLONE=$(rclone_program)
+BKUP=${BENCH_BKUP:-}
+if [ -z "$BKUP" ]; then
+  cargo build --release --locked --quiet
+  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
+fi
+
+world_begin
+# By the process's own word: `$!` would be the shell that started it.
+trap '[ ! -s "$WORK/delay.pid" ] || kill "$(cat "$WORK/delay.pid")" 2>/dev/null || true; world_end' EXIT
+postgres_begin "$PG"
+s3_begin "$RCLONE"
+PATH=$PG:$PATH
+export BKUP_PG_BIN=$PG
+far=$(free_port)
+python benches/peers/delay.py "$far" "${BENCH_S3##*:}" "$LATENCY" "$WORK/delay.pid" &
+for _ in $(seq 100); do [ ! -s "$WORK/delay.pid" ] || break; sleep 0.1; done
+[ -s "$WORK/delay.pid" ] || die "the delay does not listen"
+export BENCH_S3=http://127.0.0.1:$far
+
+say "making $TENANTS tenants"
+createdb shop
+psql -XAtq -v ON_ERROR_STOP=1 -d shop >/dev/null <<SQL
+DO \$\$ BEGIN
+  FOR n IN 1..$TENANTS LOOP
+    EXECUTE format('CREATE SCHEMA tenant_t%s', n);
+    EXECUTE format('CREATE TABLE tenant_t%s.orders (id int PRIMARY KEY, note text)', n);
+    EXECUTE format('INSERT INTO tenant_t%s.orders SELECT g, md5(g::text) FROM generate_series(1, 200) g', n);
+    IF n % 50 = 0 THEN COMMIT; END IF;
+  END LOOP;
+END \$\$;
+SQL
+age-keygen -o "$WORK/identity" 2>/dev/null
+recipient=$(age-keygen -y "$WORK/identity")
+
+# round NAME RUNNERS: a fresh catalog and a fresh prefix; prints the seconds.
+round() {
+  local name=$1 runners=$2 begin end pids=() pid failed=0
+  mkdir "$WORK/policies-$name"
+  cat >"$WORK/policies-$name/bench.yaml" <<YAML
+version: 1
+catalog: { url: "\${BENCH_CATALOG_URL}" }
+stores:
+  far:
+    url: s3://bench/$name
+    region: us-east-1
+    endpoint: "\${BENCH_S3}"
+    path_style: true
+    encryption: { recipients: ["$recipient"] }
+databases:
+  shop: { url: "\${BENCH_SHOP_URL}", tenants: { schemas: "tenant_*" } }
+retention:
+  few: { last: 7 }
+schedules:
+  tenants:
+    databases: [shop]
+    backup: tenant_data
+    when: { frequency: daily, time: "02:00" }
+    retention: few
+    store: far
+    max_parallel_jobs: 1
+YAML
+  createdb "catalog_$name"
+  export BENCH_SHOP_URL="postgres://postgres@localhost:5432/shop?host=$PGHOST"
+  export BENCH_CATALOG_URL="postgres://postgres@localhost:5432/catalog_$name?host=$PGHOST"
+  "$BKUP" apply --auto-approve --only changes -p "$WORK/policies-$name" >"$WORK/$name-0.log" 2>&1 || { cat "$WORK/$name-0.log" >&2; die "the changes failed"; }
+  "$BKUP" plan -p "$WORK/policies-$name" --out "$WORK/$name.json" >/dev/null 2>&1
+  begin=$(date +%s.%N)
+  for n in $(seq "$runners"); do
+    "$BKUP" apply "$WORK/$name.json" -p "$WORK/policies-$name" --lock-timeout 10m >"$WORK/$name-$n.log" 2>&1 &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  end=$(date +%s.%N)
+  [ "$failed" = 0 ] || { cat "$WORK/$name"-*.log >&2; die "an apply failed"; }
+  # A run that stored nothing would be the fastest of all.
+  [ "$(find "$WORK/s3/bench/$name" -name manifest.json | wc -l)" -eq $((TENANTS + 1)) ] || die "not every tenant has its backup"
+  psql -XAt -d "catalog_$name" -c "select 'each once: ' || (max(attempt) = 1) || '; backups by runner: ' || (select string_agg(n::text, ' ') from (select count(*) n from bkup.executions group by runner) r) from bkup.executions" >&2
+  python -c "print(round($end - $begin, 1))"
+}
+
+say "load of the last minute on $(nproc) cores: $(cut -d' ' -f1 /proc/loadavg)"
+one=$(round one 1)
+say "one runner: $one s"
+many=$(round many "$RUNNERS")
+say "$RUNNERS runners: $many s; load now $(cut -d' ' -f1 /proc/loadavg)"
+python -c "print(f'$RUNNERS runners are {$one / $many:.2f} times as fast as one: $TENANTS tenants, $LATENCY ms latency')"

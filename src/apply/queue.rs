@@ -1,0 +1,214 @@
+//! The work of a phase, in its order, shared with any number of other runners. What someone else holds is passed over
+//! and looked at again later; only when nothing else is left does a runner wait.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::claims::Claimed;
+use super::ensure::failed;
+use super::progress::{Progress, Standing, Turn};
+use crate::domain::{Action, ActionId, ActionKind, BackupId, Outcome, Scope};
+
+/// How often work that someone else holds is looked at again.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How many pieces of work one question to the catalog is about.
+const WINDOW: usize = 16;
+/// How many of those that others hold: one that became free must not hide behind many that did not.
+const AGAIN: usize = 1000;
+
+/// What a queue has to offer.
+pub(super) enum Next {
+    /// An action, whose work this run holds now.
+    Work(Box<Action>, Claimed),
+    /// Nothing at the moment: it waits for what this run is at, or for others.
+    Wait,
+    /// Nothing any more.
+    Done,
+}
+
+/// The actions of a phase that are not settled and not begun.
+pub(super) struct Queue {
+    waiting: Vec<Action>,
+    held: BTreeSet<ActionId>,
+    asked: Option<Instant>,
+    idle_since: Option<Instant>,
+}
+
+impl Queue {
+    /// Takes the actions in their order.
+    pub fn new(waiting: Vec<Action>) -> Self {
+        Self { waiting, held: BTreeSet::new(), asked: None, idle_since: None }
+    }
+
+    /// Returns what waits.
+    pub fn waiting(&self) -> &[Action] {
+        &self.waiting
+    }
+
+    /// Takes an action back that this run began and someone else goes on with.
+    pub fn give_back(&mut self, action: Action) {
+        self.held.insert(action.id);
+        self.asked = Some(Instant::now());
+        self.waiting.push(action);
+    }
+
+    /// Settles every waiting action that `judge` has an outcome for.
+    pub async fn settle(&mut self, progress: &mut Progress<'_>, judge: impl Fn(&Action) -> Option<Outcome>) {
+        let mut index = 0;
+        while let Some(action) = self.waiting.get(index) {
+            match judge(action) {
+                Some(outcome) => {
+                    let id = self.waiting.remove(index).id;
+                    progress.settle(id, outcome, 0, 0).await;
+                }
+                None => index += 1,
+            }
+        }
+    }
+
+    /// Takes the next action's turn, one at a time; waits for others where nothing else is left. `None` at the end.
+    pub async fn turn(&mut self, progress: &mut Progress<'_>) -> Option<(Action, Turn)> {
+        loop {
+            match self.next(progress, |_| true, false).await {
+                Next::Work(action, claimed) => {
+                    progress.begin(&action);
+                    return Some((*action, Turn::new(claimed)));
+                }
+                Next::Wait => {}
+                Next::Done => return None,
+            }
+        }
+    }
+
+    /// Claims the first action that may begin, fits, and is not held by someone else. Where this run is at something
+    /// (`busy`) it returns instead of waiting.
+    pub async fn next(&mut self, progress: &mut Progress<'_>, fits: impl Fn(&Action) -> bool, busy: bool) -> Next {
+        loop {
+            if progress.runtime.stopped() {
+                // Not a word to the catalog for each of them: a run that was told to stop has seconds.
+                self.waiting.clear();
+            }
+            let ready = self.look(progress, &fits).await;
+            if self.waiting.is_empty() {
+                return Next::Done;
+            }
+            let fresh: Vec<ActionId> = ready.iter().filter(|id| !self.held.contains(*id)).copied().collect();
+            let again = self.asked.is_none_or(|asked| asked.elapsed() >= POLL);
+            let mut candidates = match (fresh.is_empty(), again) {
+                (false, _) => fresh,
+                (true, true) => ready.clone(),
+                (true, false) => Vec::new(),
+            };
+            candidates.truncate(if candidates.iter().all(|id| self.held.contains(id)) { AGAIN } else { WINDOW });
+            if !candidates.is_empty() {
+                if let Some((action, claimed)) = self.claim(progress, candidates).await {
+                    return Next::Work(Box::new(action), claimed);
+                }
+                continue;
+            }
+            if busy {
+                return Next::Wait;
+            }
+            if ready.is_empty() {
+                // What it waits for is neither settled nor under way: nothing in this run can bring it.
+                let reason = "what it waits for was not reached";
+                self.settle(progress, |_| Some(Outcome::Skipped { reason: reason.to_owned() })).await;
+                continue;
+            }
+            let since = *self.idle_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= progress.runtime.lock_timeout {
+                self.give_up(progress, &ready).await;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = progress.runtime.until_stopped() => {}
+            }
+        }
+    }
+
+    /// Settles what can never begin, and returns what could begin now.
+    async fn look(&mut self, progress: &mut Progress<'_>, fits: &impl Fn(&Action) -> bool) -> Vec<ActionId> {
+        loop {
+            let standing = |action: &Action| match progress.standing(action) {
+                Standing::Never(outcome) => Some((action.id, outcome)),
+                _ => None,
+            };
+            let hopeless: Vec<(ActionId, Outcome)> = self.waiting.iter().filter_map(standing).collect();
+            if hopeless.is_empty() {
+                let ready = self.waiting.iter().filter(|a| matches!(progress.standing(a), Standing::Ready) && fits(a));
+                return ready.map(|action| action.id).collect();
+            }
+            for (id, outcome) in hopeless {
+                self.take_out(id);
+                progress.settle(id, outcome, 0, 0).await;
+            }
+        }
+    }
+
+    async fn claim(&mut self, progress: &mut Progress<'_>, mut candidates: Vec<ActionId>) -> Option<(Action, Claimed)> {
+        self.asked = Some(Instant::now());
+        self.settle_done(progress, &mut candidates).await;
+        let claimed = match progress.claims.take(&candidates).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // The catalog was asked several times. What needs it cannot be done; to ask for each would take hours.
+                let outcome = failed(&error);
+                self.settle(progress, |_| Some(outcome.clone())).await;
+                return None;
+            }
+        };
+        // Those that come before it were passed over: someone holds them. Of those behind it nothing is known.
+        let mine = claimed.as_ref().map(|claimed| claimed.lease.action);
+        self.held.extend(candidates.into_iter().take_while(|id| Some(*id) != mine));
+        let claimed = claimed?;
+        self.idle_since = None;
+        Some((self.take_out(claimed.lease.action)?, claimed))
+    }
+
+    /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive is looked at by
+    /// whoever holds its claim: it must also be restorable.
+    async fn settle_done(&mut self, progress: &mut Progress<'_>, candidates: &mut Vec<ActionId>) {
+        let among = |action: &&Action| candidates.contains(&action.id);
+        let backups: Vec<(ActionId, BackupId)> = self
+            .waiting
+            .iter()
+            .filter(among)
+            .filter_map(|action| match &action.kind {
+                ActionKind::BackUp(work) if work.scope != Scope::Shared => Some((action.id, work.backup.clone())),
+                _ => None,
+            })
+            .collect();
+        if backups.is_empty() {
+            return;
+        }
+        let ids: Vec<&BackupId> = backups.iter().map(|(_, backup)| backup).collect();
+        // A catalog that does not answer is met again by the claim.
+        let Ok(done) = progress.runtime.catalog.reader().completed(&ids).await else { return };
+        for (id, backup) in backups.iter().filter(|(_, backup)| done.contains(backup)) {
+            self.take_out(*id);
+            candidates.retain(|candidate| candidate != id);
+            let summary = format!("the slot is held by {backup}");
+            progress.settle(*id, Outcome::AlreadyDone { summary }, 0, 0).await;
+            self.idle_since = None;
+        }
+    }
+
+    /// Settles what others have held for longer than this run waits.
+    async fn give_up(&mut self, progress: &mut Progress<'_>, ready: &[ActionId]) {
+        let holders = progress.runtime.catalog.reader().holders(ready).await.unwrap_or_default();
+        for id in ready {
+            self.take_out(*id);
+            let by = holders.get(id).cloned().unwrap_or_else(|| "another runner".to_owned());
+            progress.settle(*id, Outcome::Claimed { by }, 0, 0).await;
+        }
+    }
+
+    fn take_out(&mut self, id: ActionId) -> Option<Action> {
+        self.held.remove(&id);
+        let place = self.waiting.iter().position(|action| action.id == id)?;
+        Some(self.waiting.remove(place))
+    }
+}

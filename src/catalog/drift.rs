@@ -1,0 +1,355 @@
+//! What people did to the catalog's rows, and what was recorded of each backup's objects, for comparison with the
+//! world. Reads only.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::TryStreamExt;
+use serde_json::{Map, Value, json};
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+
+use super::columns::{PlanColumns, ScheduleColumns};
+use super::completion::RECORDED;
+use super::failure::CatalogError;
+use super::migrate::presence;
+use super::stamp::{Cells, bigint};
+use super::state::{Reader, json as cell, verification_from};
+use crate::domain::{
+    Address, BackupId, CatalogSigns, DataPart, DocumentSign, FailedLook, Instant, Name, RecoveryPlanSpec, RowEdit,
+    ScheduleSpec, Section, Tally, digest_of,
+};
+
+/// The first version of the catalog that records what a row said when its backup was made.
+const RECORDS_SINCE: i64 = 5;
+/// How many names of rows put in by hand are said.
+const EXAMPLES: i64 = 3;
+
+/// What was recorded of the objects of every backup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordedObjects {
+    /// Every completed and not yet purged backup.
+    pub backups: HashMap<BackupId, RecordedBackup>,
+    /// Attempts that are at work, or whose leftovers are still to be collected.
+    pub attempts: HashSet<(BackupId, u64)>,
+}
+
+/// What was recorded of one backup's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedBackup {
+    /// In which store.
+    pub store: Name,
+    /// The attempt that made it.
+    pub attempt: u64,
+    /// Its manifest's key.
+    pub manifest_key: String,
+    /// Its manifest's size, where that was recorded.
+    pub manifest_size: Option<u64>,
+    /// The data objects in its own folder.
+    pub data: Tally,
+    /// How many key objects it has.
+    pub keys: u64,
+}
+
+impl Reader {
+    /// Returns what people did to the rows, and where the catalog is, or is to be made.
+    ///
+    /// # Errors
+    /// As every question.
+    pub async fn signs(&self) -> Result<CatalogSigns, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
+        let mut signs = match presence(&mut transaction).await?.version()? {
+            None => CatalogSigns::default(),
+            Some(version) => CatalogSigns {
+                documents: documents(&mut transaction).await?,
+                schedules_by_hand: by_hand(&mut transaction, "schedules", "schedule_name", "schedule.").await?,
+                plans_by_hand: by_hand(&mut transaction, "recovery_plans", "plan_name", "recovery-plan.").await?,
+                executions: if version < RECORDS_SINCE { Vec::new() } else { edited(&mut transaction).await? },
+                failed_looks: failed_looks(&mut transaction).await?,
+                place: None,
+            },
+        };
+        transaction.commit().await?;
+        let mut connection = self.session().connection().await?;
+        let datname: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut *connection).await?;
+        // Some servers keep this to themselves; then it is not known.
+        let system = sqlx::query_scalar("SELECT system_identifier::text FROM pg_control_system()");
+        signs.place = Some((system.fetch_one(&mut *connection).await.ok(), datname));
+        Ok(signs)
+    }
+
+    /// Returns what was recorded of the objects of every backup, summed up as it is read.
+    ///
+    /// # Errors
+    /// As every question.
+    pub async fn recorded_objects(&self) -> Result<RecordedObjects, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
+        let Some(version) = presence(&mut transaction).await?.version()? else {
+            return Ok(RecordedObjects::default());
+        };
+        let backups = recorded(&mut transaction, version, None).await?;
+        let mut recorded = RecordedObjects { backups, ..RecordedObjects::default() };
+        let rows = sqlx::query(
+            "SELECT backup_id, attempt FROM bkup.executions WHERE attempt IS NOT NULL AND backup_id IS NOT NULL \
+             AND collected_at IS NULL AND status IN ('RUNNING', 'FAILED', 'CANCELED')",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        for row in rows {
+            recorded.attempts.insert((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?));
+        }
+        transaction.commit().await?;
+        Ok(recorded)
+    }
+
+    /// Returns what was recorded of one backup's objects; `None` where it is not there any more.
+    ///
+    /// # Errors
+    /// As every question.
+    pub async fn recorded_backup(&self, backup: &BackupId) -> Result<Option<RecordedBackup>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        match presence(&mut connection).await?.version()? {
+            None => Ok(None),
+            Some(version) => Ok(recorded(&mut connection, version, Some(backup)).await?.remove(backup)),
+        }
+    }
+
+    /// Returns which of these attempts are over: completed, purged, or collected. One that began since anything else was
+    /// read is not among them.
+    ///
+    /// # Errors
+    /// As every question.
+    pub async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Result<HashSet<(BackupId, u64)>, CatalogError> {
+        let (ids, numbers): (Vec<&str>, Vec<i64>) =
+            attempts.iter().map(|(id, attempt)| (id.as_str(), bigint(*attempt))).unzip();
+        let mut connection = self.session().connection().await?;
+        let rows = sqlx::query(
+            "SELECT e.backup_id, e.attempt FROM bkup.executions e \
+             JOIN unnest($1::text[], $2::bigint[]) AS asked (id, attempt) \
+               ON asked.id = e.backup_id AND asked.attempt = e.attempt \
+             WHERE e.status = 'COMPLETED' OR e.collected_at IS NOT NULL",
+        )
+        .bind(&ids)
+        .bind(&numbers)
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter().map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?))).collect()
+    }
+}
+
+/// Reads what was recorded of one backup, or of all.
+async fn recorded(
+    connection: &mut PgConnection,
+    version: i64,
+    only: Option<&BackupId>,
+) -> Result<HashMap<BackupId, RecordedBackup>, CatalogError> {
+    let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
+    let sql = format!(
+        "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, parts, \
+                coalesce(cardinality(recipients), 0)::bigint AS keys \
+         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
+           AND manifest_key IS NOT NULL AND ($1::text IS NULL OR backup_id = $1)"
+    );
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(only.map(BackupId::as_str)).fetch(connection);
+    let mut backups = HashMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let manifest_size: Option<i64> = row.try_get("manifest_size")?;
+        let mut backup = RecordedBackup {
+            store: row.parsed("store")?,
+            attempt: row.count("attempt")?,
+            manifest_key: row.text("manifest_key")?,
+            manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
+            data: Tally::default(),
+            keys: row.count("keys")?,
+        };
+        let folder = backup.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
+        let own = format!("{folder}a-{}/", backup.attempt);
+        for part in cell::<Vec<DataPart>>(&row, "parts")?.unwrap_or_default() {
+            // One in an earlier backup's folder is counted there.
+            if part.key.starts_with(&own) {
+                backup.data.add(&part.key, part.size);
+            }
+        }
+        backups.insert(BackupId::from_text(row.text("backup_id")?), backup);
+    }
+    Ok(backups)
+}
+
+/// Compares every record with its digest, and every row that shows one with what bkup would write.
+async fn documents(connection: &mut PgConnection) -> Result<BTreeMap<Address, DocumentSign>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT p.address, p.body, p.digest, p.retention, p.archived_at IS NOT NULL AS archived, p.source_file, \
+                p.source_line, coalesce(to_jsonb(s), to_jsonb(r)) AS shown \
+         FROM bkup.policies p \
+         LEFT JOIN bkup.schedules s ON p.address = 'schedule.' || s.policy_name \
+         LEFT JOIN bkup.recovery_plans r ON p.address = 'recovery-plan.' || r.policy_name \
+         ORDER BY p.address",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut signs = BTreeMap::new();
+    for row in &rows {
+        let address: Address = row.parsed("address")?;
+        let body: Value = cell(row, "body")?.unwrap_or_default();
+        let intact = row.text("digest")? == digest_of(&body).to_string();
+        // What a damaged document would say means nothing.
+        let edits = if intact { edits(row, &address, &body)? } else { Vec::new() };
+        if !intact || !edits.is_empty() {
+            signs.insert(address, DocumentSign { intact, edits });
+        }
+    }
+    Ok(signs)
+}
+
+fn edits(row: &PgRow, address: &Address, body: &Value) -> Result<Vec<RowEdit>, CatalogError> {
+    let mut edits = Vec::new();
+    let mut written = match address.section() {
+        Section::Schedule => {
+            let Ok(spec) = serde_json::from_value::<ScheduleSpec>(body.clone()) else { return Ok(edits) };
+            let rule = serde_json::to_value(&spec.retention).unwrap_or_default();
+            let found: Value = cell(row, "retention")?.unwrap_or_default();
+            compare("retention", &found, &rule, &mut edits);
+            schedule_row(&ScheduleColumns::of(&spec)?)
+        }
+        Section::RecoveryPlan => {
+            let Ok(spec) = serde_json::from_value::<RecoveryPlanSpec>(body.clone()) else { return Ok(edits) };
+            plan_row(&spec, PlanColumns::of(&spec)?)
+        }
+        _ => return Ok(edits),
+    };
+    let Some(Json(shown)) = row.try_get::<Option<Json<Map<String, Value>>>, _>("shown")? else {
+        edits.push(RowEdit { column: "row".to_owned(), found: "gone".to_owned(), written: "there".to_owned() });
+        return Ok(edits);
+    };
+    let archived = row.flag("archived")?;
+    let line: Option<i32> = row.try_get("source_line")?;
+    written.insert("policy".to_owned(), body.clone());
+    written.insert("policy_digest".to_owned(), json!(row.text("digest")?));
+    written.insert("source_file".to_owned(), json!(row.maybe_text("source_file")?));
+    written.insert("source_line".to_owned(), json!(line));
+    written.insert("deleted".to_owned(), json!(archived));
+    if address.section() == Section::Schedule {
+        written.insert("enabled".to_owned(), json!(!archived));
+    }
+    for (column, wanted) in &written {
+        compare(column, shown.get(column).unwrap_or(&Value::Null), wanted, &mut edits);
+    }
+    Ok(edits)
+}
+
+fn schedule_row(columns: &ScheduleColumns) -> Map<String, Value> {
+    let row = json!({
+        "backup_type": columns.backup_type, "target_scope": columns.target_scope,
+        "target_databases": columns.databases, "frequency": columns.frequency, "schedule_time": columns.time,
+        "schedule_days": columns.days, "timezone": columns.timezone, "backup_format": columns.format,
+        "retention_days": columns.retention_days, "max_parallel_jobs": columns.parallel, "rule": columns.rule,
+        "target_slugs": columns.slugs, "target_classes": columns.classes, "target_tables": columns.tables,
+        "engine": columns.engine, "store": columns.store, "start_within": columns.start_within,
+        "target_tenants": null, "notify_success": false, "notify_failure": true, "notify_emails": null,
+    });
+    object(row)
+}
+
+fn plan_row(spec: &RecoveryPlanSpec, columns: PlanColumns) -> Map<String, Value> {
+    let row = json!({
+        "plan_type": columns.plan_type, "description": spec.description, "recovery_scope": columns.scope,
+        "recovery_time": columns.rto, "recovery_point": columns.rpo, "recovery_steps": columns.steps,
+        "automated_steps": columns.automated, "manual_steps": columns.manual,
+        "required_backup_types": columns.requires, "minimum_backup_age": columns.minimum_age,
+        "test_frequency_days": columns.test_days, "primary_contact": spec.primary_contact,
+        "escalation_contacts": spec.escalation_contacts, "status": columns.status, "approved_by": spec.approval.by,
+        "approved_at": columns.approved_at.map(|at| at.to_string()), "target_databases": columns.databases,
+        "severity": columns.severity,
+    });
+    object(row)
+}
+
+fn object(row: Value) -> Map<String, Value> {
+    match row {
+        Value::Object(columns) => columns,
+        _ => Map::new(),
+    }
+}
+
+fn compare(column: &str, found: &Value, written: &Value, edits: &mut Vec<RowEdit>) {
+    let instant = |value: &Value| value.as_str().and_then(|text| text.parse::<Instant>().ok());
+    let same = match column {
+        // The database writes times with seconds.
+        "schedule_time" => {
+            let minutes = |value: &Value| value.as_str().map(|text| text.get(..5).unwrap_or(text).to_owned());
+            minutes(found) == minutes(written)
+        }
+        "approved_at" => instant(found).map(super::as_recorded) == instant(written).map(super::as_recorded),
+        // The store's encryption may have changed since the row was written; nothing but this column shows it.
+        "backup_format" => found == written || found == "ENCRYPTED",
+        _ => found == written,
+    };
+    if !same {
+        let (found, written) = (shown(found), shown(written));
+        edits.push(RowEdit { column: column.to_owned(), found, written });
+    }
+}
+
+/// Returns a value as people read it; a document is only named.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(_) => "another document".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Finds rows that no policy put in: the first few names, and how many there are.
+async fn by_hand(
+    connection: &mut PgConnection,
+    table: &str,
+    name: &str,
+    section: &str,
+) -> Result<(Vec<String>, u64), CatalogError> {
+    // The words are this program's own.
+    let sql = format!(
+        "SELECT t.{name} AS name, count(*) OVER () AS total FROM bkup.{table} t WHERE NOT t.deleted \
+           AND NOT EXISTS (SELECT FROM bkup.policies p WHERE p.address = '{section}' || t.policy_name) \
+         ORDER BY t.created_at, t.{name}, t.id LIMIT {EXAMPLES}"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let total = rows.first().map_or(Ok(0), |row| row.count("total"))?;
+    Ok((rows.iter().map(|row| row.text("name")).collect::<Result<_, _>>()?, total))
+}
+
+/// Finds backups whose row says something else than what was recorded when they were made.
+async fn edited(connection: &mut PgConnection) -> Result<Vec<BackupId>, CatalogError> {
+    let sql = format!(
+        "SELECT e.backup_id FROM bkup.executions e WHERE e.status = 'COMPLETED' AND NOT e.deleted \
+           AND e.backup_id IS NOT NULL AND e.recorded <> {RECORDED} ORDER BY e.backup_id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
+    rows.iter().map(|row| row.text("backup_id").map(BackupId::from_text)).collect()
+}
+
+/// Finds backups in use whose newest look failed, and that are not in quarantine for it.
+async fn failed_looks(connection: &mut PgConnection) -> Result<Vec<FailedLook>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT ON (v.backup_id) v.backup_id, v.depth, v.validated_at, v.detail, v.passed \
+         FROM bkup.validations v JOIN bkup.executions e ON e.backup_id = v.backup_id \
+         WHERE e.status = 'COMPLETED' AND NOT e.deleted AND e.quarantine IS NULL AND e.tombstoned_at IS NULL \
+         ORDER BY v.backup_id, v.validated_at DESC, v.created_at DESC",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut looks = Vec::new();
+    for row in &rows {
+        if !row.flag("passed")? {
+            looks.push(FailedLook {
+                backup: BackupId::from_text(row.text("backup_id")?),
+                depth: verification_from(row.try_get("depth")?)?,
+                at: row.at("validated_at")?,
+                detail: row.maybe_text("detail")?,
+            });
+        }
+    }
+    Ok(looks)
+}

@@ -1,0 +1,253 @@
+//! One listing of a store against what the catalog recorded: page by page, in the memory of a few numbers for each
+//! backup, however many objects there are. A listing that ends with an error says nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use crate::catalog::{RecordedBackup, RecordedObjects};
+use crate::domain::{BackupId, Bytes, Damage, Instant, Name, ObjectSigns, Period, StoreFacts, Tally};
+use crate::store::{self, ObjectFacts, ReadStore, StoreError, layout};
+
+/// How many keys of each kind are named.
+const EXAMPLES: usize = 3;
+/// What is younger may belong to an attempt that began after the catalog was read.
+const YOUNG: Period = Period::hours(1);
+/// How many backups that nobody knows are told apart.
+const MOST_STRANGERS: usize = 10_000;
+/// How many manifests of another size are read.
+const MOST_READ: usize = 1000;
+
+/// What a listing showed.
+pub struct Listing {
+    /// Manifests against the catalog.
+    pub facts: StoreFacts,
+    /// Data objects against the catalog.
+    pub objects: ObjectSigns,
+}
+
+/// What a listing is compared with.
+pub struct Expected<'a> {
+    /// The store's name in the policies.
+    pub store: &'a Name,
+    /// The backups that the plan knows in this store.
+    pub backups: &'a HashSet<&'a BackupId>,
+    /// What was recorded of their objects; `None` where that is not known: then nothing is said of them.
+    pub recorded: Option<&'a RecordedObjects>,
+    /// bkup's own clock.
+    pub now: Instant,
+}
+
+/// Objects that belong to nobody the catalog knows.
+#[derive(Default)]
+struct Strangers {
+    by_backup: HashMap<BackupId, (Tally, String)>,
+    others: Tally,
+    more: bool,
+    examples: Vec<String>,
+    /// Backups of which a manifest was seen that the catalog does not know: their objects are theirs.
+    foreign: HashSet<BackupId>,
+}
+
+/// Lists a store. `facts` holds what is known of it already.
+///
+/// # Errors
+/// Where the listing cannot be had whole.
+pub async fn list(
+    store: &Arc<dyn ReadStore>,
+    mut facts: StoreFacts,
+    expected: &Expected<'_>,
+) -> Result<Listing, StoreError> {
+    let mut unseen: HashSet<&BackupId> = expected.backups.clone();
+    let mut tallies: HashMap<&BackupId, Tally> = HashMap::new();
+    let mut resized: Vec<(&BackupId, &RecordedBackup)> = Vec::new();
+    let mut strangers = Strangers::default();
+    let mut listing = store::list(Arc::clone(store), layout::BACKUPS);
+    while let Some(object) = listing.next().await {
+        let object = object?;
+        if let Some(manifest) = layout::parse_manifest(&object.key) {
+            facts.manifests += 1;
+            let known = expected.backups.get(&manifest.id);
+            let recorded = expected.of(&manifest.id);
+            if !unseen.remove(&manifest.id) && known.is_none() {
+                // One that was made since the plan's own look at the catalog is no stranger.
+                if recorded.is_some() {
+                    continue;
+                }
+                strangers.see_manifest(manifest.id, object.key, &mut facts);
+            } else if let Some((id, recorded)) = recorded
+                && recorded.manifest_size.is_some_and(|size| size != object.size)
+                && recorded.manifest_key == object.key
+            {
+                resized.push((id, recorded));
+            }
+        } else if let Some(known) = expected.recorded {
+            let attempt = layout::parse_attempt_key(&object.key);
+            match attempt.as_ref().and_then(|(id, attempt)| Some((expected.of(id)?, *attempt))) {
+                Some(((id, recorded), attempt)) if recorded.holds(&object.key, attempt) => {
+                    tallies.entry(id).or_default().add(&object.key, object.size);
+                }
+                _ if attempt.as_ref().is_some_and(|attempt| known.attempts.contains(attempt)) => {}
+                _ if is_young(&object, expected.now) => {}
+                _ => strangers.see(attempt.map(|(id, _)| id), object),
+            }
+        }
+    }
+    facts.missing = unseen.iter().map(|id| (*id).clone()).collect();
+    facts.missing.sort_unstable();
+    let mut objects = ObjectSigns::default();
+    if expected.recorded.is_some() {
+        let keys = keys(store, expected).await;
+        objects.keys_unread = keys.as_ref().err().map(ToString::to_string);
+        for (id, recorded) in expected.here().filter(|(id, _)| !unseen.contains(id)) {
+            let found = tallies.get(id).copied().unwrap_or_default();
+            let found_keys = keys.as_ref().ok().map(|keys| keys.get(id).copied().unwrap_or_default());
+            objects.damaged.extend(damage(id, recorded, found, found_keys));
+        }
+        for (id, recorded) in resized.into_iter().take(MOST_READ) {
+            objects.damaged.extend(altered(store, id, recorded).await);
+        }
+        objects.damaged.sort_by(|a, b| a.backup.cmp(&b.backup));
+        objects.damaged.dedup_by(|later, first| later.backup == first.backup);
+        strangers.tell(&mut objects);
+    }
+    Ok(Listing { facts, objects })
+}
+
+impl<'a> Expected<'a> {
+    /// Returns what was recorded of a backup of this store.
+    fn of(&self, id: &BackupId) -> Option<(&'a BackupId, &'a RecordedBackup)> {
+        self.recorded?.backups.get_key_value(id).filter(|(_, recorded)| &recorded.store == self.store)
+    }
+
+    /// Returns the recorded backups of this store that the plan knows.
+    fn here(&self) -> impl Iterator<Item = (&'a BackupId, &'a RecordedBackup)> {
+        let all = self.recorded.into_iter().flat_map(|recorded| &recorded.backups);
+        all.filter(|(id, recorded)| &recorded.store == self.store && self.backups.contains(id))
+    }
+}
+
+impl RecordedBackup {
+    /// Returns whether a key lies in the folder of the attempt that made the backup.
+    fn holds(&self, key: &str, attempt: u64) -> bool {
+        let folder = self.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
+        attempt == self.attempt && !folder.is_empty() && key.starts_with(folder)
+    }
+}
+
+fn is_young(object: &ObjectFacts, now: Instant) -> bool {
+    object.modified.is_some_and(|modified| YOUNG.after(modified) > now)
+}
+
+impl Strangers {
+    fn see_manifest(&mut self, id: BackupId, key: String, facts: &mut StoreFacts) {
+        facts.foreign += 1;
+        if facts.foreign_examples.len() < EXAMPLES {
+            facts.foreign_examples.push(key);
+        }
+        if self.foreign.len() < MOST_STRANGERS {
+            self.foreign.insert(id);
+        }
+    }
+
+    fn see(&mut self, id: Option<BackupId>, object: ObjectFacts) {
+        match id {
+            Some(id) if self.by_backup.len() < MOST_STRANGERS || self.by_backup.contains_key(&id) => {
+                let (tally, _) = self.by_backup.entry(id).or_insert_with(|| (Tally::default(), object.key.clone()));
+                tally.add(&object.key, object.size);
+            }
+            // So many strangers are not told apart: they may all be of foreign backups.
+            Some(_) => self.more = true,
+            None => {
+                self.others.add(&object.key, object.size);
+                if self.examples.len() < EXAMPLES {
+                    self.examples.push(object.key);
+                }
+            }
+        }
+    }
+
+    /// Leaves out what belongs to a manifest, now that all of them were seen.
+    fn tell(self, objects: &mut ObjectSigns) {
+        let mut total = self.others;
+        let mut examples = self.examples;
+        objects.strays_more = self.more;
+        for (id, (tally, example)) in self.by_backup {
+            if !self.foreign.contains(&id) {
+                total.objects += tally.objects;
+                total.bytes = total.bytes.saturating_add(tally.bytes);
+                examples.push(example);
+            }
+        }
+        examples.sort_unstable();
+        examples.truncate(EXAMPLES);
+        (objects.strays, objects.stray_bytes, objects.stray_examples) = (total.objects, Bytes(total.bytes), examples);
+    }
+}
+
+/// Counts the key objects of each backup.
+async fn keys<'a>(
+    store: &Arc<dyn ReadStore>,
+    expected: &Expected<'a>,
+) -> Result<HashMap<&'a BackupId, u64>, StoreError> {
+    let mut counts = HashMap::new();
+    if expected.here().all(|(_, recorded)| recorded.keys == 0) {
+        return Ok(counts);
+    }
+    let mut listing = store::list(Arc::clone(store), layout::KEYS);
+    while let Some(object) = listing.next().await {
+        if let Some((id, attempt)) = layout::parse_attempt_key(&object?.key)
+            && let Some((id, recorded)) = expected.of(&id)
+            && recorded.attempt == attempt
+        {
+            *counts.entry(id).or_default() += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// Says what of a backup's objects is not as it was recorded.
+fn damage(id: &BackupId, recorded: &RecordedBackup, found: Tally, keys: Option<u64>) -> Option<Damage> {
+    let wanted = recorded.data;
+    let (words, gone) = if found.objects < wanted.objects {
+        let gone = wanted.objects - found.objects;
+        let words = match (gone, wanted.objects) {
+            (1, 1) => "its data object is gone".to_owned(),
+            (gone, all) if gone == all => format!("all of its {all} data objects are gone"),
+            (1, all) => format!("1 of its {all} data objects is gone"),
+            (gone, all) => format!("{gone} of its {all} data objects are gone"),
+        };
+        (words, true)
+    } else if found.objects > wanted.objects {
+        (format!("it has {} data objects instead of {}", found.objects, wanted.objects), false)
+    } else if found.bytes != wanted.bytes {
+        (format!("its data is {} bytes instead of {}", found.bytes, wanted.bytes), false)
+    } else if found.mix != wanted.mix {
+        ("its data objects have other names or sizes than recorded".to_owned(), false)
+    } else if let Some(found) = keys.filter(|found| *found < recorded.keys) {
+        let gone = recorded.keys - found;
+        let words = if gone == 1 && recorded.keys == 1 {
+            "its key object is gone: nobody can decrypt it".to_owned()
+        } else {
+            format!("{gone} of its {} key objects are gone", recorded.keys)
+        };
+        (words, true)
+    } else {
+        return None;
+    };
+    Some(Damage { backup: id.clone(), words, gone })
+}
+
+/// Reads a manifest whose size is another one than was recorded: one that reads well and is of the same attempt is
+/// good whatever wrote it. What cannot be read now is not judged.
+async fn altered(store: &Arc<dyn ReadStore>, id: &BackupId, recorded: &RecordedBackup) -> Option<Damage> {
+    let words = match store::read_manifest(store.as_ref(), &recorded.manifest_key).await {
+        Ok(manifest) if manifest.attempt == recorded.attempt => return None,
+        Ok(_) => "its manifest names the data of another attempt".to_owned(),
+        Err(StoreError::Invalid { what, .. }) => format!("its manifest cannot be understood any more: {what}"),
+        Err(StoreError::TooLarge { .. }) => "its manifest is larger than any manifest".to_owned(),
+        Err(_) => return None,
+    };
+    Some(Damage { backup: id.clone(), words, gone: false })
+}

@@ -1,0 +1,107 @@
+//! What a server says beside its tenants: settings, standbys, other databases. Each is read behind a savepoint of its
+//! own, so that one that is denied is not known and takes nothing else with it. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Executor as _, Row as _};
+
+use super::{ServerError, classify};
+use crate::domain::{Bytes, Neighbours, Observation, Period, ServerSetting, ServerSigns, Standby};
+
+const SETTINGS: &str = "
+    SELECT name::text AS name, setting::text AS value, pending_restart FROM pg_catalog.pg_settings
+    WHERE name IN ('wal_level', 'archive_mode', 'archive_command', 'archive_library', 'archive_timeout',
+                   'summarize_wal', 'max_wal_senders')";
+
+// Who may not see the standbys gets rows without facts. Where a standby answers, the log it received is the newest.
+const STANDBYS: &str = "
+    SELECT coalesce(application_name, '')::text AS name, state IS NULL AS hidden,
+           extract(epoch FROM replay_lag)::float8 AS lag,
+           pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_receive_lsn()
+                                           ELSE pg_catalog.pg_current_wal_lsn() END, replay_lsn)::int8 AS bytes
+    FROM pg_catalog.pg_stat_replication
+    WHERE coalesce(state, 'streaming') IN ('streaming', 'catchup')
+      AND coalesce(application_name, '') NOT IN ('pg_basebackup', 'pg_receivewal')
+    ORDER BY application_name, pid";
+
+const SYSTEM: &str = "SELECT system_identifier::text AS system FROM pg_catalog.pg_control_system()";
+
+// A size is asked for only where that is allowed, else the question as a whole would fail. A database that was never
+// used is about as large as the template of new ones.
+const DATABASES: &str = "
+    WITH seen AS (
+        SELECT d.datname::text AS name, d.datistemplate AS template, d.datallowconn AS open,
+               CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT')
+                      OR pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER')
+                    THEN pg_catalog.pg_database_size(d.oid) END AS size
+        FROM pg_catalog.pg_database d)
+    SELECT name, size, size < (SELECT size FROM seen WHERE name = 'template1') + 4194304 AS empty
+    FROM seen WHERE open AND NOT template ORDER BY name";
+
+/// Reads all of it, within a transaction.
+pub(super) async fn read(session: &mut PgConnection) -> ServerSigns {
+    let settings = part(session, SETTINGS).await.and_then(|rows| {
+        let pair = |row: &PgRow| {
+            let setting =
+                ServerSetting { value: row.try_get("value")?, pending_restart: row.try_get("pending_restart")? };
+            Ok((row.try_get("name")?, setting))
+        };
+        rows.iter()
+            .map(pair)
+            .collect::<Result<BTreeMap<String, ServerSetting>, sqlx::Error>>()
+            .map_err(|e| classify(&e))
+    });
+    let standbys = part(session, STANDBYS).await.and_then(|rows| {
+        if rows.iter().any(|row| row.try_get("hidden").unwrap_or(true)) {
+            return Err(ServerError::Permission("grant it pg_monitor to see who follows".to_owned()));
+        }
+        rows.iter().map(standby).collect::<Result<_, sqlx::Error>>().map_err(|e| classify(&e))
+    });
+    let system = part(session, SYSTEM).await.ok().and_then(|rows| rows.first()?.try_get("system").ok());
+    let neighbours =
+        part(session, DATABASES).await.and_then(|rows| neighbours(&rows, system).map_err(|e| classify(&e)));
+    ServerSigns { settings: seen(settings), standbys: seen(standbys), neighbours: seen(neighbours) }
+}
+
+fn seen<T>(read: Result<T, ServerError>) -> Observation<T> {
+    match read {
+        Ok(value) => Observation::Known(value),
+        Err(error) => Observation::Unreachable(error.to_string()),
+    }
+}
+
+async fn part(session: &mut PgConnection, sql: &'static str) -> Result<Vec<PgRow>, ServerError> {
+    session.execute("SAVEPOINT part").await.map_err(|e| classify(&e))?;
+    let rows = sqlx::query(sql).fetch_all(&mut *session).await;
+    let end = if rows.is_ok() { "RELEASE SAVEPOINT part" } else { "ROLLBACK TO SAVEPOINT part" };
+    session.execute(end).await.map_err(|e| classify(&e))?;
+    rows.map_err(|e| classify(&e))
+}
+
+fn standby(row: &PgRow) -> Result<Standby, sqlx::Error> {
+    let lag: Option<f64> = row.try_get("lag")?;
+    let bytes: Option<i64> = row.try_get("bytes")?;
+    Ok(Standby {
+        name: row.try_get("name")?,
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a cast from a float ends at the limits of the whole number"
+        )]
+        lag: lag.map(|seconds| Period::seconds(seconds.ceil().clamp(0.0, 1e12) as i64)),
+        bytes: bytes.map(|bytes| Bytes(u64::try_from(bytes).unwrap_or(0))),
+    })
+}
+
+fn neighbours(rows: &[PgRow], system: Option<String>) -> Result<Neighbours, sqlx::Error> {
+    let (mut databases, mut empty) = (BTreeMap::new(), BTreeSet::new());
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        let size: Option<i64> = row.try_get("size")?;
+        if row.try_get::<Option<bool>, _>("empty")? == Some(true) {
+            empty.insert(name.clone());
+        }
+        databases.insert(name, size.map(|size| Bytes(u64::try_from(size).unwrap_or(0))));
+    }
+    Ok(Neighbours { system, databases, empty })
+}
