@@ -5,6 +5,7 @@ pub mod gate;
 pub mod github;
 pub mod model;
 pub mod place;
+pub mod rclone;
 pub mod run;
 pub mod s3;
 pub mod setup;
