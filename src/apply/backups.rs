@@ -20,7 +20,7 @@ use super::progress::{Progress, millis};
 use super::queue::{Next, POLL, Queue};
 use super::runtime::Runtime;
 use crate::backup::{self, BackupError, Destination, Fence, Order, Policies, Taken};
-use crate::catalog::{Completed, Completion, Intended, Intent, LEASE, Validation};
+use crate::catalog::{Completed, Completion, Intended, Intent, LEASE};
 use crate::domain::{
     Action, ActionId, ActionKind, BackupWork, Bytes, Digest, Event, Instant, Outcome, Scope, Verification,
 };
@@ -171,15 +171,10 @@ fn too_late(action: &Action, now: Instant) -> Option<Outcome> {
 
 fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
     let Some(work) = work_of(action) else { return };
-    let facts =
-        json!({ "scope": work.scope, "database": work.database, "schedule": work.schedule, "store": work.store });
-    match outcome {
-        Outcome::Done { .. } => progress.note("backup completed", work.backup.as_str(), facts),
-        Outcome::Failed { code, error } => {
-            let facts = json!({ "code": code, "error": error, "scope": work.scope, "database": work.database });
-            progress.note("backup failed", work.backup.as_str(), facts);
-        }
-        _ => {}
+    // What was taken is told by its completion itself.
+    if let Outcome::Failed { code, error } = outcome {
+        let facts = json!({ "code": code, "error": error, "scope": work.scope, "database": work.database });
+        progress.note("backup failed", work.backup.as_str(), facts);
     }
 }
 
@@ -278,7 +273,8 @@ async fn attempt(
     let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
     match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| lasting(failed(&error)))? {
         Intended::Go => {}
-        // What holds a slot is of no use to the tenants that would name it, unless it can be restored.
+        // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
+        // the slot turns out to be taken, never before: another runner may have made it since.
         Intended::SlotTaken(by) if work.scope == Scope::Shared => {
             return match catalog.reader().restorable(&by).await.map_err(|error| lasting(failed(&error)))? {
                 true => Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
@@ -347,8 +343,10 @@ pub(super) async fn confirm(
     taken: &Taken,
     begun: Monotonic,
 ) -> Result<Outcome, Outcome> {
-    let catalog = &runtime.catalog;
     let at = (runtime.now)();
+    let facts =
+        json!({ "scope": work.scope, "database": work.database, "schedule": work.schedule, "store": work.store });
+    let catalog = runtime.catalog.telling(runtime.event("backup completed", work.backup.as_str(), facts));
     let completed = Completed {
         manifest: &taken.manifest,
         manifest_key: &taken.manifest_key,
@@ -363,17 +361,6 @@ pub(super) async fn confirm(
             return Ok(Outcome::AlreadyDone { summary: "another backup holds the slot".to_owned() });
         }
     }
-    let look = Validation {
-        backup: &work.backup,
-        store: &work.store,
-        depth: Verification::Checksum,
-        passed: true,
-        detail: Some("read back after writing"),
-        bytes_read: size.0,
-        run: Some(&runtime.run),
-        at,
-    };
-    catalog.validated(&look).await.map_err(|error| failed(&error))?;
     let summary = if taken.by_this_attempt {
         format!("{size} in {}.{:01} s", millis(begun) / 1000, millis(begun) % 1000 / 100)
     } else {

@@ -9,9 +9,12 @@ use super::ensure::{failed, failed_with};
 use super::progress::Progress;
 use super::queue::Queue;
 use super::record;
+use super::runtime::Runtime;
 use crate::catalog::{LEASE, ReadingEnd, ReadingKind, Validation};
 use crate::crypto::DigestKey;
-use crate::domain::{Action, ActionKind, DrillBackup, DrillWork, Evidence, Outcome, Verification, canonical_json};
+use crate::domain::{
+    Action, ActionKind, DrillBackup, DrillWork, Evidence, Name, Outcome, Verification, canonical_json,
+};
 use crate::drill::{Drill, Finding, Subject};
 use crate::restore::{self, Origin, RestoreError};
 use crate::store::{self, ReadStore, layout};
@@ -30,6 +33,21 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         let outcome = outcome.unwrap_or_else(|failure| failure);
         progress.end_turn(&action, turn, outcome).await;
         progress.flush_audit().await;
+    }
+}
+
+/// Files the newest evidence of every recovery plan that a run recorded and died before it filed it: the stores get what
+/// the catalog holds. Evidence that is there stays as it is.
+pub(super) async fn file_left(progress: &mut Progress<'_>) {
+    match progress.runtime.catalog.reader().newest_evidence().await {
+        Ok(newest) => {
+            for (plan, evidence) in &newest {
+                if !progress.evidence.contains(evidence) {
+                    file(progress, plan, evidence).await;
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the evidence of earlier runs could not be looked at"),
     }
 }
 
@@ -102,24 +120,25 @@ async fn perform(
     };
     let _ = catalog.end_reading(&reading, &end, (runtime.now)()).await;
     let Finding { evidence, damaged } = finding?;
-    // The catalog first: what it holds is what the stores get, and a store that fails does not undo a drill.
-    catalog.record_drill(&claimed.lease, work, &evidence, &runtime.run).await.map_err(|error| failed(&error))?;
-    file(progress, work, &evidence).await;
-    let facts = json!({ "drill": work.drill, "status": evidence.status, "backups": evidence.backups });
-    progress.note("drill recorded", action.address.to_string(), facts);
+    // Damage first: once the drill is recorded it is not run again, and nobody would learn of it a second time.
     if let Some((part, why)) = &damaged {
-        quarantine(progress, part, why).await?;
+        quarantine(runtime, part, why).await?;
     }
+    // The catalog first: what it holds is what the stores get, and a store that fails does not undo a drill.
+    let facts = json!({ "drill": work.drill, "status": evidence.status, "backups": evidence.backups });
+    let told = catalog.telling(runtime.event("drill recorded", action.address.to_string(), facts));
+    told.record_drill(&claimed.lease, work, &evidence, &runtime.run).await.map_err(|error| failed(&error))?;
+    file(progress, &work.plan, &evidence).await;
     let outcome = judge(&evidence);
     progress.evidence.push(evidence);
     Ok(outcome)
 }
 
 /// Takes a backup whose objects are damaged out of everything that counts on it.
-async fn quarantine(progress: &mut Progress<'_>, part: &DrillBackup, why: &str) -> Result<(), Outcome> {
-    let runtime = progress.runtime;
+async fn quarantine(runtime: &Runtime, part: &DrillBackup, why: &str) -> Result<(), Outcome> {
     let at = (runtime.now)();
-    runtime.catalog.quarantine(&part.backup, why, at).await.map_err(|error| failed(&error))?;
+    let told = runtime.event("backup quarantined", part.backup.as_str(), json!({ "reason": why, "store": part.store }));
+    runtime.catalog.telling(told).quarantine(&part.backup, why, at).await.map_err(|error| failed(&error))?;
     let look = Validation {
         backup: &part.backup,
         store: &part.store,
@@ -130,15 +149,13 @@ async fn quarantine(progress: &mut Progress<'_>, part: &DrillBackup, why: &str) 
         run: Some(&runtime.run),
         at,
     };
-    runtime.catalog.validated(&look).await.map_err(|error| failed(&error))?;
-    progress.note("backup quarantined", part.backup.as_str(), json!({ "reason": why, "store": part.store }));
-    Ok(())
+    runtime.catalog.validated(&look).await.map_err(|error| failed(&error))
 }
 
 /// Writes the evidence beside the backups it speaks of. The same attempt has the same name, and is written once.
-async fn file(progress: &mut Progress<'_>, work: &DrillWork, evidence: &Evidence) {
+async fn file(progress: &mut Progress<'_>, plan: &Name, evidence: &Evidence) {
     let body = canonical_json(evidence);
-    record::everywhere(progress, &layout::evidence(&work.plan, &work.drill), body).await;
+    record::everywhere(progress, &layout::evidence(plan, &evidence.drill_id), body).await;
 }
 
 fn judge(evidence: &Evidence) -> Outcome {

@@ -111,11 +111,12 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 at: now,
             };
             let expected = document_digest(action).flatten();
+            let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
+            let facts = json!({ "digest": digest });
+            let catalog = catalog.telling(runtime.event(op_word(*op), action.address.to_string(), facts));
             if !catalog.apply_document_if(lease, &change, expected).await.map_err(|error| failed(&error))? {
                 return Ok(Outcome::AlreadyDone { summary: "it is so already".to_owned() });
             }
-            let digest = after.as_ref().map(|body| crate::domain::digest_of(body).to_string());
-            progress.note(op_word(*op), action.address.to_string(), json!({ "digest": digest }));
             let summary = match op {
                 DocumentOp::Archive => "archived",
                 DocumentOp::Restore => "written again as it was applied",
@@ -144,12 +145,12 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             Ok(Outcome::Done { summary: format!("recorded: {}", after.word()) })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
+            let facts = json!({ "slots": slots, "scopes": scopes, "database": database });
             catalog
+                .telling(runtime.event("slots missed", action.address.to_string(), facts))
                 .settle(lease, schedule, database.as_ref(), slots, *scopes, now)
                 .await
                 .map_err(|error| failed(&error))?;
-            let facts = json!({ "slots": slots, "scopes": scopes, "database": database });
-            progress.note("slots missed", action.address.to_string(), facts);
             Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
         }
         ActionKind::Quarantine { backup, store, words } => {
@@ -162,8 +163,8 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                     return Ok(Outcome::Skipped { reason: "its objects are all there again".to_owned() });
                 }
             }
-            let marked = catalog.quarantine(backup, words, now).await.map_err(|error| failed(&error))?;
-            progress.note("backup quarantined", backup.as_str(), json!({ "reason": words }));
+            let told = runtime.event("backup quarantined", backup.as_str(), json!({ "reason": words }));
+            let marked = catalog.telling(told).quarantine(backup, words, now).await.map_err(|error| failed(&error))?;
             Ok(match marked {
                 MarkOutcome::Done => Outcome::Done { summary: "quarantined".to_owned() },
                 MarkOutcome::AlreadyDone => Outcome::AlreadyDone { summary: "it is quarantined already".to_owned() },
@@ -179,7 +180,10 @@ async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, u
     let handle = runtime.store(name).map_err(failed_with)?;
     let offered = runtime.tag().map_err(|error| failed(&error))?;
     let marker = store::ensure_marker(handle.store.as_ref(), &offered).await.map_err(|error| failed(&error))?;
-    let token = runtime.tag().map_err(|error| failed(&error))?;
+    // The lease is this catalog's only one on the store's probe: what bears its name is of a run that died at it.
+    let owner = store::layout::encode(&progress.lineage);
+    store::clear_probes(&handle.store, &owner).await.map_err(|error| failed(&error))?;
+    let token = format!("{owner}-{}", runtime.tag().map_err(|error| failed(&error))?);
     let learnt = store::probe(handle.store.as_ref(), &token).await.map_err(|error| failed(&error))?;
     let record = StoreRecord {
         store: name.clone(),
@@ -188,12 +192,9 @@ async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, u
         capabilities: serde_json::to_value(learnt).unwrap_or_default(),
         probed_at: (runtime.now)(),
     };
-    runtime.catalog.store_learnt(lease, &record).await.map_err(|error| failed(&error))?;
-    progress.note(
-        "store learnt",
-        format!("store.{name}"),
-        json!({ "store_id": marker.store_id, "capabilities": record.capabilities }),
-    );
+    let facts = json!({ "store_id": marker.store_id, "capabilities": record.capabilities });
+    let catalog = runtime.catalog.telling(runtime.event("store learnt", format!("store.{name}"), facts));
+    catalog.store_learnt(lease, &record).await.map_err(|error| failed(&error))?;
     let summary = if learnt.conditional_writes {
         "ready".to_owned()
     } else {

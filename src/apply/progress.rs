@@ -131,16 +131,10 @@ impl Progress<'_> {
         self.outcomes.insert(id, (outcome, 0, 0));
     }
 
-    /// Adds an event to the audit chain, written with the next batch.
+    /// Adds an event to the audit chain, written with the next batch: for what no effect on the catalog goes with. Such an
+    /// effect tells of itself, by a writer that is telling.
     pub fn note(&mut self, event: &str, subject: impl Into<String>, facts: serde_json::Value) {
-        self.audit.push(AuditEvent {
-            at: (self.runtime.now)(),
-            actor: self.runtime.actor.clone(),
-            run: Some(self.runtime.run.clone()),
-            event: event.to_owned(),
-            subject: subject.into(),
-            facts,
-        });
+        self.audit.push(self.runtime.event(event, subject, facts));
     }
 
     /// Writes the noted events to the chain.

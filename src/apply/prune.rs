@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::ensure::{failed, failed_with};
@@ -15,7 +16,7 @@ use crate::artifact::read_back;
 use crate::catalog::{Completed, Completion, Lease, MarkOutcome};
 use crate::domain::{Action, ActionKind, BackupId, Name, Outcome, PruneWork, Scope, StaleUpload, Verification};
 use crate::store::layout::{self, MarkKind};
-use crate::store::{self, ReadStore, StoreError, UploadId, WriteStore};
+use crate::store::{self, ReadStore, StoreError, UnfinishedUpload, UploadId, WriteStore};
 
 /// How many objects one request deletes.
 const BATCH: usize = 1000;
@@ -65,8 +66,9 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
     match &action.kind {
         ActionKind::Tombstone(work) => {
             let store = Arc::clone(&runtime.store(&work.store).map_err(failed_with)?.store);
-            let marked =
-                runtime.catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
+            let catalog = runtime.catalog.telling(runtime.event("backup tombstoned", work.backup.as_str(), facts));
+            let marked = catalog.tombstone(lease, work, (runtime.now)()).await.map_err(|error| failed(&error))?;
             if let MarkOutcome::Refused(reason) = marked {
                 return Ok(Outcome::Skipped { reason });
             }
@@ -75,8 +77,6 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             if let Some(outcome) = unless_done(marked) {
                 return Ok(outcome);
             }
-            let facts = json!({ "reason": action.reason.words, "purge_after": work.purge_after, "scope": work.scope });
-            progress.note("backup tombstoned", work.backup.as_str(), facts);
             let until = work
                 .purge_after
                 .map_or(String::new(), |at| format!("; kept until {}", at.strftime("%Y-%m-%d %H:%M UTC")));
@@ -94,15 +94,21 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 .delete(&layout::manifest(database, &work.scope, &work.backup))
                 .await
                 .map_err(|error| failed(&error))?;
-            let mut gone = delete_below(&store, &layout::backup_folder(database, &work.scope, &work.backup)).await?;
-            gone += delete_below(&store, &layout::keys_folder(database, &work.scope, &work.backup)).await?;
+            let mut gone = 0;
+            for folder in [
+                layout::backup_folder(database, &work.scope, &work.backup),
+                layout::keys_folder(database, &work.scope, &work.backup),
+            ] {
+                gone += delete_below(&store, &folder).await?;
+                abort_uploads(&store, &folder, |_| true).await?;
+            }
             mark(runtime, store.as_ref(), work, MarkKind::Purge).await?;
-            let purged =
-                runtime.catalog.purged(lease, &work.backup, (runtime.now)()).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "objects": gone + 1, "scope": work.scope });
+            let catalog = runtime.catalog.telling(runtime.event("backup purged", work.backup.as_str(), facts));
+            let purged = catalog.purged(lease, &work.backup, (runtime.now)()).await.map_err(|error| failed(&error))?;
             if let Some(outcome) = unless_done(purged) {
                 return Ok(outcome);
             }
-            progress.note("backup purged", work.backup.as_str(), json!({ "objects": gone + 1, "scope": work.scope }));
             Ok(Outcome::Done { summary: format!("purged, {} objects", gone + 1) })
         }
         ActionKind::AbortUploads { store, uploads } => abort(progress, store, uploads).await,
@@ -183,6 +189,22 @@ async fn delete_listed(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usiz
     }
 }
 
+/// Ends uploads below a prefix that nobody finishes any more. In a folder they are temporary files, which no listing shows.
+async fn abort_uploads(
+    store: &Arc<dyn WriteStore>,
+    prefix: &str,
+    unwanted: impl Fn(&UnfinishedUpload) -> bool,
+) -> Result<(), Outcome> {
+    if store.capabilities().is_some_and(|known| !known.lists_uploads) {
+        return Ok(());
+    }
+    let uploads = store.unfinished_uploads(prefix).await.map_err(|error| failed(&error))?;
+    for upload in uploads.iter().filter(|upload| unwanted(upload)) {
+        store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
 /// Ends uploads whose attempts are over. An attempt that is over never works again, so what the plan saw still holds.
 async fn abort(progress: &mut Progress<'_>, name: &Name, uploads: &[StaleUpload]) -> Result<Outcome, Outcome> {
     let runtime = progress.runtime;
@@ -229,12 +251,13 @@ async fn collect(
                 store: name,
                 verified: Some((Verification::Checksum, at)),
             };
-            let done = runtime.catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
+            let facts = json!({ "attempt": attempt, "adopted": true });
+            let catalog = runtime.catalog.telling(runtime.event("backup completed", backup.as_str(), facts));
+            let done = catalog.complete_backup(lease, &completed, at).await.map_err(|error| failed(&error))?;
             if done == Completion::SlotTaken {
                 let words = format!("another backup holds the slot of {backup}, whose manifest is there too");
                 return Err(failed_with(words));
             }
-            progress.note("backup completed", backup.as_str(), json!({ "attempt": attempt, "adopted": true }));
             let summary = "its manifest is there: it is a backup, and recorded as one now".to_owned();
             return Ok(Outcome::Done { summary });
         }
@@ -242,15 +265,22 @@ async fn collect(
         Err(error) => return Err(failed(&error)),
     }
     let folder = layout::attempt_folder(database, scope, backup, attempt);
-    if store.capabilities().is_none_or(|known| known.lists_uploads) {
-        for upload in store.unfinished_uploads(&folder).await.map_err(|error| failed(&error))? {
-            store.abort_upload(&upload.key, &upload.upload).await.map_err(|error| failed(&error))?;
-        }
-    }
-    let mut gone = delete_below(&store, &folder).await?;
     let keys = format!("{}a-{attempt}/", layout::keys_folder(database, scope, backup));
+    let whole = layout::backup_folder(database, scope, backup);
+    // A store in a folder writes beside the object. What lies beside the manifest may be another attempt's that writes its
+    // own this moment, which takes no hour.
+    let old = SignedDuration::from_hours(1);
+    let now = (runtime.now)();
+    abort_uploads(&store, &whole, |upload| {
+        upload.key.starts_with(&folder)
+            || (upload.key == whole && upload.begun.is_some_and(|begun| now.duration_since(begun) > old))
+    })
+    .await?;
+    abort_uploads(&store, &keys, |_| true).await?;
+    let mut gone = delete_below(&store, &folder).await?;
     gone += delete_below(&store, &keys).await?;
-    runtime.catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;
-    progress.note("garbage collected", backup.as_str(), json!({ "attempt": attempt, "objects": gone }));
+    let facts = json!({ "attempt": attempt, "objects": gone });
+    let catalog = runtime.catalog.telling(runtime.event("garbage collected", backup.as_str(), facts));
+    catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;
     Ok(Outcome::Done { summary: format!("{gone} objects of attempt {attempt} deleted") })
 }

@@ -116,6 +116,7 @@ async fn phases(progress: &mut Progress<'_>) {
     adopt::run(progress).await;
     backups::run(progress).await;
     drills::run(progress).await;
+    drills::file_left(progress).await;
     prune::run(progress).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::backup::Exporter;
-use crate::catalog::Ledger;
+use crate::catalog::{AuditEvent, Ledger};
 use crate::crypto::{CryptoError, Identity};
 use crate::domain::{DocumentOp, Event, Instant, Name, RunId, Since, StoreSpec, Tenant};
 use crate::drill::Stage;
@@ -105,6 +105,18 @@ impl Runtime {
         // A sender that is gone never stops the run.
         if stop.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Words something that happened for the audit chain.
+    pub(super) fn event(&self, event: &str, subject: impl Into<String>, facts: serde_json::Value) -> AuditEvent {
+        AuditEvent {
+            at: (self.now)(),
+            actor: self.actor.clone(),
+            run: Some(self.run.clone()),
+            event: event.to_owned(),
+            subject: subject.into(),
+            facts,
         }
     }
 

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::failure::CatalogError;
-use super::stamp::{Cells, Stamp, as_recorded, bigint};
+use super::stamp::{Cells, Stamp, as_recorded, bigint, plain, plain_json};
 use super::state::{self, Reader};
 use super::writer::Writer;
 use crate::domain::{Digest, Instant, RunId, digest_of};
@@ -79,6 +79,14 @@ pub(super) async fn append(
     connection: &mut PgConnection,
     events: &[AuditEvent],
 ) -> Result<Option<String>, CatalogError> {
+    // What PostgreSQL cannot hold must not undo the effect that is told; the hash is of what is kept.
+    let kept = |event: &AuditEvent| AuditEvent {
+        actor: plain(&event.actor).into(),
+        subject: plain(&event.subject).into(),
+        facts: plain_json(event.facts.clone()),
+        ..event.clone()
+    };
+    let events: Vec<AuditEvent> = events.iter().map(kept).collect();
     let row = sqlx::query("SELECT audit_rows, audit_head FROM bkup.meta FOR UPDATE")
         .fetch_optional(&mut *connection)
         .await?
@@ -86,7 +94,7 @@ pub(super) async fn append(
     let first = row.try_get::<i64, _>("audit_rows")? + 1;
     let mut previous = row.maybe_text("audit_head")?;
     let (mut links, mut hashes) = (Vec::new(), Vec::new());
-    for (seq, event) in (first..).zip(events) {
+    for (seq, event) in (first..).zip(&events) {
         let own = hash(seq, event, previous.as_deref()).to_string();
         links.push(previous.replace(own.clone()));
         hashes.push(own);

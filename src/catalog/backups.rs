@@ -202,7 +202,10 @@ impl Writer {
             // Slots of `on: change` go on from the newest one, also when every backup of the schedule was purged.
             settle_slot(&mut transaction, &manifest.schedule, manifest.database.as_deref(), facts.slot).await?;
         }
-        transaction.commit().await?;
+        if let Some((depth, at)) = done.verified {
+            facts.look(&mut transaction, done, depth, at).await?;
+        }
+        self.seal(transaction).await?;
         Ok(Completion::Recorded)
     }
 
@@ -253,7 +256,7 @@ impl Writer {
             let reason = format!("attempt {attempt} of backup {backup} is no garbage");
             return Err(CatalogError::Conflict { reason });
         }
-        Ok(transaction.commit().await?)
+        self.seal(transaction).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Canceling: the right to finish is taken away first, as from a dead runner. Whoever works at it finds its lease gone
 //! at the next heartbeat, and never writes its manifest.
 
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
+use super::audit::{AuditEvent, append};
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint, plain};
 use super::state::Reader;
@@ -160,7 +162,6 @@ impl Writer {
         .bind(Stamp(wish.at))
         .fetch_all(&mut *transaction)
         .await?;
-        transaction.commit().await?;
         let mut canceled = Vec::new();
         for row in &rows {
             canceled.push(CanceledExecution {
@@ -175,8 +176,33 @@ impl Writer {
             });
         }
         canceled.sort_by(|a, b| (&a.backup, a.attempt).cmp(&(&b.backup, b.attempt)));
+        // Told with what it did: nobody's backup ends without the chain saying by whom.
+        let events = told(meant, wish, &canceled);
+        if !events.is_empty() {
+            let _ = append(&mut transaction, &events).await?;
+        }
+        transaction.commit().await?;
         Ok(Some(canceled))
     }
+}
+
+/// Words what was canceled for the audit chain.
+fn told(meant: &Meant, wish: &CancelWish<'_>, canceled: &[CanceledExecution]) -> Vec<AuditEvent> {
+    let event = |event: &str, subject: &str, facts| AuditEvent {
+        at: wish.at,
+        actor: wish.by.to_owned(),
+        run: None,
+        event: event.to_owned(),
+        subject: subject.to_owned(),
+        facts,
+    };
+    let run = if let Meant::Run(run) = meant { Some(run) } else { None };
+    let run = run.map(|run| event("run canceled", run, json!({ "reason": wish.reason })));
+    let backup = |one: &CanceledExecution| {
+        let facts = json!({ "reason": wish.reason, "attempt": one.attempt, "scope": one.scope });
+        event("backup canceled", &one.backup, facts)
+    };
+    run.into_iter().chain(canceled.iter().map(backup)).collect()
 }
 
 const fn kind(meant: &Meant) -> i32 {

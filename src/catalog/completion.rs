@@ -166,6 +166,31 @@ impl Facts {
             .await?;
         Ok(())
     }
+
+    /// Records the look at its objects that proved the backup before it was recorded, beside the row itself: a row must
+    /// not say that it was proven, and nobody when.
+    pub(super) async fn look(
+        &self,
+        connection: &mut PgConnection,
+        done: &Completed<'_>,
+        depth: Verification,
+        at: Instant,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, bytes_read, run, validated_at) \
+             SELECT $1, $3, $4, true, 'read back after writing', $5, run, $6 \
+             FROM bkup.executions WHERE backup_id = $1 AND attempt = $2",
+        )
+        .bind(&done.manifest.backup_id)
+        .bind(bigint(done.manifest.attempt))
+        .bind(done.store.as_str())
+        .bind(verification_word(depth))
+        .bind(bigint(self.size))
+        .bind(Stamp(at))
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
 }
 
 /// Refers to the application's tenant, where it has one with the manifest's id. Its table may be gone, hidden or

@@ -102,7 +102,7 @@ impl Writer {
             (_, Some(body)) => record(&mut transaction, change, body).await?,
             (_, None) => return Err(CatalogError::unfit("a document without a body")),
         }
-        transaction.commit().await?;
+        self.seal(transaction).await?;
         Ok(true)
     }
 }
@@ -263,9 +263,12 @@ async fn show_plan(
         "INSERT INTO bkup.recovery_plans (plan_name, policy_name, plan_type, description, recovery_scope, \
              recovery_time, recovery_point, recovery_steps, automated_steps, manual_steps, required_backup_types, \
              minimum_backup_age, test_frequency_days, primary_contact, escalation_contacts, status, approved_by, \
-             approved_at, policy, policy_digest, source_file, source_line, target_databases, severity) \
-         VALUES ($1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-             $22, $23) \
+             approved_at, policy, policy_digest, source_file, source_line, target_databases, severity, \
+             last_tested_at, test_results) \
+         SELECT $1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+             $22, $23, drill.drilled_at, drill.evidence \
+         FROM (SELECT) one LEFT JOIN LATERAL (SELECT drilled_at, evidence FROM bkup.drills WHERE plan = $1 \
+             ORDER BY attempt DESC LIMIT 1) drill ON true \
          ON CONFLICT (policy_name) DO UPDATE SET plan_type = excluded.plan_type, description = excluded.description, \
              recovery_scope = excluded.recovery_scope, recovery_time = excluded.recovery_time, \
              recovery_point = excluded.recovery_point, recovery_steps = excluded.recovery_steps, \

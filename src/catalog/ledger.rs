@@ -30,6 +30,7 @@ pub trait ReadLedger: Send + Sync {
     async fn applied_digest(&self, address: &Address) -> Answer<Option<Digest>>;
     async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>>;
     async fn evidence_head(&self) -> Answer<Option<Digest>>;
+    async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>>;
     async fn audit_head(&self) -> Answer<Option<Digest>>;
 
     // What tells drift: a catalog that records none of it says nothing of it.
@@ -118,6 +119,7 @@ fn present(state: CatalogState) -> Option<Box<CatalogFacts>> {
 #[expect(missing_docs, reason = "each is told at `Writer`, under the same name")]
 pub trait Ledger: Send + Sync {
     fn reader(&self) -> &dyn ReadLedger;
+    fn telling(&self, event: AuditEvent) -> Box<dyn Ledger>;
 
     async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created>;
     async fn set_clock(&self, to: Instant) -> Answer<()>;
@@ -246,6 +248,10 @@ impl ReadLedger for Reader {
         Self::evidence_head(self).await
     }
 
+    async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>> {
+        Self::newest_evidence(self).await
+    }
+
     async fn audit_head(&self) -> Answer<Option<Digest>> {
         Self::audit_head(self).await
     }
@@ -315,6 +321,10 @@ impl ReadLedger for Reader {
 impl Ledger for Writer {
     fn reader(&self) -> &dyn ReadLedger {
         Self::reader(self)
+    }
+
+    fn telling(&self, event: AuditEvent) -> Box<dyn Ledger> {
+        Box::new(Self::telling(self, event))
     }
 
     async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created> {

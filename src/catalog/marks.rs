@@ -172,7 +172,7 @@ impl Writer {
         .bind(Stamp::maybe(work.purge_after))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        self.seal(transaction).await?;
         Ok(MarkOutcome::Done)
     }
 
@@ -271,7 +271,7 @@ impl Writer {
         .bind(Stamp(at))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        self.seal(transaction).await?;
         Ok(MarkOutcome::Done)
     }
 
@@ -280,7 +280,7 @@ impl Writer {
     /// # Errors
     /// As every statement: unreachable, refused.
     pub async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Result<MarkOutcome, CatalogError> {
-        let mut connection = self.session().connection().await?;
+        let mut transaction = self.session().begin().await?;
         let row = sqlx::query(
             "WITH row AS (SELECT id, quarantine FROM bkup.executions \
                           WHERE backup_id = $1 AND status = 'COMPLETED' AND NOT deleted), \
@@ -291,11 +291,14 @@ impl Writer {
         .bind(backup.as_str())
         .bind(plain(reason))
         .bind(Stamp(at))
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut *transaction)
         .await?;
         match row {
             None => refused(NOT_THERE),
-            Some(row) if row.try_get("fresh")? => Ok(MarkOutcome::Done),
+            Some(row) if row.try_get("fresh")? => {
+                self.seal(transaction).await?;
+                Ok(MarkOutcome::Done)
+            }
             Some(_) => Ok(MarkOutcome::AlreadyDone),
         }
     }

@@ -6,9 +6,9 @@ use sqlx::{PgConnection, Row};
 use super::claims::Lease;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint, plain, plain_json};
-use super::state::Reader;
+use super::state::{Reader, json};
 use super::writer::{Writer, fence};
-use crate::domain::{BackupId, Digest, DrillWork, Evidence, Instant, Period, RunId, digest_of};
+use crate::domain::{BackupId, Digest, DrillWork, Evidence, Instant, Name, Period, RunId, digest_of};
 
 /// Why backups are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,19 @@ impl Reader {
             .fetch_optional(&mut *connection)
             .await?;
         row.map(|row| row.parsed("evidence_digest")).transpose()
+    }
+
+    /// Returns the newest evidence of each recovery plan.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn newest_evidence(&self) -> Result<Vec<(Name, Evidence)>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let rows = sqlx::query("SELECT DISTINCT ON (plan) plan, evidence FROM bkup.drills ORDER BY plan, attempt DESC")
+            .fetch_all(&mut *connection)
+            .await?;
+        let evidence = |row| json(row, "evidence")?.ok_or_else(|| CatalogError::corrupt("evidence", "is missing"));
+        rows.iter().map(|row| Ok((row.parsed("plan")?, evidence(row)?))).collect()
     }
 }
 
@@ -158,8 +171,10 @@ impl Writer {
         fence(&mut transaction, lease).await?;
         let plan_digest = work.plan_digest.to_string();
         let attempt = Attempt { plan: work.plan.as_str(), plan_digest: &plan_digest, number: work.attempt };
-        write_drill(&mut transaction, &attempt, evidence, Some(run)).await?;
-        Ok(transaction.commit().await?)
+        if !write_drill(&mut transaction, &attempt, evidence, Some(run)).await? {
+            return Ok(transaction.commit().await?);
+        }
+        self.seal(transaction).await
     }
 }
 
@@ -170,13 +185,13 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u64,
 }
 
-/// Writes a drill attempt and what it proved. One that is there already is left alone.
+/// Writes a drill attempt and what it proved. One that is there already is left alone; returns whether it was not.
 pub(super) async fn write_drill(
     connection: &mut PgConnection,
     drill: &Attempt<'_>,
     evidence: &Evidence,
     run: Option<&RunId>,
-) -> Result<(), CatalogError> {
+) -> Result<bool, CatalogError> {
     let at: Instant = evidence.drill_timestamp.parse().map_err(CatalogError::unfit)?;
     let passed = evidence.status == "passed";
     let document = serde_json::to_value(evidence).map_err(CatalogError::unfit)?;
@@ -242,7 +257,7 @@ pub(super) async fn write_drill(
         .execute(&mut *connection)
         .await?;
     }
-    Ok(())
+    Ok(fresh)
 }
 
 fn seconds(lease: Period) -> f64 {

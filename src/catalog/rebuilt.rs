@@ -189,7 +189,7 @@ impl Rebuilding {
     pub async fn drill(&mut self, evidence: &Evidence, attempt: u64) -> Result<(), CatalogError> {
         let plan_digest = evidence.plan_digest.as_str();
         let drill = Attempt { plan: &evidence.plan, plan_digest, number: attempt };
-        write_drill(&mut self.transaction, &drill, evidence, None).await
+        write_drill(&mut self.transaction, &drill, evidence, None).await.map(|_| ())
     }
 
     /// Records the newest drill attempt of a plan whose evidence no store holds: it is not due again before its time.

@@ -42,7 +42,7 @@ impl Writer {
             .bind(Stamp(*newest))
             .execute(&mut *transaction)
             .await?;
-        Ok(transaction.commit().await?)
+        self.seal(transaction).await
     }
 
     /// Records that every slot up to and including this one is settled. It never goes back.

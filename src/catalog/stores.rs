@@ -110,7 +110,7 @@ impl Writer {
             let reason = format!("store {} has another id than the one its backups were written to", record.store);
             return Err(CatalogError::Conflict { reason });
         }
-        Ok(transaction.commit().await?)
+        self.seal(transaction).await
     }
 
     /// Keeps a digest key where there is none yet, and returns the one that counts: of two runners that bring one at

@@ -1,8 +1,9 @@
 //! What `apply` writes with, and the fence that every guarded effect passes first.
 
-use sqlx::PgConnection;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, Postgres};
+use sqlx::{PgConnection, Transaction};
 
+use super::audit::{AuditEvent, append};
 use super::claims::Lease;
 use super::failure::CatalogError;
 use super::session::Session;
@@ -14,6 +15,7 @@ use crate::domain::{Instant, RunId};
 #[derive(Clone)]
 pub struct Writer {
     reader: Reader,
+    telling: Vec<AuditEvent>,
 }
 
 impl Writer {
@@ -22,13 +24,13 @@ impl Writer {
     /// # Errors
     /// [`CatalogError::InvalidUrl`].
     pub fn open(url: &str) -> Result<Self, CatalogError> {
-        Ok(Self { reader: Reader::over(Session::open(url, false)?) })
+        Ok(Self { reader: Reader::over(Session::open(url, false)?), telling: Vec::new() })
     }
 
     /// Prepares a writer with options that were read elsewhere. Must be called within a tokio runtime.
     #[must_use]
     pub fn with(options: PgConnectOptions) -> Self {
-        Self { reader: Reader::over(Session::with(options, false)) }
+        Self { reader: Reader::over(Session::with(options, false)), telling: Vec::new() }
     }
 
     /// Returns a reader over the same connections: it sees what this writer has written.
@@ -39,6 +41,22 @@ impl Writer {
 
     pub(super) const fn session(&self) -> &Session {
         self.reader.session()
+    }
+
+    /// Returns a writer over the same connections whose next effect tells the audit chain of itself: both are there, or
+    /// neither is. An effect that changes nothing, because it was done before or is refused, tells nothing.
+    #[must_use = "the writer itself tells nothing"]
+    pub fn telling(&self, event: AuditEvent) -> Self {
+        Self { reader: self.reader.clone(), telling: vec![event] }
+    }
+
+    /// Commits an effect, and with it what is to be told of it. The chain's head is the last row that a transaction
+    /// locks, always: whoever waits for it holds nothing that its holder may want.
+    pub(super) async fn seal(&self, mut transaction: Transaction<'static, Postgres>) -> Result<(), CatalogError> {
+        if !self.telling.is_empty() {
+            let _ = append(&mut transaction, &self.telling).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Moves a simulated catalog's clock forward; to where it stands is no move.

@@ -38,7 +38,7 @@ pub use memory::MemoryStore;
 pub use metered::Metered;
 pub use once::put_once;
 pub use open::{StoreConnection, StoreCredentials, open, open_reader};
-pub use probe::probe;
+pub use probe::{clear_probes, probe};
 pub use read::{ByteStream, READ_MEMORY, read};
 pub use retry::{RetryPolicy, Retrying};
 pub use s3::S3Store;

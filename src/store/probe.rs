@@ -1,8 +1,30 @@
 //! Finding out, by writing, what a store honours. Servers that accept a condition and ignore it are common.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::{Capabilities, PutOptions, PutOutcome, StorageRole, StoreError, WriteStore};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+
+use super::{Capabilities, PutOptions, PutOutcome, ReadStore, StorageRole, StoreError, WriteStore, list};
+
+/// How often a question is put that nobody answers.
+const QUESTIONS: u32 = 4;
+
+/// Deletes what probes left behind whose runs died at it: everything below `probe/` that begins with their owner's name.
+///
+/// # Errors
+/// When it cannot be listed or deleted. A store that does not list uploads keeps those.
+pub async fn clear_probes(store: &Arc<dyn WriteStore>, owner: &str) -> Result<(), StoreError> {
+    let prefix = format!("probe/{owner}-");
+    let left: Vec<_> = list(Arc::clone(store) as Arc<dyn ReadStore>, &prefix).try_collect().await?;
+    for object in left {
+        store.delete(&object.key).await?;
+    }
+    for upload in store.unfinished_uploads(&prefix).await.unwrap_or_default() {
+        store.abort_upload(&upload.key, &upload.upload).await?;
+    }
+    Ok(())
+}
 
 /// Writes, reads and deletes a few small objects below `probe/` and returns what the store honours. `token` makes the
 /// keys this run's own: lower-case letters, digits and `-`.
@@ -30,16 +52,14 @@ async fn run(store: &dyn WriteStore, [once, crc, parts]: &[String; 3]) -> Result
 
     // A wrong checksum that is accepted was not looked at.
     let body = Bytes::from_static(b"checked");
-    let wrong = PutOptions { crc32c: Some(0xdead_beef), ..PutOptions::default() };
-    let right = PutOptions { crc32c: Some(crc32c(&body)), ..PutOptions::default() };
-    let crc32c =
-        store.put(crc, body.clone(), wrong).await.is_err() && store.put(crc, body.clone(), right).await.is_ok();
+    let wrong = asks(store, crc, &body, 0xdead_beef).await?;
+    let right = asks(store, crc, &body, crc32c(&body)).await?;
+    let crc32c = !wrong && right;
 
-    let upload = store.begin_upload(parts, StorageRole::Record).await;
-    let (multipart, lists_uploads) = match upload {
-        Err(_) => (false, false),
-        Ok(upload) => {
-            let listed = store.unfinished_uploads(parts).await;
+    let (multipart, lists_uploads) = match answer(store.begin_upload(parts, StorageRole::Record).await)? {
+        None => (false, false),
+        Some(upload) => {
+            let listed = answer(store.unfinished_uploads(parts).await);
             let stored = store.put_part(parts, &upload, 1, 0, body.clone()).await;
             let completed = match stored {
                 Ok(tag) => store.complete_upload(parts, &upload, &[tag], body.len() as u64).await,
@@ -48,11 +68,37 @@ async fn run(store: &dyn WriteStore, [once, crc, parts]: &[String; 3]) -> Result
             if completed.is_err() {
                 store.abort_upload(parts, &upload).await?;
             }
-            let whole = completed.is_ok() && store.get(parts, 64).await? == body;
-            (whole, listed.is_ok_and(|list| !list.is_empty()))
+            let whole = answer(completed)?.is_some() && store.get(parts, 64).await? == body;
+            (whole, listed?.is_some_and(|list| !list.is_empty()))
         }
     };
     Ok(Capabilities { conditional_writes: created && refused && kept, crc32c, multipart, lists_uploads })
+}
+
+/// A refusal is an answer, `None`. A store that stumbled, or whose reply was lost, has not answered: what it honours would
+/// be remembered wrongly for as long as the store lives.
+fn answer<T>(answered: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match answered {
+        Ok(value) => Ok(Some(value)),
+        // To a body whose checksum is wrong on purpose, "damaged on its way" is the refusal.
+        Err(StoreError::DamagedInTransit { .. }) => Ok(None),
+        Err(error) if error.is_transient() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Asks whether the store takes a body with this checksum; a question that was not answered is put again. No retries
+/// stand between: to them, a refused checksum looks like damage on the way.
+async fn asks(store: &dyn WriteStore, key: &str, body: &Bytes, crc32c: u32) -> Result<bool, StoreError> {
+    let options = PutOptions { crc32c: Some(crc32c), ..PutOptions::default() };
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        match answer(store.put(key, body.clone(), options).await) {
+            Err(_) if asked < QUESTIONS => {}
+            answered => return answered.map(|taken| taken.is_some()),
+        }
+    }
 }
 
 /// Returns the CRC32C of bytes.

@@ -154,22 +154,32 @@ async fn a_first_apply_that_is_killed_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn two_applies_at_once_take_each_backup_once() {
+async fn any_number_of_applies_at_once_take_each_backup_once() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex", "initech", "umbrella"]).await;
     let _ = setup.first();
-    for (day, saved) in [(3, false), (4, true)] {
+    // Each planned by itself, or all of them share a saved plan.
+    let nights = [2, 3, 5].into_iter().flat_map(|runners| [(runners, false), (runners, true)]);
+    for (day, (runners, saved)) in (3..).zip(nights) {
         setup.now(&format!("2026-03-{day:02}T03:10:00Z"));
         let mut args = vec!["apply", "--auto-approve"];
         if saved {
             let _ = setup.run(&["plan", "--out", "plan.json"]).success();
             args = vec!["apply", "plan.json"];
         }
-        let children: Vec<Child> = (0..3).map(|_| setup.spawn(&args)).collect();
+        let children: Vec<Child> = (0..runners).map(|_| setup.spawn(&args)).collect();
         for child in children {
             let ran = ran(child.wait_with_output().unwrap());
-            assert!([0, 7].contains(&ran.code), "{}\n{}{}", ran.code, ran.stdout, ran.stderr);
+            assert!([0, 7].contains(&ran.code), "{runners}: {}\n{}{}", ran.code, ran.stdout, ran.stderr);
         }
         setup.assert_whole().await;
+        let night = format!(
+            "SELECT count(*) || ' ' || count(DISTINCT scope) FROM bkup.executions \
+             WHERE status = 'COMPLETED' AND slot::date = '2026-03-{day:02}'"
+        );
+        assert_eq!(setup.catalog(&night).await, "6 6", "{runners} runners, a shared plan: {saved}");
+        let manifests = setup.manifests().await;
+        let tonight = manifests.iter().filter(|key| key.contains(&format!("/202603{day:02}T"))).count();
+        assert_eq!(tonight, 6, "{manifests:#?}");
         let took = setup.catalog("SELECT max(attempt) FROM bkup.executions WHERE status <> 'COMPLETED'").await;
         assert_eq!(took, "", "nobody began what another had");
         setup.assert_converges().await;

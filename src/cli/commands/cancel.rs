@@ -1,10 +1,9 @@
 //! `bkup cancel`: takes running work its right to finish away.
 
 use clap::Args;
-use serde_json::json;
 
 use super::apply::catalog_at_hand;
-use crate::catalog::{AuditEvent, CancelWish, CanceledExecution, CatalogError, Writer};
+use crate::catalog::{CancelWish, CanceledExecution, CatalogError, Writer};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
@@ -42,27 +41,6 @@ pub fn run(context: &mut Context, args: &CancelArgs) -> Result<Exit, CliError> {
         let [meant] = found.as_slice() else { return Err(CliError::unknown_id(&args.what, &found)) };
         let wish = CancelWish { by: &actor, reason: args.reason.as_deref(), at: clock.now };
         let canceled = writer.cancel(meant, &wish).await.map_err(failed)?;
-        if let Some(canceled) = &canceled {
-            let event = |event: &str, subject: &str, facts| AuditEvent {
-                at: clock.now,
-                actor: actor.clone(),
-                run: None,
-                event: event.to_owned(),
-                subject: subject.to_owned(),
-                facts,
-            };
-            let mut events: Vec<AuditEvent> = Vec::new();
-            if let Meant::Run(run) = meant {
-                events.push(event("run canceled", run, json!({ "reason": args.reason })));
-            }
-            for one in canceled {
-                let facts = json!({ "reason": args.reason, "attempt": one.attempt, "scope": one.scope });
-                events.push(event("backup canceled", &one.backup, facts));
-            }
-            if !events.is_empty() {
-                writer.audit(&events).await.map_err(failed)?;
-            }
-        }
         if canceled.as_ref().is_none_or(|canceled| canceled.is_empty() && !matches!(meant, Meant::Run(_))) {
             return not_running(&writer, meant).await;
         }

@@ -5,7 +5,7 @@ use bkup::catalog::{
     CancelWish, CatalogError, DigestKey, Intent, LEASE, OutcomeRow, ReadLedger, Reader, RunBegin, Writer,
 };
 use bkup::domain::{
-    Action, Address, BackupId, CanceledSlot, CatalogState, Digest, Instant, Meant, Name, Scope, digest_of,
+    Action, Address, BackupId, CanceledSlot, CatalogState, Digest, Evidence, Instant, Meant, Name, Scope, digest_of,
 };
 
 use super::build::{action, at, claim, facts, manifest, name, run, take, work};
@@ -39,6 +39,9 @@ impl ReadLedger for Whole<'_> {
     }
     async fn evidence_head(&self) -> Result<Option<Digest>, CatalogError> {
         self.0.evidence_head().await
+    }
+    async fn newest_evidence(&self) -> Result<Vec<(Name, Evidence)>, CatalogError> {
+        self.0.newest_evidence().await
     }
     async fn audit_head(&self) -> Result<Option<Digest>, CatalogError> {
         self.0.audit_head().await

@@ -24,6 +24,10 @@ impl Ledger for Memory {
         self
     }
 
+    fn telling(&self, event: AuditEvent) -> Box<dyn Ledger> {
+        Box::new(self.that_tells(event))
+    }
+
     async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created> {
         let mut tables = self.tables();
         let from_version = tables.meta.as_ref().map(|_| newest_version());
@@ -63,14 +67,7 @@ impl Ledger for Memory {
 
     async fn audit(&self, events: &[AuditEvent]) -> Answer<Option<Digest>> {
         let mut tables = self.there()?;
-        for event in events {
-            tables.audit.push(format!("{} {} {}", event.at, event.event, event.subject));
-            let previous = tables.meta.as_ref().and_then(|meta| meta.head);
-            let head = digest_of(&(previous, &event.event, &event.subject));
-            if let Some(meta) = &mut tables.meta {
-                meta.head = Some(head);
-            }
-        }
+        tables.append(events);
         Ok(tables.meta.as_ref().and_then(|meta| meta.head))
     }
 
@@ -211,6 +208,7 @@ impl Ledger for Memory {
             }
             (_, None) => return Err(CatalogError::Unfit { reason: "a document without a body".to_owned() }),
         }
+        self.seal(&mut tables);
         Ok(true)
     }
 
@@ -231,6 +229,7 @@ impl Ledger for Memory {
         }
         let record = StoreRecord { probed_at: as_recorded(record.probed_at), ..record.clone() };
         tables.stores.insert(record.store.clone(), record);
+        self.seal(&mut tables);
         Ok(())
     }
 
@@ -262,6 +261,7 @@ impl Ledger for Memory {
             tables.missed.entry((schedule.clone(), database.cloned(), *slot)).or_insert(scopes);
         }
         tables.advance(schedule, database, *newest);
+        self.seal(&mut tables);
         Ok(())
     }
 
@@ -315,6 +315,7 @@ impl Ledger for Memory {
             }
             None => tables.rows.push(fresh),
         }
+        self.seal(&mut tables);
         Ok(Completion::Recorded)
     }
 
@@ -356,6 +357,7 @@ impl Ledger for Memory {
             Some(row) if row.is_dead(now) => {
                 row.status = Status::Failed;
                 row.collected.get_or_insert(as_recorded(at));
+                self.seal(&mut tables);
                 Ok(())
             }
             _ => Err(CatalogError::Conflict { reason: format!("attempt {attempt} of backup {backup} is no garbage") }),
@@ -389,6 +391,7 @@ impl Ledger for Memory {
             return Ok(MarkOutcome::AlreadyDone);
         }
         backup.quarantine = Some(reason.to_owned());
+        self.seal(&mut tables);
         Ok(MarkOutcome::Done)
     }
 
@@ -426,6 +429,7 @@ impl Ledger for Memory {
             backup.purge_after = work.purge_after.map(as_recorded);
             backup.marks += 1;
         }
+        self.seal(&mut tables);
         Ok(MarkOutcome::Done)
     }
 
@@ -493,6 +497,7 @@ impl Ledger for Memory {
         if let Some(backup) = &mut row.done {
             backup.marks += 1;
         }
+        self.seal(&mut tables);
         Ok(MarkOutcome::Done)
     }
 
@@ -549,7 +554,8 @@ impl Ledger for Memory {
             attempts: work.attempt + 1,
         };
         let digest = digest_of(evidence);
-        tables.drills.push(DrillRow { plan: work.plan.clone(), attempt: work.attempt, record, digest });
+        let (plan, evidence) = (work.plan.clone(), evidence.clone());
+        tables.drills.push(DrillRow { plan, attempt: work.attempt, record, evidence: evidence.clone(), digest });
         for row in tables.rows.iter_mut().filter(|_| passed) {
             if let Some(backup) = row.done.as_mut().filter(|b| evidence.backups.contains(&b.id.to_string()))
                 && backup.drilled_at.is_none_or(|drilled| drilled < at)
@@ -558,6 +564,7 @@ impl Ledger for Memory {
                 backup.verification = Verification::Restore;
             }
         }
+        self.seal(&mut tables);
         Ok(())
     }
 }

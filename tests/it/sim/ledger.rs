@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bkup::catalog::{CatalogError, DigestKey, Lease, OutcomeRow, ReadLedger, StoreRecord, as_recorded, newest_version};
+use bkup::catalog::{
+    AuditEvent, CatalogError, DigestKey, Lease, OutcomeRow, ReadLedger, StoreRecord, as_recorded, newest_version,
+};
 use bkup::domain::{
     Action, ActionId, ActionKind, Address, Applied, Backup, BackupId, CatalogFacts, CatalogState, Digest, DrillRecord,
-    Garbage, Instant, Name, Precondition, Progress, RunId, Scope, Verification,
+    Evidence, Garbage, Instant, Name, Precondition, Progress, RunId, Scope, Verification, digest_of,
 };
 
 use super::rows::{Row, Status};
@@ -19,7 +21,8 @@ pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 /// A catalog in memory.
 pub struct Memory {
     clock: Clock,
-    tables: Mutex<Tables>,
+    tables: Arc<Mutex<Tables>>,
+    telling: Vec<AuditEvent>,
 }
 
 /// Everything it holds; a value, so that a world can be copied.
@@ -66,6 +69,7 @@ pub struct DrillRow {
     pub plan: Name,
     pub attempt: u64,
     pub record: DrillRecord,
+    pub evidence: Evidence,
     pub digest: Digest,
 }
 
@@ -79,7 +83,17 @@ impl Memory {
 
     /// Makes one that holds this.
     pub fn with(clock: Clock, tables: Tables) -> Self {
-        Self { clock, tables: Mutex::new(tables) }
+        Self { clock, tables: Arc::new(Mutex::new(tables)), telling: Vec::new() }
+    }
+
+    /// The same catalog, whose next effect tells the chain of itself.
+    pub fn that_tells(&self, event: AuditEvent) -> Self {
+        Self { clock: Arc::clone(&self.clock), tables: Arc::clone(&self.tables), telling: vec![event] }
+    }
+
+    /// Ends an effect: what is to be told of it is there with it.
+    pub(super) fn seal(&self, tables: &mut Tables) {
+        tables.append(&self.telling);
     }
 
     /// Returns what it holds.
@@ -106,6 +120,16 @@ impl Memory {
 }
 
 impl Tables {
+    /// Appends events to the chain.
+    pub(super) fn append(&mut self, events: &[AuditEvent]) {
+        for event in events {
+            self.audit.push(format!("{} {} {}", event.at, event.event, event.subject));
+            if let Some(meta) = &mut self.meta {
+                meta.head = Some(digest_of(&(meta.head, &event.event, &event.subject)));
+            }
+        }
+    }
+
     pub fn completed(&mut self, backup: &BackupId) -> Option<&mut Row> {
         self.rows.iter_mut().find(|row| &row.backup == backup && row.done.is_some())
     }
@@ -294,6 +318,18 @@ impl ReadLedger for Memory {
 
     async fn evidence_head(&self) -> Answer<Option<Digest>> {
         Ok(self.there()?.drills.last().map(|drill| drill.digest))
+    }
+
+    async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>> {
+        let tables = self.there()?;
+        let mut newest: BTreeMap<&Name, &DrillRow> = BTreeMap::new();
+        for row in &tables.drills {
+            let known = newest.entry(&row.plan).or_insert(row);
+            if known.attempt < row.attempt {
+                *known = row;
+            }
+        }
+        Ok(newest.into_iter().map(|(plan, row)| (plan.clone(), row.evidence.clone())).collect())
     }
 
     async fn audit_head(&self) -> Answer<Option<Digest>> {

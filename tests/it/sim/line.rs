@@ -62,6 +62,10 @@ impl ReadLedger for Connection {
         self.weather.ask(false, "evidence_head", self.catalog.evidence_head()).await
     }
 
+    async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>> {
+        self.weather.ask(false, "newest_evidence", self.catalog.newest_evidence()).await
+    }
+
     async fn audit_head(&self) -> Answer<Option<Digest>> {
         self.weather.ask(false, "audit_head", self.catalog.audit_head()).await
     }
@@ -71,6 +75,15 @@ impl ReadLedger for Connection {
 impl Ledger for Connection {
     fn reader(&self) -> &dyn ReadLedger {
         self
+    }
+
+    fn telling(&self, event: AuditEvent) -> Box<dyn Ledger> {
+        Box::new(Self {
+            catalog: Arc::new(self.catalog.that_tells(event)),
+            weather: Arc::clone(&self.weather),
+            auditor: Arc::clone(&self.auditor),
+            runner: self.runner.clone(),
+        })
     }
 
     async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created> {

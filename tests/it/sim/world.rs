@@ -136,8 +136,8 @@ pub struct Runner {
 #[derive(Debug)]
 pub enum Ran {
     Ended(Box<ApplyReport>),
-    Refused(String),
-    Failed(String),
+    Refused(#[expect(dead_code, reason = "it is printed")] String),
+    Failed(#[expect(dead_code, reason = "it is printed")] String),
     Died,
 }
 

@@ -1,9 +1,12 @@
 //! What tests stand on: private PostgreSQL clusters, S3 servers, hermetic runs of the binary, builders.
 
 pub mod cluster;
+pub mod gate;
 pub mod github;
 pub mod model;
 pub mod place;
+pub mod rclone;
 pub mod run;
 pub mod s3;
 pub mod setup;
+pub mod wire;

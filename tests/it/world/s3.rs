@@ -1,10 +1,8 @@
-//! S3 servers for tests: one in this process, over HTTP with checked signatures, with pages, conditions, multipart
-//! uploads and injectable faults; and rclone, an independent one that ignores conditional writes.
+//! An S3 server for tests, in this process, over HTTP with checked signatures, with pages, conditions, multipart uploads
+//! and injectable faults.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +13,10 @@ use futures_util::{StreamExt, stream};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::gate::Gate;
+
+pub use super::rclone::Rclone;
 
 /// The bucket that every test server has.
 pub const BUCKET: &str = "bkup-test";
@@ -56,6 +58,7 @@ struct State {
     deny: Option<&'static str>,
     settings: BTreeMap<&'static str, (u16, String)>,
     access: BTreeMap<&'static str, Access>,
+    gate: Option<Arc<Gate>>,
 }
 
 /// What the owner of an access key may do.
@@ -87,13 +90,21 @@ pub const READER_KEY: &str = "AKIDREADER";
 /// The owner of this one may not delete.
 pub const RUNNER_KEY: &str = "AKIDRUNNER";
 
-#[derive(Clone)]
+/// Everything that is in a bucket.
+#[derive(Clone, Default, PartialEq)]
+pub struct Contents {
+    objects: BTreeMap<String, Stored>,
+    uploads: BTreeMap<String, Upload>,
+}
+
+#[derive(Clone, PartialEq)]
 struct Stored {
     bytes: Bytes,
     class: Option<String>,
     written: SystemTime,
 }
 
+#[derive(Clone, PartialEq)]
 struct Upload {
     key: String,
     class: Option<String>,
@@ -239,6 +250,24 @@ impl S3Server {
         self.server.lock().objects.get(key).and_then(|object| object.class.clone())
     }
 
+    /// Lets every request that changes something pass a gate.
+    pub fn behind(&self, gate: &Arc<Gate>) {
+        self.server.lock().gate = Some(Arc::clone(gate));
+    }
+
+    /// Returns a copy of everything in the bucket.
+    pub fn save(&self) -> Contents {
+        let state = self.server.lock();
+        Contents { objects: state.objects.clone(), uploads: state.uploads.clone() }
+    }
+
+    /// Puts a copy in the place of everything in the bucket.
+    pub fn load(&self, contents: &Contents) {
+        let mut state = self.server.lock();
+        state.objects = contents.objects.clone();
+        state.uploads = contents.uploads.clone();
+    }
+
     /// Returns how many uploads are unfinished.
     pub fn unfinished(&self) -> usize {
         self.server.lock().uploads.len()
@@ -323,7 +352,21 @@ async fn answer(
         Some(HttpFault::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
-    let response = hyper::service::Service::call(&service, request).await.map_err(|error| format!("{error:?}"))?;
+    let gate = server.lock().gate.clone().filter(|_| matches!(method.as_str(), "PUT" | "POST" | "DELETE"));
+    let passage = match gate {
+        None => None,
+        Some(gate) => match gate.enter(&format!("{method} {target}")).await {
+            None => return Err("the connection breaks off".to_owned()),
+            passage => passage,
+        },
+    };
+    let response = hyper::service::Service::call(&service, request).await.map_err(|error| format!("{error:?}"));
+    if let Some(passage) = passage
+        && passage.leave().await
+    {
+        return Err("the reply is lost".to_owned());
+    }
+    let response = response?;
     if fault == Some(HttpFault::LostReply) { Err("the reply is lost".to_owned()) } else { Ok(response) }
 }
 
@@ -543,65 +586,4 @@ impl S3 for Server {
             ..Default::default()
         }))
     }
-}
-
-/// An S3 server of other people's making, over a folder. It checks signatures and ignores conditional writes.
-pub struct Rclone {
-    child: Child,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Rclone {
-    /// Starts rclone with an empty bucket and waits until it answers.
-    #[expect(clippy::disallowed_methods, reason = "tests start their servers themselves")]
-    pub fn start() -> Self {
-        let program = rclone_program();
-        assert!(
-            program.is_file(),
-            "the test needs rclone at {}: run scripts/test, which installs it, or set BKUP_TEST_RCLONE",
-            program.display()
-        );
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        let address = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let child = std::process::Command::new(program)
-            .args(["serve", "s3", "--config", "/dev/null", "--addr", &address.to_string(), "--auth-key"])
-            .arg(format!("{ACCESS_KEY},{SECRET_KEY}"))
-            .arg(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut server = Self { child, address, _folder: folder };
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(address).is_ok() {
-                return server;
-            }
-            assert!(server.child.try_wait().unwrap().is_none(), "rclone ended early");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("rclone does not answer at {address}");
-    }
-
-    /// Returns a connection to its bucket, below a prefix.
-    pub fn connection(&self, prefix: &str) -> StoreConnection {
-        connection(&format!("http://{}", self.address), prefix)
-    }
-}
-
-impl Drop for Rclone {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "where a test's tools are is the environment's business")]
-fn rclone_program() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rclone");
-    std::env::var_os("BKUP_TEST_RCLONE").map_or_else(default, PathBuf::from)
 }

@@ -326,6 +326,8 @@ retention:
         for key in &keys {
             if key.ends_with("/manifest.json") {
                 assert!(rows.contains_key(key.as_str()), "a manifest without a row: {key}");
+            } else if key.contains("/.bkup-tmp-") && !key.contains("/a-") {
+                // A manifest that was half written. It is deleted with the backup, or once it is too old to be another's.
             } else if key.starts_with("backups/") || key.starts_with("keys/") {
                 let (folder, attempt) = key.split_once("/a-").unwrap_or_else(|| panic!("a stray object: {key}"));
                 let manifest = format!("backups/{}/manifest.json", folder.split_once('/').unwrap().1);
