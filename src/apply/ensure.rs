@@ -127,21 +127,24 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
         ActionKind::Move { from, backups } => {
             let to = &action.address;
             let rename = Rename { from, to, by: &runtime.actor, run: &runtime.run, at: now };
-            match catalog.rename(lease, &rename).await.map_err(|error| failed(&error))? {
+            let told = runtime.event("renamed", to.to_string(), json!({ "from": from, "backups": backups }));
+            match catalog.telling(told).rename(lease, &rename).await.map_err(|error| failed(&error))? {
                 MarkOutcome::Done => {}
                 MarkOutcome::AlreadyDone => {
                     return Ok(Outcome::AlreadyDone { summary: format!("nothing is called {from} any more") });
                 }
                 MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
             }
-            progress.note("renamed", to.to_string(), json!({ "from": from, "backups": backups }));
             Ok(Outcome::Done { summary: format!("carried over from {from}, {backups} backups") })
         }
         ActionKind::Release { before, after, backups } => {
             let run = &runtime.run;
-            catalog.record_removal(lease, &action.address, *after, run, now).await.map_err(|error| failed(&error))?;
             let facts = json!({ "backups": after.word(), "before": before.map(|b| b.word()), "count": backups });
-            progress.note("removal recorded", action.address.to_string(), facts);
+            catalog
+                .telling(runtime.event("removal recorded", action.address.to_string(), facts))
+                .record_removal(lease, &action.address, *after, run, now)
+                .await
+                .map_err(|error| failed(&error))?;
             Ok(Outcome::Done { summary: format!("recorded: {}", after.word()) })
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {

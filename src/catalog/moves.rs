@@ -81,7 +81,7 @@ impl Writer {
             }
         }
         remember(&mut transaction, rename).await?;
-        transaction.commit().await?;
+        self.seal(transaction).await?;
         Ok(MarkOutcome::Done)
     }
 
@@ -110,7 +110,7 @@ impl Writer {
         .bind(run.as_str())
         .execute(&mut *transaction)
         .await?;
-        Ok(transaction.commit().await?)
+        self.seal(transaction).await
     }
 }
 

@@ -169,7 +169,13 @@ stores:
             let options = Connection::parse(&self.value(&spec.url)).unwrap().options();
             databases.insert(name.clone(), Ok((options, spec.tenants.clone())));
         }
-        let sources = Sources { catalog: Ok(Arc::new(reader.clone())), stores, databases };
+        let sources = Sources {
+            catalog: Ok(Arc::new(reader.clone())),
+            stores,
+            databases,
+            renamed: BTreeMap::new(),
+            configurations: BTreeMap::new(),
+        };
         let observed = observe::look(&sources, &Context::clock).await;
         reader.close().await;
         let mut tenants = BTreeMap::new();
@@ -236,6 +242,8 @@ stores:
             tenants: tenants.collect(),
             next_runs: desired.schedules.iter().map(|(name, spec)| (name.clone(), next(&spec.when))).collect(),
             since: Vec::new(),
+            policy_texts: BTreeMap::new(),
+            adopted: None,
             lock_timeout: Duration::ZERO,
             stop: never(),
             events: mpsc::channel().0,
