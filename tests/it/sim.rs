@@ -27,7 +27,7 @@ mod weather;
 #[cfg(test)]
 mod world;
 
-use std::io::Write;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -84,11 +84,16 @@ fn told(failure: &Failure) -> String {
     format!("  seed {seed}: BKUP_SIM_SEED={seed} cargo test --test it sim::one_seed\n{more}")
 }
 
+/// Says how much was gone through, past the capture of tests: a suite that checked nothing must not look like one that did.
+fn tell(words: &str) {
+    let _nobody_listens = writeln!(std::io::stderr(), "{words}");
+}
+
 #[test]
 fn one_seed() {
     let seed = setting("BKUP_SIM_SEED").unwrap_or(1);
     match run(seed) {
-        Ok(summary) => println!("seed {seed}: {summary}"),
+        Ok(summary) => tell(&format!("sim: seed {seed}: {summary}")),
         Err(failure) => panic!("{}\n{}", failure.log.join("\n"), told(&failure)),
     }
 }
@@ -111,7 +116,7 @@ fn seeds_that_failed_once_do_not_fail_again() {
 
 #[test]
 fn an_apply_that_dies_anywhere_is_finished_by_the_next() {
-    println!("{} points at which it can die", crash::enumerate());
+    tell(&format!("sim: {} points at which an apply can die", crash::enumerate()));
 }
 
 #[test]
@@ -119,5 +124,5 @@ fn what_must_hold_holds_whatever_fails() {
     let (first, count) = (setting("BKUP_SIM_FIRST").unwrap_or(1), setting("BKUP_SIM_SEEDS").unwrap_or(SEEDS));
     let seeds: Vec<u64> = (first..first + count).collect();
     let summary = run_all(&seeds).unwrap_or_else(|words| panic!("{words}"));
-    println!("{count} seeds: {summary}");
+    tell(&format!("sim: {count} seeds: {summary}"));
 }

@@ -17,10 +17,10 @@ pub struct MarkdownArgs {
     #[arg(long, value_name = "FILE")]
     pub md_out: Option<PathBuf>,
     /// How long that may be, in bytes; deletions, refusals and breaches are never cut
-    #[arg(long, value_name = "BYTES", default_value_t = 60_000)]
+    #[arg(long, value_name = "BYTES", default_value_t = 60_000, hide_short_help = true)]
     pub md_max_bytes: usize,
     /// Tells the comments of several policy sets on one pull request apart
-    #[arg(long, value_name = "KEY", default_value = "default", value_parser = key)]
+    #[arg(long, value_name = "KEY", default_value = "default", value_parser = key, hide_short_help = true)]
     pub md_key: String,
 }
 

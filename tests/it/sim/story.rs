@@ -235,11 +235,12 @@ impl Story {
         if plan.is_some() {
             self.world.note("a plan of before is applied");
         }
-        if plan.is_none() && shared {
-            if let Some((first, _)) = fates.first() {
-                let desired = |tenants: Option<&_>| self.policies.with(tenants);
-                plan = Some(first.plan(&desired, consent).await);
-            }
+        if plan.is_none()
+            && shared
+            && let Some((first, _)) = fates.first()
+        {
+            let desired = |tenants: Option<&_>| self.policies.with(tenants);
+            plan = Some(first.plan(&desired, consent).await);
         }
         let mut running = Vec::new();
         for (runner, delay) in fates {
