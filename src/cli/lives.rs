@@ -30,7 +30,7 @@ impl Looked {
         let session = Session::open(context)?;
         let facts = Facts::of(context);
         let survey = context.block_on_reading(session.survey(&facts, false))??;
-        let wish = Wish::default();
+        let wish = Wish { with_kept: true, ..Wish::default() };
         let plan = session.plan(&survey, &wish)?;
         let request = session.request(&survey, &wish);
         let facts = match &survey.observed.catalog {

@@ -49,7 +49,7 @@ GRANT USAGE ON SCHEMA bkup TO bkup_planner, bkup_runner, bkup_pruner, bkup_audit
 GRANT SELECT ON ALL TABLES IN SCHEMA bkup TO bkup_planner, bkup_runner, bkup_pruner;
 REVOKE ALL ON bkup.digest_keys, bkup.audit_log FROM bkup_planner, bkup_runner, bkup_pruner;
 
--- A runner writes everything but what it is, the log, and the archive; it deletes nothing.
+-- A runner writes everything but what it is, the log, and the archive; it deletes no backup and no evidence.
 DO $$
 DECLARE
     written regclass;
@@ -60,6 +60,9 @@ BEGIN
         EXECUTE format('GRANT INSERT, UPDATE ON %s TO bkup_runner', written);
     END LOOP;
 END $$;
+-- But for names: a rename takes the place of what the new name left without ever having been used.
+GRANT DELETE ON bkup.moves, bkup.removals, bkup.policies, bkup.schedules, bkup.recovery_plans, bkup.schedule_progress,
+    bkup.missed_slots TO bkup_runner;
 GRANT SELECT ON bkup.digest_keys TO bkup_runner;
 GRANT SELECT, INSERT ON bkup.audit_log TO bkup_runner;
 GRANT UPDATE (serial, serial_run, clock, audit_rows, audit_head) ON bkup.meta TO bkup_runner;

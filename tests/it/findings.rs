@@ -183,7 +183,8 @@ fn validate_prints_each_format_and_keeps_its_exit_code() {
 fn the_log_of_a_plan_is_sarif_with_a_meaning_for_each_rule() {
     let mut plan = crate::render::samples::refused_plan();
     plan.objectives = crate::render::samples::rows();
-    let rules: Vec<_> = policy::codes().iter().copied().chain(bkup::render::PLAN_CODES).collect();
+    let rules: Vec<_> =
+        policy::codes().iter().copied().chain(bkup::render::PLAN_CODES).chain(bkup::domain::DRIFT_CODES).collect();
     let tool = SarifTool { version: "1.2.3", about: None, rules: &rules };
     let log = diagnostics_sarif(&bkup::render::plan_findings(&plan), &Sources::new(), "/repo", tool);
     let log: Value = serde_json::from_str(&log).unwrap();

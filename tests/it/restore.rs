@@ -249,7 +249,10 @@ async fn what_is_left_open_is_said_with_what_there_is() {
     let _ = world.run(&["restore", "--latest", "--tenant", "nobody"]).exits(64).says("tenant \"a\", tenant \"b\"");
     let _ = world.run(&["restore", "--latest", "--database", "nope"]).exits(64).says("the databases are app");
     let _ = world.run(&["restore", "--latest", "--store", "nope"]).exits(64).says("the stores are primary");
-    let _ = world.run(&["restore", "--latest", "--into", "folder:/tmp/x"]).exits(64).says("physical");
+    let _ = world
+        .run(&["restore", "--latest", "--into", "folder:/tmp/x"])
+        .exits(64)
+        .says("a folder is for a configuration");
     let _ = world.run(&["restore", "zzz"]).exits(64).says("BK860").says("there is no backup zzz");
     let prefix = &world.backups("database")[0][..8].to_owned();
     let _ = world.run(&["restore", prefix]).exits(64).says("BK866").says(&world.backups("database")[0]);
