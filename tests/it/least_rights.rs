@@ -12,6 +12,9 @@ use crate::world::setup::{APP, CATALOG, Place, Policy, Setup};
 #[derive(Clone, Copy)]
 struct Who(&'static str, &'static str);
 
+/// What is recorded under a policy's name, and no backup: a rename clears the place it carries things to.
+const NAMED: [&str; 7] =
+    ["moves", "removals", "policies", "schedules", "recovery_plans", "schedule_progress", "missed_slots"];
 const PLANNER: Who = Who("ci_planner", READER_KEY);
 const RUNNER: Who = Who("ci_runner", RUNNER_KEY);
 const PRUNER: Who = Who("ci_pruner", ACCESS_KEY);
@@ -161,7 +164,8 @@ async fn nobody_can_do_more_in_the_catalog_than_the_role_is_for() {
         assert_eq!(setup.catalog(&may).await, (!secret).to_string(), "the planner and bkup.{table}");
         for right in ["DELETE", "TRUNCATE"] {
             let may = format!("SELECT has_table_privilege('ci_runner', 'bkup.{table}', '{right}')");
-            assert_eq!(setup.catalog(&may).await, "false", "the runner may {right} bkup.{table}");
+            let expected = right == "DELETE" && NAMED.contains(&table);
+            assert_eq!(setup.catalog(&may).await, expected.to_string(), "the runner may {right} bkup.{table}");
         }
     }
     for taking in [
