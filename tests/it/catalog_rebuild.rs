@@ -286,7 +286,13 @@ async fn an_empty_database_beside_the_catalog_can_be_named() {
         after.push((what, setup.cluster.ask("beside", question).await.unwrap_or_default()));
     }
     assert_same(&before, &after);
-    let _ = setup.run(&["plan", "--detailed-exitcode", "--include-due"]).exits(0);
+    // The catalog that was left lies on the same server, in no policy: that is the one difference.
+    let told = setup.run(&["plan", "--detailed-exitcode", "--include-due"]).exits(2);
+    assert!(
+        told.stdout.contains("no changes, nothing due. 1 difference") && told.stdout.contains("[BK904]"),
+        "{}",
+        told.stdout
+    );
     // A catalog that was only made is nobody's yet.
     setup.cluster.exec("postgres", "CREATE DATABASE made").await;
     setup.set("BKUP_CATALOG_URL", &setup.cluster.url("made"));
@@ -330,7 +336,8 @@ async fn purged_rows_move_to_the_archive_after_ninety_days_and_their_slots_stay_
     assert!(!old.is_empty());
     for day in ["2026-06-10", "2026-06-11"] {
         setup.now(&format!("{day}T04:00:00Z"));
-        let _ = setup.run(&["apply", "--auto-approve", "--allow-delete", "100%"]).success();
+        let _ = setup.run(&["plan", "--allow-delete", "100%", "--out", "late.json"]).exits(0);
+        let _ = setup.run(&["apply", "late.json"]).success();
     }
     let archived = setup
         .catalog("SELECT string_agg(backup_id, ',' ORDER BY backup_id) FROM bkup.executions_archive WHERE deleted AND archived_at = '2026-06-10 04:00+00'")
