@@ -37,7 +37,8 @@ pub enum ClaimOutcome {
 }
 
 impl Writer {
-    /// Claims a piece of work, or says who holds it. A lease that has ended is taken over.
+    /// Claims a piece of work, or says who holds it. A lease that has ended is taken over; so is the asker's own, whose
+    /// answer it may never have seen. A runner's name is of one run only, and it asks for no work that it is at.
     ///
     /// # Errors
     /// As every statement: unreachable, refused.
@@ -52,7 +53,7 @@ impl Writer {
                      ON CONFLICT (action_id) DO UPDATE SET token = c.token + 1, runner = excluded.runner, \
                          claimed_at = excluded.claimed_at, heartbeat_at = excluded.heartbeat_at, \
                          lease_until = excluded.lease_until \
-                     WHERE c.lease_until IS NULL OR c.lease_until < clock_timestamp() \
+                     WHERE c.lease_until IS NULL OR c.lease_until < clock_timestamp() OR c.runner = excluded.runner \
                      RETURNING token) \
                  SELECT token, NULL AS runner, NULL AS lease_until FROM got \
                  UNION ALL \
@@ -96,7 +97,7 @@ impl Writer {
             "WITH wanted AS (SELECT action_id, min(place) AS place \
                              FROM unnest($1::text[]) WITH ORDINALITY AS w (action_id, place) GROUP BY action_id), \
              free AS (SELECT c.action_id FROM bkup.claims c JOIN wanted w USING (action_id) \
-                      WHERE c.lease_until IS NULL OR c.lease_until < clock_timestamp() \
+                      WHERE c.lease_until IS NULL OR c.lease_until < clock_timestamp() OR c.runner = $2 \
                       ORDER BY w.place LIMIT $4 FOR UPDATE OF c SKIP LOCKED), \
              renewed AS (UPDATE bkup.claims c SET token = c.token + 1, runner = $2, claimed_at = clock_timestamp(), \
                              heartbeat_at = clock_timestamp(), \

@@ -69,6 +69,10 @@ async fn run(store: &dyn WriteStore, [once, crc, parts]: &[String; 3]) -> Result
                 store.abort_upload(parts, &upload).await?;
             }
             let whole = answer(completed)?.is_some() && store.get(parts, 64).await? == body;
+            // One whose beginning was answered only when it was asked again has a twin that nobody will complete.
+            for twin in store.unfinished_uploads(parts).await.unwrap_or_default() {
+                store.abort_upload(&twin.key, &twin.upload).await?;
+            }
             (whole, listed?.is_some_and(|list| !list.is_empty()))
         }
     };

@@ -141,7 +141,8 @@ impl Scene<'_> {
             0..=4 => {
                 let wanted: ActionId =
                     if what < 3 { action(&work.scope, work.slot) } else { other_action("other", &what.to_string()) };
-                let got = both.ask(&words, async |l| l.claim(wanted, "r", LEASE).await).await;
+                let runner = if self.random.chance(700) { "r" } else { "s" };
+                let got = both.ask(&words, async |l| l.claim(wanted, runner, LEASE).await).await;
                 if let Some(ClaimOutcome::Claimed(lease)) = got {
                     self.leases.push(lease);
                 }

@@ -117,7 +117,10 @@ async fn a_batch_is_claimed_in_order_and_passes_over_what_others_hold() {
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 for _ in 0..20 {
-                    mine.extend(writer.claim_many(&wanted, &format!("r{n}"), LEASE, 5).await.unwrap());
+                    let got = writer.claim_many(&wanted, &format!("r{n}"), LEASE, 5).await.unwrap();
+                    // A runner asks for no work that it is at.
+                    wanted.retain(|action| got.iter().all(|lease| lease.action != *action));
+                    mine.extend(got);
                 }
                 mine
             })
@@ -129,6 +132,21 @@ async fn a_batch_is_claimed_in_order_and_passes_over_what_others_hold() {
     }
     assert_eq!(claimed.len(), all.len(), "each once");
     assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), all.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_runner_that_never_saw_its_claim_is_given_it_again() {
+    let (_guard, _url, writer) = made().await;
+    let work = other_action("drill", "lost");
+    let unseen = writer.claim_many(&[work], "mine", LEASE, 1).await.unwrap();
+    let again = writer.claim_many(&[work], "mine", LEASE, 1).await.unwrap();
+    let third = writer.claim(work, "mine", LEASE).await.unwrap();
+
+    assert_eq!(again, [Lease { action: work, token: unseen[0].token + 1 }]);
+    assert_eq!(third, ClaimOutcome::Claimed(Lease { action: work, token: 3 }));
+    assert_eq!(writer.heartbeat(&unseen, LEASE).await.unwrap(), unseen, "the first one is no one's");
+    assert_eq!(writer.claim_many(&[work], "other", LEASE, 1).await.unwrap(), []);
+    assert!(matches!(writer.claim(work, "other", LEASE).await.unwrap(), ClaimOutcome::HeldBy { .. }));
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ impl Ledger for Memory {
         let mut tables = self.there()?;
         let claim =
             tables.claims.entry(action).or_insert_with(|| Claim { token: 0, runner: runner.to_owned(), until: None });
-        match claim.until.filter(|until| *until >= now) {
+        match claim.until.filter(|until| *until >= now && claim.runner != runner) {
             Some(until) => Ok(ClaimOutcome::HeldBy { runner: claim.runner.clone(), until }),
             None => {
                 *claim = Claim { token: claim.token + 1, runner: runner.to_owned(), until: Some(lease.after(now)) };
