@@ -1,5 +1,7 @@
 //! The catalog, the stores' markers, documents, and the world's differences that only need to be written down.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::time::Instant as Monotonic;
 
@@ -12,6 +14,10 @@ use crate::catalog::{DocumentChange, Lease, MarkOutcome, Rename, StoreRecord};
 use crate::domain::{Action, ActionId, ActionKind, Address, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
 use crate::plan::planned_moves;
 use crate::store;
+
+/// How often what must not be lost is written before the catalog counts as gone, and how long between.
+const TRIES: u32 = 3;
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Makes or migrates the catalog, before anything can be claimed. Returns what became of the action.
 pub(super) async fn catalog(runtime: &Runtime, plan: &Plan) -> Result<Option<(ActionId, Outcome, u64)>, ApplyError> {
@@ -149,11 +155,16 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
         }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
             let facts = json!({ "slots": slots, "scopes": scopes, "database": database });
-            catalog
-                .telling(runtime.event("slots missed", action.address.to_string(), facts))
-                .settle(lease, schedule, database.as_ref(), slots, *scopes, now)
-                .await
-                .map_err(|error| failed(&error))?;
+            let catalog = catalog.telling(runtime.event("slots missed", action.address.to_string(), facts));
+            // Nobody looks again behind the slot that this apply takes next: a connection that broke must not be the end.
+            let mut tries = 0;
+            while let Err(error) = catalog.settle(lease, schedule, database.as_ref(), slots, *scopes, now).await {
+                tries += 1;
+                if tries == TRIES || !error.is_transient() || runtime.stopped() {
+                    return Err(failed(&error));
+                }
+                tokio::time::sleep(BETWEEN).await;
+            }
             Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
         }
         ActionKind::Quarantine { backup, store, words } => {

@@ -232,11 +232,13 @@ async fn collect(
     let manifest_key = layout::manifest(database, scope, backup);
     // First its right to finish is taken away: a runner that was only slow must not write its manifest over data that
     // is being deleted.
-    match runtime.catalog.condemn(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))? {
-        MarkOutcome::Done => {}
-        MarkOutcome::AlreadyDone => return Ok(Outcome::AlreadyDone { summary: "it was collected already".to_owned() }),
-        MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
-    }
+    let again =
+        match runtime.catalog.condemn(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))? {
+            MarkOutcome::Done => false,
+            // It may have written once more since: its runner was frozen with a request under way.
+            MarkOutcome::AlreadyDone => true,
+            MarkOutcome::Refused(reason) => return Ok(Outcome::Skipped { reason }),
+        };
     // The manifest may name this very attempt: its runner died after writing it. Then nothing of it is garbage.
     match store::read_manifest(store.as_ref(), &manifest_key).await {
         Ok(manifest) if manifest.attempt == attempt => {
@@ -279,6 +281,9 @@ async fn collect(
     abort_uploads(&store, &keys, |_| true).await?;
     let mut gone = delete_below(&store, &folder).await?;
     gone += delete_below(&store, &keys).await?;
+    if again && gone == 0 {
+        return Ok(Outcome::AlreadyDone { summary: "it was collected already".to_owned() });
+    }
     let facts = json!({ "attempt": attempt, "objects": gone });
     let catalog = runtime.catalog.telling(runtime.event("garbage collected", backup.as_str(), facts));
     catalog.collected(lease, backup, attempt, (runtime.now)()).await.map_err(|error| failed(&error))?;

@@ -13,6 +13,8 @@ use crate::domain::{Action, ActionId, ActionKind, BackupId, Outcome, Scope};
 
 /// How often work that someone else holds is looked at again.
 pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How long a row may be locked by nobody who holds the work.
+const PASSING: Duration = Duration::from_secs(5);
 /// How many pieces of work one question to the catalog is about.
 const WINDOW: usize = 16;
 /// How many of those that others hold: one that became free must not hide behind many that did not.
@@ -119,8 +121,10 @@ impl Queue {
             }
             let since = *self.idle_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= progress.runtime.lock_timeout {
-                self.give_up(progress, &ready).await;
-                continue;
+                self.give_up(progress, &ready, since.elapsed()).await;
+                if !ready.iter().all(|id| self.waiting.iter().any(|action| action.id == *id)) {
+                    continue;
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
@@ -196,10 +200,12 @@ impl Queue {
         }
     }
 
-    /// Settles what others have held for longer than this run waits.
-    async fn give_up(&mut self, progress: &mut Progress<'_>, ready: &[ActionId]) {
+    /// Settles what others have held for longer than this run waits. What nobody is known to hold was passed over because
+    /// its row was locked for a moment, by a runner that has just gone: it is asked for again for a while.
+    async fn give_up(&mut self, progress: &mut Progress<'_>, ready: &[ActionId], waited: Duration) {
         let holders = progress.runtime.catalog.reader().holders(ready).await.unwrap_or_default();
-        for id in ready {
+        let over = waited >= progress.runtime.lock_timeout + PASSING;
+        for id in ready.iter().filter(|id| over || holders.contains_key(*id)) {
             self.take_out(*id);
             let by = holders.get(id).cloned().unwrap_or_else(|| "another runner".to_owned());
             progress.settle(*id, Outcome::Claimed { by }, 0, 0).await;

@@ -16,12 +16,14 @@ use super::migrate::presence;
 use super::stamp::{Cells, bigint};
 use super::state::{Reader, json as cell, verification_from};
 use crate::domain::{
-    Address, BackupId, CatalogSigns, DataPart, DocumentSign, FailedLook, Instant, Name, RecoveryPlanSpec, RowEdit,
-    ScheduleSpec, Section, Tally, digest_of,
+    Address, BackupId, CatalogSigns, DataPart, DocumentSign, FailedLook, Garbage, Instant, Name, RecoveryPlanSpec,
+    RowEdit, ScheduleSpec, Section, Tally, digest_of,
 };
 
 /// The first version of the catalog that records what a row said when its backup was made.
 const RECORDS_SINCE: i64 = 5;
+/// The first version of the catalog that keeps the name a database had in the store's keys.
+const RENAMES_SINCE: i64 = 6;
 /// How many names of rows put in by hand are said.
 const EXAMPLES: i64 = 3;
 
@@ -32,6 +34,8 @@ pub struct RecordedObjects {
     pub backups: HashMap<BackupId, RecordedBackup>,
     /// Attempts that are at work, or whose leftovers are still to be collected.
     pub attempts: HashSet<(BackupId, u64)>,
+    /// Attempts whose leftovers were collected. A runner that was frozen with a request under way writes once more.
+    pub collected: HashMap<(BackupId, u64), Garbage>,
 }
 
 /// What was recorded of one backup's objects.
@@ -100,6 +104,7 @@ impl Reader {
         for row in rows {
             recorded.attempts.insert((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?));
         }
+        recorded.collected = if version < RENAMES_SINCE { HashMap::new() } else { collected(&mut transaction).await? };
         transaction.commit().await?;
         Ok(recorded)
     }
@@ -137,6 +142,30 @@ impl Reader {
         .await?;
         rows.iter().map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?))).collect()
     }
+}
+
+/// Reads which attempts' leftovers were collected.
+async fn collected(connection: &mut PgConnection) -> Result<HashMap<(BackupId, u64), Garbage>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, collected_at \
+         FROM bkup.executions WHERE collected_at IS NOT NULL AND status IN ('FAILED', 'CANCELED') \
+           AND attempt IS NOT NULL AND backup_id IS NOT NULL AND scope IS NOT NULL AND store IS NOT NULL",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found = HashMap::new();
+    for row in rows {
+        let garbage = Garbage {
+            store: row.parsed("store")?,
+            backup: BackupId::from_text(row.text("backup_id")?),
+            database: row.maybe_parsed("database")?,
+            scope: row.parsed("scope")?,
+            attempt: row.count("attempt")?,
+            abandoned_at: row.at("collected_at")?,
+        };
+        found.insert((garbage.backup.clone(), garbage.attempt), garbage);
+    }
+    Ok(found)
 }
 
 /// Reads what was recorded of one backup, or of all.

@@ -24,7 +24,7 @@ impl Writer {
         let database = database.map_or("", Name::as_str);
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
-        sqlx::query(
+        let recorded = sqlx::query(
             "INSERT INTO bkup.missed_slots (schedule, database, slot, scopes, recorded_at) \
              SELECT $1, $2, slot, $4, $5 FROM unnest($3::timestamptz[]) AS s (slot) ORDER BY slot \
              ON CONFLICT (schedule, database, slot) DO NOTHING",
@@ -42,7 +42,8 @@ impl Writer {
             .bind(Stamp(*newest))
             .execute(&mut *transaction)
             .await?;
-        self.seal(transaction).await
+        // Told once, also where the reply to the first time was lost.
+        if recorded.rows_affected() == 0 { Ok(transaction.commit().await?) } else { self.seal(transaction).await }
     }
 
     /// Records that every slot up to and including this one is settled. It never goes back.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Address, BackupId, Bytes, Instant, Name, Observation, Period, Verification};
+use super::{Address, BackupId, Bytes, Garbage, Instant, Name, Observation, Period, Verification};
 
 /// A setting that was looked at. `Known(None)`: the server has no such thing.
 pub type Seen<T> = Observation<Option<T>>;
@@ -93,6 +93,8 @@ pub struct ObjectSigns {
     pub stray_bytes: Bytes,
     /// The first few of their keys, any text.
     pub stray_examples: Vec<String>,
+    /// Attempts that wrote once more after what they left was collected, each once.
+    pub late: Vec<Garbage>,
     /// Why key objects were not looked at, where they were not.
     pub keys_unread: Option<String>,
 }

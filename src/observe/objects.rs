@@ -1,13 +1,13 @@
 //! One listing of a store against what the catalog recorded: page by page, in the memory of a few numbers for each
 //! backup, however many objects there are. A listing that ends with an error says nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 
 use crate::catalog::{RecordedBackup, RecordedObjects};
-use crate::domain::{BackupId, Bytes, Damage, Instant, Name, ObjectSigns, Period, StoreFacts, Tally};
+use crate::domain::{BackupId, Bytes, Damage, Garbage, Instant, Name, ObjectSigns, Period, StoreFacts, Tally};
 use crate::store::{self, ObjectFacts, ReadStore, StoreError, layout};
 
 /// How many keys of each kind are named.
@@ -63,6 +63,7 @@ pub async fn list(
     let mut tallies: HashMap<&BackupId, Tally> = HashMap::new();
     let mut resized: Vec<(&BackupId, &RecordedBackup)> = Vec::new();
     let mut strangers = Strangers::default();
+    let mut late: BTreeSet<(BackupId, u64)> = BTreeSet::new();
     let mut listing = store::list(Arc::clone(store), layout::BACKUPS);
     while let Some(object) = listing.next().await {
         let object = object?;
@@ -89,6 +90,7 @@ pub async fn list(
                     tallies.entry(id).or_default().add(&object.key, object.size);
                 }
                 _ if attempt.as_ref().is_some_and(|attempt| known.attempts.contains(attempt)) => {}
+                _ if expected.collected(attempt.as_ref()).is_some() => late.extend(attempt),
                 _ if is_young(&object, expected.now) => {}
                 _ => strangers.see(attempt.map(|(id, _)| id), object),
             }
@@ -98,7 +100,8 @@ pub async fn list(
     facts.missing.sort_unstable();
     let mut objects = ObjectSigns::default();
     if expected.recorded.is_some() {
-        let keys = keys(store, expected).await;
+        let keys = keys(store, expected, &mut late).await;
+        objects.late = late.iter().filter_map(|attempt| expected.collected(Some(attempt)).cloned()).collect();
         objects.keys_unread = keys.as_ref().err().map(ToString::to_string);
         for (id, recorded) in expected.here().filter(|(id, _)| !unseen.contains(id)) {
             let found = tallies.get(id).copied().unwrap_or_default();
@@ -119,6 +122,11 @@ impl<'a> Expected<'a> {
     /// Returns what was recorded of a backup of this store.
     fn of(&self, id: &BackupId) -> Option<(&'a BackupId, &'a RecordedBackup)> {
         self.recorded?.backups.get_key_value(id).filter(|(_, recorded)| &recorded.store == self.store)
+    }
+
+    /// Returns what was recorded of an attempt in this store whose leftovers were collected.
+    fn collected(&self, attempt: Option<&(BackupId, u64)>) -> Option<&'a Garbage> {
+        self.recorded?.collected.get(attempt?).filter(|garbage| &garbage.store == self.store)
     }
 
     /// Returns the recorded backups of this store that the plan knows.
@@ -186,10 +194,11 @@ impl Strangers {
     }
 }
 
-/// Counts the key objects of each backup.
+/// Counts the key objects of each backup, and finds those of attempts that were collected.
 async fn keys<'a>(
     store: &Arc<dyn ReadStore>,
     expected: &Expected<'a>,
+    late: &mut BTreeSet<(BackupId, u64)>,
 ) -> Result<HashMap<&'a BackupId, u64>, StoreError> {
     let mut counts = HashMap::new();
     if expected.here().all(|(_, recorded)| recorded.keys == 0) {
@@ -197,11 +206,11 @@ async fn keys<'a>(
     }
     let mut listing = store::list(Arc::clone(store), layout::KEYS);
     while let Some(object) = listing.next().await {
-        if let Some((id, attempt)) = layout::parse_attempt_key(&object?.key)
-            && let Some((id, recorded)) = expected.of(&id)
-            && recorded.attempt == attempt
-        {
-            *counts.entry(id).or_default() += 1;
+        let Some(attempt) = layout::parse_attempt_key(&object?.key) else { continue };
+        match expected.of(&attempt.0).filter(|(_, recorded)| recorded.attempt == attempt.1) {
+            Some((id, _)) => *counts.entry(id).or_default() += 1,
+            None if expected.collected(Some(&attempt)).is_some() => drop(late.insert(attempt)),
+            None => {}
         }
     }
     Ok(counts)

@@ -66,7 +66,12 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         }
     }
     if view.wants("retention") {
-        for garbage in &catalog.garbage {
+        let seen = view.observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        // The catalog and the listing are not of one instant: what was collected in between is in both.
+        let late = seen.flat_map(|objects| &objects.late).filter(|late| {
+            !catalog.garbage.iter().any(|other| (&other.backup, other.attempt) == (&late.backup, late.attempt))
+        });
+        for garbage in catalog.garbage.iter().chain(late) {
             prune.garbage(garbage);
         }
     }

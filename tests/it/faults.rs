@@ -230,6 +230,36 @@ async fn a_dump_that_dies_fails_alone_and_is_taken_by_the_next_apply() {
 }
 
 #[tokio::test]
+async fn what_a_frozen_runner_writes_after_its_leftovers_were_collected_is_collected_too() {
+    let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
+    only_tenants(&setup);
+    let _ = setup.first();
+    setup.now("2026-03-03T03:10:00Z");
+    let lock = Lock::take(&setup, "tenant_acme.orders").await;
+    let mut child = setup.spawn(&["apply", "--auto-approve"]);
+    let _ = dump_of(&child);
+    signal(child.id(), "KILL");
+    let _ = child.wait().unwrap();
+    lock.release().await;
+    setup.end_leases().await;
+    let _ = setup.apply().success();
+    let of = "FROM bkup.executions WHERE collected_at IS NOT NULL AND scope = 'tenant=acme'";
+    let dead = setup.catalog(&format!("(SELECT backup_id || '/a-' || attempt {of})")).await;
+    for top in ["backups", "keys"] {
+        let folder = setup.folder().join(format!("{top}/app/tenant=acme/{dead}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("archive.dump.zst.age"), "late").unwrap();
+    }
+
+    let plan = setup.run(&["plan", "--detailed-exitcode", "--include-due"]).exits(2);
+    assert!(plan.stdout.contains("collect"), "{}", plan.stdout);
+    let _ = setup.apply().success();
+
+    setup.assert_whole().await;
+    setup.assert_converges().await;
+}
+
+#[tokio::test]
 async fn a_terminated_apply_ends_at_once_and_leaves_nothing_running() {
     for (name, code) in [("TERM", 143), ("INT", 130)] {
         let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme", "globex"]).await;

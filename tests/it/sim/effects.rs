@@ -257,11 +257,14 @@ impl Ledger for Memory {
     ) -> Answer<()> {
         let Some(newest) = slots.iter().max() else { return Ok(()) };
         let mut tables = self.fenced(lease)?;
+        let before = tables.missed.len();
         for slot in slots {
             tables.missed.entry((schedule.clone(), database.cloned(), *slot)).or_insert(scopes);
         }
         tables.advance(schedule, database, *newest);
-        self.seal(&mut tables);
+        if tables.missed.len() > before {
+            self.seal(&mut tables);
+        }
         Ok(())
     }
 
