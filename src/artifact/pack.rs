@@ -134,6 +134,9 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
 /// # Errors
 /// When compression or encryption breaks, or the store fails. No object is visible then.
 pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
+    if content.iter().map(Bytes::len).sum::<usize>() <= SMALL {
+        return pack_small(request, content).await;
+    }
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
     let encrypted = recipient.is_some();
     let work = spawn_blocking(move || -> io::Result<_> {
