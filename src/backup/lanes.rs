@@ -162,6 +162,7 @@ impl<'a> Lanes<'a> {
                 continue;
             }
             let size = |lane: &Lane| if let State::Gathering { size, .. } = &lane.state { *size } else { 0 };
+            // What is shared always has a stream: it is never set aside.
             let largest = self.lanes.iter().max_by_key(|(_, lane)| size(lane)).map(|(home, _)| *home);
             let Some(largest) = largest else { return Ok(None) };
             if self.may_stream(largest) {

@@ -11,7 +11,7 @@ use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
-    ActionId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
+    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
     ManifestScope, PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, RowKey};
@@ -190,6 +190,14 @@ async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest
     for key in &manifest.keys {
         if destination.store.head(&key.key).await?.is_none() {
             return Err(foreign("its key is gone"));
+        }
+    }
+    // Taken by an attempt that died, it was needed by nobody's count, and what it needs may have been deleted since.
+    if let Some(shared) = &manifest.shared {
+        let shared = BackupId::from_text(shared.clone());
+        let key = layout::manifest(Some(&order.work.database), &Scope::Shared, &shared);
+        if destination.store.head(&key).await?.is_none() {
+            return Err(foreign("what it shares with others is gone"));
         }
     }
     for part in &manifest.parts {

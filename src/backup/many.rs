@@ -82,6 +82,8 @@ struct Run<'a> {
     /// How many passes there were: objects of a later one have other names.
     passes: u32,
     blind: u32,
+    /// Tenants whose backups an earlier attempt has made.
+    there: Vec<(usize, Taken)>,
     /// Whether what the tenants share was not taken.
     unready: AtomicBool,
 }
@@ -89,27 +91,44 @@ struct Run<'a> {
 /// Takes the backups of members: of one database, at one source's instant, with one key of digests. The one of what is
 /// shared, if it is among them, comes first, and tenants that name it wait for it. Everyone is told of once.
 pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle: &'a Settle<'a>) {
-    let mut run =
-        Run { members, source, settle, begun: Vec::new(), passes: 0, blind: 0, unready: AtomicBool::new(false) };
-    run.begun.resize_with(members.len(), || None);
-    let mut waiting = run.prepare().await;
-    if waiting.is_empty() {
-        return;
-    }
-    waiting.sort_unstable_by_key(|place| (members[*place].order.work.scope != Scope::Shared, *place));
-    let room = match source.room().await {
-        Ok(room) => room,
-        Err(error) => return run.fail_all(waiting, error).await,
+    let mut run = Run {
+        members,
+        source,
+        settle,
+        begun: Vec::new(),
+        passes: 0,
+        blind: 0,
+        there: Vec::new(),
+        unready: AtomicBool::new(false),
     };
-    let mut passes: VecDeque<Vec<usize>> = run.cut(&room, waiting).into();
-    while let Some(pass) = passes.pop_front() {
-        for next in run.pass(pass).await.into_iter().rev() {
-            passes.push_front(next);
-        }
+    run.begun.resize_with(members.len(), || None);
+    let waiting = run.prepare().await;
+    if !waiting.is_empty() {
+        run.take(waiting).await;
+    }
+    for (place, taken) in std::mem::take(&mut run.there) {
+        let unready = run.unready.load(Ordering::Relaxed);
+        let _ = run.tell(place, if unready { MemberEnd::Unready } else { MemberEnd::Taken(Box::new(taken)) }).await;
     }
 }
 
 impl<'a> Run<'a> {
+    /// Takes what is not there yet.
+    async fn take(&mut self, mut waiting: Vec<usize>) {
+        let (members, source) = (self.members, self.source);
+        waiting.sort_unstable_by_key(|place| (members[*place].order.work.scope != Scope::Shared, *place));
+        let room = match source.room().await {
+            Ok(room) => room,
+            Err(error) => return self.fail_all(waiting, error).await,
+        };
+        let mut passes: VecDeque<Vec<usize>> = self.cut(&room, waiting).into();
+        while let Some(pass) = passes.pop_front() {
+            for next in self.pass(pass).await.into_iter().rev() {
+                passes.push_front(next);
+            }
+        }
+    }
+
     fn shared(&self, place: usize) -> bool {
         self.members[place].order.work.scope == Scope::Shared
     }
@@ -148,6 +167,8 @@ impl<'a> Run<'a> {
                     self.begun[place] = Some(begun);
                     waiting.push(place);
                 }
+                // A tenant's must not count before what it shares does.
+                Ok(Err(taken)) if !self.shared(place) => self.there.push((place, taken)),
                 Ok(Err(taken)) => {
                     let _ = self.tell(place, MemberEnd::Taken(Box::new(taken))).await;
                 }
@@ -452,7 +473,10 @@ impl<'a> Run<'a> {
                     None => suspects.iter().any(|schema| !work.leave_out.contains(schema)),
                 }
         };
-        let (apart, rest): (Vec<usize>, Vec<usize>) = wanted.into_iter().partition(suspicious);
+        // What is shared is suspected last: without it nobody goes on, and changes of tenants leave traces in it.
+        let tenants_are = wanted.iter().any(|place| !self.shared(*place) && suspicious(place));
+        let out = |place: &usize| suspicious(place) && !(tenants_are && self.shared(*place));
+        let (apart, rest): (Vec<usize>, Vec<usize>) = wanted.into_iter().partition(out);
         if apart.is_empty() {
             return self.halve(rest, &touched, &error).await;
         }

@@ -69,7 +69,7 @@ const REWRITTEN: &str = "
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
 /// One sum per schema over everything in it that a dump reads: who wrote which row of the catalogs. Statistics are
-/// written in place and do not count.
+/// written in place and do not count, and neither do the triggers of foreign keys, which stand at the other table too.
 const FINGERPRINTS: &str = "
     WITH part(nsp, hash) AS (
         SELECT oid, pg_catalog.hashtextextended(pg_catalog.concat_ws('.', oid, xmin, nspname), 0)
@@ -87,7 +87,7 @@ const FINGERPRINTS: &str = "
         UNION ALL SELECT connamespace, pg_catalog.hashtextextended(pg_catalog.concat_ws('.', oid, xmin), 5)
             FROM pg_catalog.pg_constraint
         UNION ALL SELECT c.relnamespace, pg_catalog.hashtextextended(pg_catalog.concat_ws('.', t.oid, t.xmin), 6)
-            FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+            FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
         UNION ALL SELECT stxnamespace, pg_catalog.hashtextextended(pg_catalog.concat_ws('.', oid, xmin), 7)
             FROM pg_catalog.pg_statistic_ext)
     SELECT n.oid::text AS id, n.nspname::text AS schema, sum(part.hash)::text AS print

@@ -149,7 +149,7 @@ const TIES: &str = "
     INSERT INTO public.log VALUES ('2026-03-02', 'x');
     CREATE TYPE tenant_a.mood AS ENUM ('sad', 'happy');
     CREATE FUNCTION tenant_a.mood_of(text) RETURNS tenant_a.mood IMMUTABLE LANGUAGE sql AS
-        $$ SELECT CASE $1 WHEN 'x' THEN 'sad' ELSE 'happy' END::tenant_a.mood $$;
+        $$ SELECT CASE $1 WHEN 'x' THEN 'sad'::tenant_a.mood ELSE 'happy'::tenant_a.mood END $$;
     CREATE CAST (text AS tenant_a.mood) WITH FUNCTION tenant_a.mood_of(text);
     CREATE PUBLICATION orders FOR TABLE tenant_a.orders, tenant_b.orders;
     CREATE TABLE tenant_b.picks (customer bigint REFERENCES tenant_a.customers);
@@ -225,7 +225,7 @@ async fn what_changes_silently_is_found_and_fails_its_tenant_alone() {
     let source = site.export().await;
     site.exec(
         "DROP INDEX tenant_a.gone; DROP FUNCTION tenant_b.gone(); TRUNCATE tenant_c.orders;
-         ALTER TABLE tenant_d.orders ALTER COLUMN total TYPE text;",
+         ALTER TABLE tenant_d.orders ALTER COLUMN placed_at TYPE text;",
     )
     .await;
     let ends = taken(&site.members(1), source.as_ref()).await;
