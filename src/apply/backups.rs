@@ -1,20 +1,22 @@
 //! Backups, the most important first, whatever their schedule and slot: all scopes of a slot under one exported
-//! snapshot, so that they are of one instant; the shared archive before the tenants that need it; as many at once as
-//! the schedule allows.
+//! snapshot, so that they are of one instant; the shared archive before the tenants that need it; as many dumps at once
+//! as the schedule allows, and many tenants in each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use serde_json::json;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio::time::Instant as Monotonic;
 
 use super::batch::{Batch, BatchKey, Common};
 use super::claims::{Claimed, Claims};
 use super::ensure::{failed, failed_with};
+use super::group;
 use super::health::Health;
 use super::progress::{Progress, millis};
 use super::queue::{Next, POLL, Queue};
@@ -27,53 +29,63 @@ use crate::domain::{
 use crate::store::Metered;
 
 /// How often a backup is tried again after a failure that may pass.
-const RETRIES: u32 = 2;
+pub(super) const RETRIES: u32 = 2;
 /// How often it is told how many bytes a backup has moved.
-const TELL: Duration = Duration::from_secs(1);
+pub(super) const TELL: Duration = Duration::from_secs(1);
 
 /// What every backup of a run works with.
-struct Shop {
-    runtime: Runtime,
-    claims: Arc<Claims>,
-    health: Arc<Health>,
-    policy_digest: Digest,
-    lineage: String,
+pub(super) struct Shop {
+    pub runtime: Runtime,
+    pub claims: Arc<Claims>,
+    pub health: Arc<Health>,
+    pub policy_digest: Digest,
+    pub lineage: String,
 }
 
 /// How an action ended in this run.
-enum Ended {
+pub(super) enum Ended {
     /// So.
     Settled(Outcome),
-    /// Someone else took it between two tries: it is looked at again later.
+    /// Someone else took it between two tries, or what it needs is not there yet: it is looked at again later.
     Back,
 }
 
+/// An action that ended.
+pub(super) struct End {
+    pub action: Action,
+    pub ended: Ended,
+    pub elapsed_ms: u64,
+    pub retries: u32,
+}
+
 /// A try that did not succeed.
-struct Miss {
-    outcome: Outcome,
-    transient: bool,
-    lease_lost: bool,
+pub(super) struct Miss {
+    pub outcome: Outcome,
+    pub transient: bool,
+    pub lease_lost: bool,
 }
 
 impl Miss {
-    const fn lasting(outcome: Outcome) -> Self {
+    pub const fn lasting(outcome: Outcome) -> Self {
         Self { outcome, transient: false, lease_lost: false }
     }
 }
 
 /// Takes every backup of the plan.
 pub(super) async fn run(progress: &mut Progress<'_>) {
-    let shop = Shop {
+    let shop = Arc::new(Shop {
         runtime: progress.runtime.clone(),
         claims: Arc::clone(&progress.claims),
         health: Arc::clone(&progress.health),
         policy_digest: progress.plan.policy_digest,
         lineage: progress.lineage.clone(),
-    };
+    });
     let mut queue = Queue::new(by_priority(progress.actions(taken_here)));
     let mut batches: BTreeMap<BatchKey, Arc<Batch>> = BTreeMap::new();
-    let mut at_work: BTreeMap<ActionId, BatchKey> = BTreeMap::new();
-    let mut running = FuturesUnordered::new();
+    // Tasks, so that what they do goes on while this one writes outcomes down; dropped, they are ended.
+    let mut running: JoinSet<BatchKey> = JoinSet::new();
+    let mut at_work: BTreeMap<BatchKey, usize> = BTreeMap::new();
+    let (tell, mut ends) = unbounded_channel::<End>();
     loop {
         let now = (shop.runtime.now)();
         queue.settle(progress, |action| too_late(action, now)).await;
@@ -86,39 +98,53 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
             Next::Work(action, claimed) => {
                 let Some(key) = work_of(&action).map(Batch::key) else { continue };
                 progress.begin(&action);
+                let others = group::companions(progress, &mut queue, &action, now).await;
+                others.iter().for_each(|(action, _)| progress.begin(action));
                 let batch = Arc::clone(batches.entry(key.clone()).or_default());
-                at_work.insert(action.id, key);
-                let shop = &shop;
-                running.push(async move {
-                    let begun = Monotonic::now();
-                    let (ended, retries) = one(shop, &action, &batch, claimed).await;
-                    (*action, ended, millis(begun), retries)
+                *at_work.entry(key.clone()).or_default() += 1;
+                let (shop, tell) = (Arc::clone(&shop), tell.clone());
+                running.spawn(async move {
+                    if others.is_empty() {
+                        alone(&shop, *action, &batch, claimed, &tell).await;
+                    } else {
+                        let members = std::iter::once((*action, claimed)).chain(others).collect();
+                        group::run(&shop, members, &batch, &tell).await;
+                    }
+                    key
                 });
                 continue;
             }
             Next::Wait => {}
-            Next::Done if at_once == 0 => break,
+            Next::Done if at_once == 0 && ends.is_empty() => break,
             Next::Done => {}
         }
         // Room that is left is for what others hold: it may become free before anything of this run ends.
         let room = queue.waiting().iter().any(fits);
         let look_again = async { if room { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
-        let ended = tokio::select! {
+        let done = tokio::select! {
             biased;
-            ended = running.next() => ended,
+            Some(end) = ends.recv() => {
+                settle(progress, &mut queue, end).await;
+                None
+            }
+            Some(done) = running.join_next() => Some(done),
             () = look_again => continue,
         };
-        let Some((action, ended, elapsed, retries)) = ended else { continue };
-        let key = at_work.remove(&action.id);
-        match ended {
-            Ended::Back => queue.give_back(action),
-            Ended::Settled(outcome) => {
-                audit(progress, &action, &outcome);
-                progress.settle(action.id, outcome, elapsed, retries).await;
-            }
+        while let Ok(end) = ends.try_recv() {
+            settle(progress, &mut queue, end).await;
         }
-        if let Some(key) = key
-            && !at_work.values().any(|other| *other == key)
+        let key = match done {
+            None => continue,
+            Some(Ok(key)) => key,
+            // A fault of bkup's own is told as such, not swallowed by its task.
+            Some(Err(died)) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Some(Err(_)) => continue,
+        };
+        let left = at_work.get_mut(&key).map_or(0, |count| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == 0
             && !queue.waiting().iter().filter_map(work_of).any(|work| Batch::key(work) == key)
             && let Some(batch) = batches.remove(&key)
         {
@@ -133,6 +159,25 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     progress.flush_audit().await;
 }
 
+async fn settle(progress: &mut Progress<'_>, queue: &mut Queue, end: End) {
+    let End { action, ended, elapsed_ms, retries } = end;
+    match ended {
+        Ended::Back => queue.give_back(action),
+        Ended::Settled(outcome) => {
+            audit(progress, &action, &outcome);
+            progress.settle(action.id, outcome, elapsed_ms, retries).await;
+        }
+    }
+}
+
+/// Takes one backup by itself.
+async fn alone(shop: &Shop, action: Action, batch: &Batch, claimed: Claimed, tell: &UnboundedSender<End>) {
+    let begun = Monotonic::now();
+    let (ended, retries) = one(shop, &action, batch, claimed).await;
+    // A run that nobody waits for any more has settled it as not reached.
+    let _ = tell.send(End { action, ended, elapsed_ms: millis(begun), retries });
+}
+
 /// Whether an action takes a backup; one that was found is adopted instead.
 const fn taken_here(kind: &ActionKind) -> bool {
     matches!(kind, ActionKind::BackUp(work) if work.found.is_none())
@@ -141,13 +186,7 @@ const fn taken_here(kind: &ActionKind) -> bool {
 /// Orders backups by the priority of their class, then by slot and name. What others wait for counts as the most
 /// important of them: a shared archive of low classes must not go before the backups of high ones.
 fn by_priority(mut actions: Vec<Action>) -> Vec<Action> {
-    let mut urgency: BTreeMap<ActionId, u32> = BTreeMap::new();
-    for action in &actions {
-        let Some(work) = work_of(action) else { continue };
-        for needed in &action.after {
-            urgency.entry(*needed).and_modify(|p| *p = (*p).min(work.priority)).or_insert(work.priority);
-        }
-    }
+    let urgency = urgencies(&actions);
     actions.sort_by_cached_key(|action| {
         let work = work_of(action);
         let own = work.map_or(u32::MAX, |work| work.priority);
@@ -158,7 +197,26 @@ fn by_priority(mut actions: Vec<Action>) -> Vec<Action> {
     actions
 }
 
-const fn work_of(action: &Action) -> Option<&BackupWork> {
+/// Returns how urgent those actions are that others wait for.
+fn urgencies(actions: &[Action]) -> BTreeMap<ActionId, u32> {
+    let mut urgency: BTreeMap<ActionId, u32> = BTreeMap::new();
+    for action in actions {
+        let Some(work) = work_of(action) else { continue };
+        for needed in &action.after {
+            urgency.entry(*needed).and_modify(|p| *p = (*p).min(work.priority)).or_insert(work.priority);
+        }
+    }
+    urgency
+}
+
+/// Returns how urgent an action is among those that wait: lower goes first.
+pub(super) fn urgency_among(waiting: &[Action], action: &Action) -> u32 {
+    let waits_for_it = waiting.iter().filter(|other| other.after.contains(&action.id));
+    let own = work_of(action).filter(|work| work.scope != Scope::Shared).map(|work| work.priority);
+    waits_for_it.filter_map(work_of).map(|work| work.priority).chain(own).min().unwrap_or(u32::MAX)
+}
+
+pub(super) const fn work_of(action: &Action) -> Option<&BackupWork> {
     if let ActionKind::BackUp(work) = &action.kind { Some(work) } else { None }
 }
 
@@ -198,6 +256,7 @@ pub(super) fn attempt_order(
         lineage,
         policies: Arc::new(policies),
         still_mine: fence(runtime, claimed),
+        notes: Vec::new(),
     }
 }
 
@@ -226,7 +285,7 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
         let result = match shop.health.refusal(runtime, &work.store).await {
             Some(refusal) => Err(Miss::lasting(refusal)),
             None => match batch.open(runtime, work).await {
-                Ok(common) => attempt(shop, action, work, &common, &claimed).await,
+                Ok(common) => attempt(shop, action, work, &common, &claimed, Vec::new()).await,
                 Err(outcome) => Err(Miss::lasting(outcome)),
             },
         };
@@ -236,12 +295,10 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
             Err(miss) => miss,
         };
         shop.health.note(&work.store, &miss.outcome);
-        // Whoever lost its right to the work either was slow, and someone else goes on, or was canceled.
         if miss.lease_lost
-            && let Ok(Some(words)) = runtime.catalog.reader().canceled(&work.backup, token).await
+            && let Some(canceled) = canceled(runtime, work, token).await
         {
-            let error = format!("the backup was {words}; nothing of it is visible, and its slot is not taken again");
-            return (Ended::Settled(Outcome::Failed { code: "BK910".to_owned(), error }), retries);
+            return (Ended::Settled(canceled), retries);
         }
         if !miss.transient || retries == RETRIES || runtime.stopped() || shop.health.is_gone(&work.store) {
             return (Ended::Settled(miss.outcome), retries);
@@ -260,31 +317,49 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
     }
 }
 
-async fn attempt(
+/// Writes down that an attempt begins. `Some`: it need not, and the action ends so.
+///
+/// # Errors
+/// The outcome of an action that cannot begin.
+pub(super) async fn intend(
+    runtime: &Runtime,
+    work: &BackupWork,
+    claimed: &Claimed,
+) -> Result<Option<Outcome>, Outcome> {
+    let catalog = &runtime.catalog;
+    let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
+    match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| failed(&error))? {
+        Intended::Go => Ok(None),
+        // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
+        // the slot turns out to be taken, never before: another runner may have made it since.
+        Intended::SlotTaken(by) if work.scope == Scope::Shared => {
+            match catalog.reader().restorable(&by).await.map_err(|error| failed(&error))? {
+                true => Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") })),
+                false => Err(failed_with(format!("the slot is held by {by}, which cannot be restored"))),
+            }
+        }
+        Intended::SlotTaken(by) => Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") })),
+    }
+}
+
+/// Takes one backup by itself, in one try. `notes` are for the people who read its manifest.
+pub(super) async fn attempt(
     shop: &Shop,
     action: &Action,
     work: &BackupWork,
     common: &Common,
     claimed: &Claimed,
+    notes: Vec<String>,
 ) -> Result<Outcome, Miss> {
     let runtime = &shop.runtime;
     let catalog = &runtime.catalog;
     let lasting = |outcome: Outcome| Miss::lasting(outcome);
-    let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
-    match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| lasting(failed(&error)))? {
-        Intended::Go => {}
-        // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
-        // the slot turns out to be taken, never before: another runner may have made it since.
-        Intended::SlotTaken(by) if work.scope == Scope::Shared => {
-            return match catalog.reader().restorable(&by).await.map_err(|error| lasting(failed(&error)))? {
-                true => Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
-                false => Err(lasting(failed_with(format!("the slot is held by {by}, which cannot be restored")))),
-            };
-        }
-        Intended::SlotTaken(by) => return Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }),
+    if let Some(outcome) = intend(runtime, work, claimed).await.map_err(lasting)? {
+        return Ok(outcome);
     }
     let policies = policies(runtime, work).await.map_err(lasting)?;
-    let order = attempt_order(runtime, action, work, claimed, shop.policy_digest, (shop.lineage.clone(), policies));
+    let lineage = (shop.lineage.clone(), policies);
+    let order = Order { notes, ..attempt_order(runtime, action, work, claimed, shop.policy_digest, lineage) };
     let begun = Monotonic::now();
     let moved = Arc::new(AtomicU64::new(0));
     let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(&moved)));
@@ -311,6 +386,13 @@ async fn attempt(
             Err(Miss { outcome, transient: error.is_transient(), lease_lost: false })
         }
     }
+}
+
+/// Whoever lost its right to the work either was slow, and someone else goes on, or was canceled: then its outcome.
+pub(super) async fn canceled(runtime: &Runtime, work: &BackupWork, attempt: u64) -> Option<Outcome> {
+    let words = runtime.catalog.reader().canceled(&work.backup, attempt).await.ok()??;
+    let error = format!("the backup was {words}; nothing of it is visible, and its slot is not taken again");
+    Some(Outcome::Failed { code: "BK910".to_owned(), error })
 }
 
 /// Tells how many bytes were moved, for as long as it is let.

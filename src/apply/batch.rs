@@ -32,6 +32,12 @@ impl Common {
     pub fn source(&self) -> &dyn Source {
         self.source.as_ref()
     }
+
+    /// Lets the database go.
+    pub async fn close(self) {
+        // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
+        let _ = self.source.close().await;
+    }
 }
 
 impl Batch {
@@ -52,13 +58,20 @@ impl Batch {
         common.clone().unwrap_or_else(|| Err(failed_with("the batch was not opened")))
     }
 
+    /// Exports an instant of its own for one backup that cannot be of the batch's; to be closed by the caller.
+    ///
+    /// # Errors
+    /// The outcome of its action.
+    pub async fn apart(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
+        open(runtime, work).await
+    }
+
     /// Lets the database go, once nothing of the batch is at work.
     pub async fn close(&self) {
         if let Some(Ok(common)) = self.common.lock().await.take()
             && let Some(common) = Arc::into_inner(common)
         {
-            // What was taken under a snapshot that was lost meanwhile failed by itself; here it only ends.
-            let _ = common.source.close().await;
+            common.close().await;
         }
     }
 }

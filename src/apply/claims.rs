@@ -44,6 +44,12 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// Returns what says whether the lease is known to be lost.
+    pub fn watch(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let lost = self.lost.clone();
+        Arc::new(move || *lost.borrow())
+    }
+
     /// Resolves when the lease is lost.
     pub async fn until_lost(&self) {
         let mut lost = self.lost.clone();
@@ -66,12 +72,20 @@ impl Claims {
     /// # Errors
     /// When the catalog cannot be asked, also a while later.
     pub async fn take(&self, actions: &[ActionId]) -> Result<Option<Claimed>, CatalogError> {
+        Ok(self.take_many(actions, 1).await?.into_iter().next())
+    }
+
+    /// Claims up to `most` of these pieces of work, the first ones first.
+    ///
+    /// # Errors
+    /// As [`Claims::take`].
+    pub async fn take_many(&self, actions: &[ActionId], most: u32) -> Result<Vec<Claimed>, CatalogError> {
         let mut asks = 0;
         loop {
             // The lease counts from before the question was asked, never from when the answer came.
             let asked = tokio::time::Instant::now();
-            match self.runtime.catalog.claim_many(actions, &self.runtime.runner, LEASE, 1).await {
-                Ok(leases) => return Ok(leases.into_iter().next().map(|lease| self.hold(lease, asked))),
+            match self.runtime.catalog.claim_many(actions, &self.runtime.runner, LEASE, most).await {
+                Ok(leases) => return Ok(leases.into_iter().map(|lease| self.hold(lease, asked)).collect()),
                 Err(error) if !error.is_transient() || asks + 1 == ASKS || self.runtime.stopped() => return Err(error),
                 Err(_) => {
                     asks += 1;

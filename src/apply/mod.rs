@@ -10,6 +10,7 @@ mod drills;
 mod ensure;
 mod failure;
 mod finish;
+mod group;
 mod health;
 mod progress;
 mod prune;

@@ -82,6 +82,11 @@ impl Progress<'_> {
         Standing::Ready
     }
 
+    /// Returns whether an action may begin beside another one, which it may wait for.
+    pub fn ready_beside(&self, action: &Action, lead: &ActionId) -> bool {
+        action.after.iter().all(|id| id == lead || self.succeeded(id))
+    }
+
     /// Returns why a deletion must not happen any more: the rule it was decided by is no longer the one in force, or the
     /// catalog cannot say. What became deletable since the plan is never deleted by it; what stopped being so neither.
     pub async fn rule_changed(&self, action: &Action) -> Option<Outcome> {

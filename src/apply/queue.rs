@@ -133,6 +133,29 @@ impl Queue {
         }
     }
 
+    /// Claims up to `most` more actions that may be done beside `lead`, those first that come first. What someone else
+    /// holds is passed over.
+    pub async fn more(
+        &mut self,
+        progress: &mut Progress<'_>,
+        lead: &ActionId,
+        fits: impl Fn(&Action) -> bool,
+        most: usize,
+    ) -> Vec<(Action, Claimed)> {
+        let beside = |action: &&Action| progress.ready_beside(action, lead) && fits(action);
+        let mut candidates: Vec<ActionId> = self.waiting.iter().filter(beside).take(most).map(|a| a.id).collect();
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        self.settle_done(progress, &mut candidates).await;
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        // A catalog that does not answer is met again by the next claim.
+        let claimed = progress.claims.take_many(&candidates, most).await.unwrap_or_default();
+        let mine: BTreeSet<ActionId> = claimed.iter().map(|claimed| claimed.lease.action).collect();
+        self.held.extend(candidates.into_iter().filter(|id| !mine.contains(id)));
+        claimed.into_iter().filter_map(|one| Some((self.take_out(one.lease.action)?, one))).collect()
+    }
+
     /// Settles what can never begin, and returns what could begin now.
     async fn look(&mut self, progress: &mut Progress<'_>, fits: &impl Fn(&Action) -> bool) -> Vec<ActionId> {
         loop {

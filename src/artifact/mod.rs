@@ -13,7 +13,7 @@ mod tar;
 mod unpack;
 
 pub use error::{ArtifactError, Damage};
-pub use pack::{PACK_MEMORY, PackRequest, pack};
+pub use pack::{PACK_MEMORY, PackRequest, pack, pack_whole};
 pub use pipe::{PipeClosed, PipeError, PipeReader, PipeWriter, pipe};
 pub use tar::{TarError, TarMember, TarReader, TarWriter};
 pub use unpack::{UNPACK_MEMORY, UnpackKeys, read_back, unpack};

@@ -128,6 +128,78 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
     }
 }
 
+/// Packs what is whole already and no larger than a few blocks, on one thread: where there are many of these, side by
+/// side is what they are to each other.
+///
+/// # Errors
+/// When compression or encryption breaks, or the store fails. No object is visible then.
+pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
+    if content.iter().map(Bytes::len).sum::<usize>() <= SMALL {
+        return pack_small(request, content).await;
+    }
+    let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
+    let encrypted = recipient.is_some();
+    let work = spawn_blocking(move || -> io::Result<_> {
+        let mut hasher = ContentHasher::new(digest_key.as_ref());
+        let mut compressor = Compressor::new(compression)?;
+        let mut blocks = Vec::new();
+        let mut block = Vec::new();
+        let mut size = 0;
+        for mut piece in content {
+            hasher.update(&piece);
+            size += piece.len() as u64;
+            while !piece.is_empty() {
+                let rest = piece.split_off(piece.len().min(BLOCK - block.len()));
+                block.extend_from_slice(&piece);
+                piece = rest;
+                if block.len() == BLOCK {
+                    blocks.push(Bytes::from(compressor.frame(std::mem::take(&mut block))?));
+                }
+            }
+        }
+        // An empty content still is one frame, if it is compressed.
+        if !block.is_empty() || size == 0 {
+            blocks.push(Bytes::from(compressor.frame(block)?));
+        }
+        let sealed = match &recipient {
+            Some(recipient) => {
+                let mut sealed = Vec::new();
+                let mut writer = encrypting(recipient, &mut sealed).map_err(io::Error::other)?;
+                for frame in blocks {
+                    writer.write_all(&frame)?;
+                }
+                writer.finish()?;
+                vec![Bytes::from(sealed)]
+            }
+            None => blocks,
+        };
+        let mut outer = ContentHasher::new(None);
+        sealed.iter().for_each(|frame| outer.update(frame));
+        Ok((sealed, size, hasher.finish(), outer.finish()))
+    });
+    let broken = |detail: String| ArtifactError::Broken { key: key.clone(), detail };
+    let worked = work.await.map_err(|error| broken(format!("a thread died: {error}")))?;
+    let (sealed, original_size, plain, outer) = worked.map_err(|error| broken(error.to_string()))?;
+    let mut upload = Uploader::new(store, &key, estimate);
+    for frame in sealed {
+        if let Err(error) = upload.write(frame).await {
+            upload.abort().await;
+            return Err(error.into());
+        }
+    }
+    let size = upload.finish().await?;
+    Ok(DataPart {
+        kind,
+        size,
+        original_size,
+        ciphertext_sha256: outer.to_string(),
+        plaintext_digest: plain.to_string(),
+        compression: compression.to_string(),
+        encrypted,
+        key,
+    })
+}
+
 /// Packs what came whole already.
 async fn pack_small(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;

@@ -1,5 +1,7 @@
 //! What can go wrong while a backup is taken.
 
+use std::sync::Arc;
+
 use crate::artifact::ArtifactError;
 use crate::crypto::CryptoError;
 use crate::diag::{Code, Diagnostic, Explain};
@@ -13,6 +15,12 @@ pub enum BackupError {
     /// A PostgreSQL program or the server failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The one dump of many tenants failed, and none of them is known to be the cause.
+    #[error("the dump of it and others failed: {0}")]
+    Pass(Arc<EngineError>),
+    /// What failed for several at once.
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// Compressing, encrypting or reading back failed.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -47,8 +55,9 @@ pub enum BackupError {
 impl BackupError {
     /// Returns whether trying again may help: the store stumbled, or the server went away.
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
+            Self::Shared(error) => error.is_transient(),
             Self::Store(error) | Self::Artifact(ArtifactError::Store(error)) => error.is_transient(),
             // A lost snapshot is not among them: the next try would ask for the same dead one.
             _ => false,
@@ -60,6 +69,8 @@ impl Explain for BackupError {
     fn explain(&self) -> Diagnostic {
         match self {
             Self::Engine(error) => error.explain(),
+            Self::Pass(error) => error.explain(),
+            Self::Shared(error) => error.explain(),
             Self::Artifact(error) => error.explain(),
             Self::Crypto(error) => error.explain(),
             Self::Store(error) => error.explain(),

@@ -11,7 +11,7 @@ use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
-    ActionId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
+    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
     ManifestScope, PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, RowKey};
@@ -55,6 +55,8 @@ pub struct Order {
     pub policies: Arc<Policies>,
     /// Asks, just before the manifest is written, whether the attempt still has the right to.
     pub still_mine: Fence,
+    /// What its manifest tells people besides.
+    pub notes: Vec<String>,
 }
 
 /// Resolves to whether an attempt still holds its lease, by the catalog's word.
@@ -99,7 +101,7 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
         timings.push(lap("write and read back", begun));
         let digest = Some(content.digest.to_string());
         let written = Written { started_at, data_key, keys, parts: vec![part], timings, content_digest: digest };
-        return conclude(order, source, destination, written, content.summary).await;
+        return conclude(order, source, destination, written, content.summary, &[]).await;
     }
     let begun = Monotonic::now();
     let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
@@ -118,32 +120,33 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     }
     timings.push(lap("read back", begun));
     let written = Written { started_at, data_key, keys, parts, timings, content_digest: None };
-    conclude(order, source, destination, written, summary).await
+    conclude(order, source, destination, written, summary, &[]).await
 }
 
 /// What an attempt has written, before its manifest.
-struct Written {
-    started_at: Instant,
-    data_key: Option<DataKey>,
-    keys: Vec<KeyObject>,
-    parts: Vec<DataPart>,
-    timings: Vec<PhaseTiming>,
-    content_digest: Option<String>,
+pub(super) struct Written {
+    pub started_at: Instant,
+    pub data_key: Option<DataKey>,
+    pub keys: Vec<KeyObject>,
+    pub parts: Vec<DataPart>,
+    pub timings: Vec<PhaseTiming>,
+    pub content_digest: Option<String>,
 }
 
-/// Writes the manifest.
-async fn conclude(
+/// Writes the manifest. What the archive itself told of references between schemas is in `told`.
+pub(super) async fn conclude(
     order: &Order,
     source: &dyn Source,
     destination: &Destination,
     written: Written,
     summary: DumpSummary,
+    told: &[(String, String)],
 ) -> Result<Taken, BackupError> {
     // Frozen for longer than its lease, this attempt may have been given up and collected: then it must not look whole.
     if !(order.still_mine)().await {
         return Err(BackupError::Fenced);
     }
-    publish(order, destination, manifest(order, source, destination, written, summary)).await
+    publish(order, destination, manifest(order, source, destination, written, summary, told)).await
 }
 
 /// Puts a manifest, and says whose stands.
@@ -187,6 +190,14 @@ async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest
     for key in &manifest.keys {
         if destination.store.head(&key.key).await?.is_none() {
             return Err(foreign("its key is gone"));
+        }
+    }
+    // Taken by an attempt that died, it was needed by nobody's count, and what it needs may have been deleted since.
+    if let Some(shared) = &manifest.shared {
+        let shared = BackupId::from_text(shared.clone());
+        let key = layout::manifest(Some(&order.work.database), &Scope::Shared, &shared);
+        if destination.store.head(&key).await?.is_none() {
+            return Err(foreign("what it shares with others is gone"));
         }
     }
     for part in &manifest.parts {
@@ -254,7 +265,7 @@ async fn archive(
 }
 
 /// Packs the roles and their memberships beside an archive that needs them.
-async fn globals(
+pub(super) async fn globals(
     order: &Order,
     source: &dyn Source,
     destination: &Destination,
@@ -276,6 +287,17 @@ pub(super) async fn pack_part(
     name: &str,
     source: PipeReader,
 ) -> Result<DataPart, BackupError> {
+    Ok(pack(request(order, destination, data_key, kind, name), source).await?)
+}
+
+/// Returns how a part is packed.
+pub(super) fn request(
+    order: &Order,
+    destination: &Destination,
+    data_key: Option<&DataKey>,
+    kind: PartKind,
+    name: &str,
+) -> PackRequest {
     let work = &order.work;
     let compressed = match work.compression {
         Compression::None => "",
@@ -284,7 +306,7 @@ pub(super) async fn pack_part(
     };
     let encrypted = if data_key.is_some() { ".age" } else { "" };
     let name = format!("{name}{compressed}{encrypted}");
-    let request = PackRequest {
+    PackRequest {
         store: Arc::clone(&destination.store),
         key: layout::part(Some(&work.database), &work.scope, &work.backup, order.attempt, &name),
         kind,
@@ -292,8 +314,7 @@ pub(super) async fn pack_part(
         recipient: data_key.map(|key| key.recipient().clone()),
         digest_key: destination.digest_key.clone(),
         estimate: None,
-    };
-    Ok(pack(request, source).await?)
+    }
 }
 
 fn manifest(
@@ -301,7 +322,8 @@ fn manifest(
     source: &dyn Source,
     destination: &Destination,
     written: Written,
-    summary: DumpSummary,
+    mut summary: DumpSummary,
+    told: &[(String, String)],
 ) -> Manifest {
     let Written { started_at, data_key, keys, parts, timings, content_digest } = written;
     let work = &order.work;
@@ -310,6 +332,7 @@ fn manifest(
     let mut mutual: Vec<String> = source
         .references()
         .iter()
+        .chain(told)
         .filter_map(|(from, to)| match schema {
             Some(schema) if from == schema => Some(to.clone()),
             Some(schema) if to == schema => Some(from.clone()),
@@ -319,6 +342,7 @@ fn manifest(
         .collect();
     mutual.sort_unstable();
     mutual.dedup();
+    summary.notes.extend(order.notes.iter().cloned());
     Manifest {
         format_version: MANIFEST_FORMAT.to_owned(),
         backup_id: work.backup.to_string(),

@@ -1,14 +1,18 @@
 //! One backup execution: engine to artifact to store, key objects first, manifest last. A backup exists when its
-//! manifest does; whatever an attempt leaves behind without one is garbage that a later plan collects.
+//! manifest does; whatever an attempt leaves behind without one is garbage that a later plan collects. Tenants of one slot
+//! are taken many at a time, out of one dump.
 
 mod adopted;
 mod configuration;
 mod failure;
+mod lanes;
 mod logical;
+mod many;
 mod source;
 
 pub use adopted::adopt;
 pub use configuration::Policies;
 pub use failure::BackupError;
 pub use logical::{Destination, Fence, Order, Taken, run};
-pub use source::{Archive, Exporter, Servers, Source};
+pub use many::{Member, MemberEnd, Settle, run_many};
+pub use source::{Archive, Exporter, Passing, Servers, Source};

@@ -1,19 +1,21 @@
 //! What backups are taken of: databases that can be held still at one instant. An interface, so that the executor can be
 //! run without a server; the only one that ships is PostgreSQL's.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
+use crate::engine::archive::Publications;
+use crate::engine::meanwhile::LockRoom;
 use crate::engine::snapshot::SnapshotFacts;
 use crate::engine::{
-    Connection, DumpRequest, DumpScope, DumpSummary, EngineError, Program, Programs, RowKey, Search, Snapshot, dump,
-    dump_globals,
+    Connection, DumpRequest, DumpScope, DumpSummary, EngineError, PassEnd, PassFailure, PassRequest, Passed, Program,
+    Programs, RowKey, Search, Snapshot, dump, dump_globals, pass,
 };
 
 /// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
@@ -45,6 +47,32 @@ pub trait Source: Send + Sync {
     /// When it does not begin.
     fn dump(&self, scope: DumpScope, row_key: RowKey) -> Result<Archive, EngineError>;
 
+    /// Begins one archive of many tenants, split as it comes. `leave_out`, where what is shared is wanted too: the
+    /// schemas of all tenants, also of those that are not.
+    ///
+    /// # Errors
+    /// When it does not begin.
+    fn pass(&self, tenants: &[String], leave_out: Option<&[String]>, row_key: RowKey) -> Result<Passing, EngineError>;
+
+    /// Returns how much of the server's table of locks dumps may take.
+    ///
+    /// # Errors
+    /// [`EngineError::SnapshotLost`].
+    async fn room(&self) -> Result<LockRoom, EngineError>;
+
+    /// Returns the schemas that may be why a pass failed: changed since the instant, locked, or not to be read.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    async fn suspects(&self) -> Result<BTreeSet<String>, EngineError>;
+
+    /// Returns the tables, as (schema, name), that were emptied or rewritten since the instant: a dump sees no rows of
+    /// theirs and says nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::SnapshotLost`].
+    async fn rewritten(&self) -> Result<BTreeSet<(String, String)>, EngineError>;
+
     /// Returns the server's roles and their memberships, as statements.
     ///
     /// # Errors
@@ -72,6 +100,14 @@ pub struct Archive {
     pub end: BoxFuture<'static, Result<DumpSummary, EngineError>>,
 }
 
+/// Many archives under way, out of one stream. Dropping it ends it.
+pub struct Passing {
+    /// Their bytes, and the end of each.
+    pub portions: mpsc::Receiver<Passed>,
+    /// Whether what came is whole, once `portions` is drained.
+    pub end: BoxFuture<'static, Result<PassEnd, PassFailure>>,
+}
+
 /// PostgreSQL's servers, by their own programs.
 #[derive(Debug, Clone)]
 pub struct Servers {
@@ -91,13 +127,26 @@ impl Exporter for Servers {
     }
 }
 
+impl Exported {
+    fn request(&self, scope: DumpScope, row_key: RowKey) -> DumpRequest {
+        DumpRequest {
+            programs: self.programs.clone(),
+            connection: self.connection.clone(),
+            scope,
+            snapshot: Some(self.facts.id.clone()),
+            lock_wait: LOCK_WAIT,
+            row_key,
+            encoding: self.facts.encoding.clone(),
+        }
+    }
+}
+
 /// A database under an exported snapshot.
 struct Exported {
     connection: Connection,
     programs: Programs,
     facts: SnapshotFacts,
     references: Vec<(String, String)>,
-    /// Never locked: a connection may be sent to another thread, and not be looked at by two.
     snapshot: Mutex<Snapshot>,
 }
 
@@ -112,16 +161,30 @@ impl Source for Exported {
     }
 
     fn dump(&self, scope: DumpScope, row_key: RowKey) -> Result<Archive, EngineError> {
-        let mut dump = dump(&DumpRequest {
-            programs: self.programs.clone(),
-            connection: self.connection.clone(),
-            scope,
-            snapshot: Some(self.facts.id.clone()),
-            lock_wait: LOCK_WAIT,
-            row_key,
-            encoding: self.facts.encoding.clone(),
-        })?;
+        let mut dump = dump(&self.request(scope, row_key))?;
         Ok(Archive { chunks: dump.take_chunks(), end: dump.finish().boxed() })
+    }
+
+    fn pass(&self, tenants: &[String], leave_out: Option<&[String]>, row_key: RowKey) -> Result<Passing, EngineError> {
+        let mut pass = pass(&PassRequest {
+            dump: self.request(PassRequest::scope(tenants, leave_out), row_key),
+            tenants: tenants.to_vec(),
+            shared: leave_out.is_some(),
+            publications: Publications::WithTenant,
+        })?;
+        Ok(Passing { portions: pass.take_portions(), end: pass.finish().boxed() })
+    }
+
+    async fn room(&self) -> Result<LockRoom, EngineError> {
+        self.snapshot.lock().await.room().await
+    }
+
+    async fn suspects(&self) -> Result<BTreeSet<String>, EngineError> {
+        self.snapshot.lock().await.suspects(&self.connection).await
+    }
+
+    async fn rewritten(&self) -> Result<BTreeSet<(String, String)>, EngineError> {
+        self.snapshot.lock().await.rewritten().await
     }
 
     fn server(&self) -> Option<(&Connection, &Programs)> {
@@ -133,6 +196,6 @@ impl Source for Exported {
     }
 
     async fn close(self: Box<Self>) -> Result<(), EngineError> {
-        self.snapshot.into_inner().unwrap_or_else(PoisonError::into_inner).close().await
+        self.snapshot.into_inner().close().await
     }
 }

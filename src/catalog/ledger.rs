@@ -101,6 +101,10 @@ pub trait ReadLedger: Send + Sync {
     async fn holders(&self, _actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
         Ok(BTreeMap::new())
     }
+    /// Without an answer of its own, a catalog that one runner works with.
+    async fn runners(&self) -> Answer<u64> {
+        Ok(1)
+    }
     /// Without an answer of its own, a catalog in which nothing is canceled.
     async fn canceled(&self, _backup: &BackupId, _attempt: u64) -> Answer<Option<String>> {
         Ok(None)
@@ -310,6 +314,10 @@ impl ReadLedger for Reader {
 
     async fn holders(&self, actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
         Self::holders(self, actions).await
+    }
+
+    async fn runners(&self) -> Answer<u64> {
+        Self::runners(self).await
     }
 
     async fn canceled(&self, backup: &BackupId, attempt: u64) -> Answer<Option<String>> {

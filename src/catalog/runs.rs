@@ -31,6 +31,23 @@ pub struct RunBegin<'a> {
     pub at: Instant,
 }
 
+impl Reader {
+    /// Returns how many runs are under way: begun, without an end, and seen a moment ago.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused.
+    pub async fn runners(&self) -> Result<u64, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let row = sqlx::query(
+            "SELECT count(*) AS runs FROM bkup.runs \
+             WHERE ended_at IS NULL AND seen_at > clock_timestamp() - interval '30 seconds'",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        row.count("runs")
+    }
+}
+
 impl Writer {
     /// Records that a run begins.
     ///

@@ -204,6 +204,8 @@ pub struct DataPart {
 pub enum PartKind {
     /// A custom-format archive of `pg_dump`.
     Archive,
+    /// What stands on tenants without being of one, beside the archive of what they share: restored after them.
+    Bridge,
     /// Roles, tablespaces and their grants as SQL, without passwords.
     Globals,
     /// A tar file.

@@ -144,6 +144,14 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
         seen.fetched = seen.fetched.plus(fetched);
         seen.phases.push(phase("fetch and restore what waited", shared.part.backup.as_str(), begun));
     }
+    for shared in restored.iter_mut().filter(|restored| restore::has_bridge(&restored.opened)) {
+        let begun = Monotonic::now();
+        let loaded = restore::load_bridge(&shared.opened, &programs, &shared.target).await;
+        let (fetched, deferred) = seen.blame(&shared.part, loaded)?;
+        shared.deferred.extend(deferred);
+        seen.fetched = seen.fetched.plus(fetched);
+        seen.phases.push(phase("fetch and restore the bridge", shared.part.backup.as_str(), begun));
+    }
     for check in &drill.work.checks {
         let begun = Monotonic::now();
         seen.checks.extend(checks::perform(check, &restored).await?);

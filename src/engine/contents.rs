@@ -1,10 +1,10 @@
 //! What an archive holds, gathered while it streams: tables with their digests, sequences, schemas, roles, and signs of
-//! changes that happened between the snapshot and the locks. Pure.
+//! changes that happened between the snapshot and the locks. Pure. The same for one home of a stream that is split.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::archive::{ArchiveError, ArchiveReader, Entry, Event, Packing, Toc};
+use super::archive::{ArchiveError, ArchiveReader, Entry, Event, Home, Homes, Packing, Toc};
 use super::digest::TableHasher;
 use super::dump::{DumpScope, DumpSummary};
 use super::sql::{Token, quote_ident, quote_qualified, tokens};
@@ -18,21 +18,23 @@ pub struct Contents {
     gathered: Gathered,
 }
 
+/// What is gathered of the data, block by block.
 #[derive(Debug)]
-struct Gathered {
+pub(super) struct Gathered {
     key: RowKey,
     toc: Option<Arc<Toc>>,
     current: Option<(TableDigest, TableHasher)>,
-    tables: Vec<TableDigest>,
-    objects: u64,
+    /// The tables whose blocks have ended.
+    pub tables: Vec<TableDigest>,
+    /// The large objects that passed.
+    pub objects: u64,
 }
 
 impl Contents {
     /// Begins.
     #[must_use]
     pub fn new(key: RowKey) -> Self {
-        let gathered = Gathered { key, toc: None, current: None, tables: Vec::new(), objects: 0 };
-        Self { reader: ArchiveReader::new(), gathered }
+        Self { reader: ArchiveReader::new(), gathered: Gathered::new(key, None) }
     }
 
     /// Takes the next bytes of the archive, cut anywhere.
@@ -51,29 +53,69 @@ impl Contents {
     pub fn finish(self, scope: &DumpScope) -> Result<DumpSummary, EngineError> {
         let toc = self.reader.finish()?;
         check_scope(&toc, scope)?;
-        let mut summary = summarize(&toc, scope);
-        // The rows of an extension's own tables are loaded beside those that the extension brings itself, so that what
-        // is there after a restore is not what passed here.
-        let created: BTreeSet<(String, String)> =
-            toc.entries.iter().filter(|e| e.kind() == "TABLE").map(|e| (e.schema(), e.tag())).collect();
-        for table in self.gathered.tables {
-            if created.contains(&(table.schema.clone(), table.table.clone())) {
-                summary.tables.push(table);
-            } else {
-                let name = quote_qualified(&table.schema, &table.table);
-                summary.notes.push(format!("{name} belongs to an extension: its rows are inside, not digested"));
-            }
-        }
-        summary.large_objects = self.gathered.objects;
-        if summary.large_objects > 0 {
-            summary.notes.push(format!("{} large objects are inside, not digested", summary.large_objects));
-        }
+        let others = !matches!(scope, DumpScope::Schema(_));
+        let mut summary = summarize(toc.entries.iter(), others);
+        summary.notes.extend(toc.entries.iter().filter_map(lost_definition));
+        digested(toc.entries.iter(), self.gathered.tables, self.gathered.objects, &mut summary);
         Ok(summary)
     }
 }
 
+/// Adds what was digested to a summary.
+fn digested<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    tables: Vec<TableDigest>,
+    objects: u64,
+    summary: &mut DumpSummary,
+) {
+    // The rows of an extension's own tables are loaded beside those that the extension brings itself, so that what
+    // is there after a restore is not what passed here.
+    let created: BTreeSet<(String, String)> =
+        entries.filter(|e| e.kind() == "TABLE").map(|e| (e.schema(), e.tag())).collect();
+    for table in tables {
+        if created.contains(&(table.schema.clone(), table.table.clone())) {
+            summary.tables.push(table);
+        } else {
+            let name = quote_qualified(&table.schema, &table.table);
+            summary.notes.push(format!("{name} belongs to an extension: its rows are inside, not digested"));
+        }
+    }
+    summary.large_objects = objects;
+    if objects > 0 {
+        summary.notes.push(format!("{objects} large objects are inside, not digested"));
+    }
+}
+
+/// Returns what is inside a home of a split archive, whose data was gathered. A definition that was lost is an error
+/// here: unlike an archive of everything, this one can be made again for the home alone.
+///
+/// # Errors
+/// [`EngineError::Changed`].
+pub(super) fn summary_of_home(
+    homes: &Homes,
+    home: Home,
+    tables: Vec<TableDigest>,
+    objects: u64,
+) -> Result<DumpSummary, EngineError> {
+    if let Some(words) = homes.entries(home).find_map(lost_definition) {
+        return Err(EngineError::Changed(words));
+    }
+    let mut summary = summarize(homes.entries(home), !matches!(home, Home::Tenant(_)));
+    digested(homes.entries(home), tables, objects, &mut summary);
+    Ok(summary)
+}
+
 impl Gathered {
-    fn take(&mut self, event: Event<'_>) -> Result<(), ArchiveError> {
+    /// Begins; the table of contents may also come as an event.
+    pub const fn new(key: RowKey, toc: Option<Arc<Toc>>) -> Self {
+        Self { key, toc, current: None, tables: Vec::new(), objects: 0 }
+    }
+
+    /// Takes the next event.
+    ///
+    /// # Errors
+    /// When data is not what its entry says.
+    pub fn take(&mut self, event: Event<'_>) -> Result<(), ArchiveError> {
         match event {
             Event::Toc(toc) => {
                 if toc.header.packing() != Packing::None {
@@ -111,7 +153,7 @@ impl Gathered {
                 }
             }
             Event::ObjectBegin { .. } => self.objects += 1,
-            Event::BlockBegin { large_objects: true, .. } | Event::ObjectEnd => {}
+            Event::BlockBegin { large_objects: true, .. } | Event::Piece { .. } | Event::ObjectEnd => {}
         }
         Ok(())
     }
@@ -175,31 +217,42 @@ fn named_roles(definition: &str) -> Vec<String> {
     roles
 }
 
-/// Whether an entry lost its definition because its object went away between the snapshot and the locks.
-fn lost_definition(entry: &Entry) -> bool {
+/// Says that an entry lost its definition, because its object went away between the snapshot and the locks.
+fn lost_definition(entry: &Entry) -> Option<String> {
     let definition = entry.definition.as_deref().unwrap_or_default();
-    match entry.kind() {
+    let lost = match entry.kind() {
         "INDEX" | "TRIGGER" | "STATISTICS" => definition.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';'),
         "FUNCTION" | "PROCEDURE" => {
             let text = String::from_utf8_lossy(definition);
             text.lines().next().is_some_and(|line| line.ends_with("RETURNS ") || line.ends_with("RETURNS"))
         }
         _ => false,
-    }
+    };
+    lost.then(|| {
+        format!(
+            "the {} {} was dropped while the dump began; the archive's entry is empty",
+            entry.kind().to_lowercase(),
+            named(entry)
+        )
+    })
 }
 
 /// Returns what a table of contents says of an archive whose rows were not looked at.
 #[must_use]
 pub fn summary_of(toc: &Toc, scope: &DumpScope) -> DumpSummary {
-    summarize(toc, scope)
+    let mut summary = summarize(toc.entries.iter(), !matches!(scope, DumpScope::Schema(_)));
+    summary.notes.extend(toc.entries.iter().filter_map(lost_definition));
+    summary
 }
 
-fn summarize(toc: &Toc, scope: &DumpScope) -> DumpSummary {
-    let mut summary = DumpSummary { entries: toc.entries.len() as u64, ..DumpSummary::default() };
+/// Sums entries up. `others`: also the schemas that have no entry of their own, such as `public` as it is by default.
+fn summarize<'a>(entries: impl Iterator<Item = &'a Entry>, others: bool) -> DumpSummary {
+    let mut summary = DumpSummary::default();
     let (mut schemas, mut extensions, mut roles) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for entry in &toc.entries {
+    for entry in entries {
+        summary.entries += 1;
         let owner = String::from_utf8_lossy(entry.owner.as_deref().unwrap_or_default());
-        if !owner.is_empty() {
+        if !owner.is_empty() && !roles.contains(owner.as_ref()) {
             roles.insert(owner.into_owned());
         }
         match entry.kind() {
@@ -218,17 +271,9 @@ fn summarize(toc: &Toc, scope: &DumpScope) -> DumpSummary {
             },
             _ => {}
         }
-        if lost_definition(entry) {
-            summary.notes.push(format!(
-                "the {} {} was dropped while the dump began; the archive's entry is empty",
-                entry.kind().to_lowercase(),
-                named(entry)
-            ));
+        if others && entry.schema.as_deref().is_some_and(|schema| !schema.is_empty()) {
+            schemas.insert(entry.schema());
         }
-    }
-    // A public schema as it is by default has no entry, and is there all the same.
-    if !matches!(scope, DumpScope::Schema(_)) {
-        schemas.extend(toc.entries.iter().map(Entry::schema).filter(|schema| !schema.is_empty()));
     }
     (summary.schemas, summary.extensions, summary.roles) =
         (schemas.into_iter().collect(), extensions.into_iter().collect(), roles.into_iter().collect());
@@ -244,7 +289,7 @@ fn named(entry: &Entry) -> String {
 }
 
 /// Checks the table of contents against what was asked for: a pattern that matched too much must not pass.
-fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineError> {
+pub(super) fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineError> {
     let wrong = |words: String| Err(EngineError::WrongContent(words));
     let inside = |entry: &&Entry| !entry.schema.as_deref().unwrap_or_default().is_empty();
     match scope {
@@ -266,6 +311,17 @@ fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineError> {
             };
             match toc.entries.iter().find(tenant) {
                 Some(entry) => wrong(format!("it holds the {} {}, which was left out", entry.kind(), named(entry))),
+                None => Ok(()),
+            }
+        }
+        DumpScope::Schemas(schemas) => {
+            let wanted: BTreeSet<&str> = schemas.iter().map(String::as_str).collect();
+            let other = |e: &&Entry| {
+                (inside(e) && !wanted.contains(e.schema().as_str()))
+                    || (e.kind() == "SCHEMA" && !wanted.contains(e.tag().as_str()))
+            };
+            match toc.entries.iter().find(other) {
+                Some(entry) => wrong(format!("it holds the {} {}", entry.kind(), named(entry))),
                 None => Ok(()),
             }
         }

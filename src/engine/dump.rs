@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::contents::Contents;
-use super::process::Ended;
+use super::process::{Ended, Process};
 use super::sql::{exact_pattern, table_pattern};
 use super::task::{self, Task};
 use super::{Connection, EngineError, Invocation, Program, Programs, RowKey};
@@ -22,7 +23,7 @@ use crate::domain::{SequenceDigest, TableDigest};
 /// How much is read at once.
 const PIECE: usize = 256 * 1024;
 /// How many pieces each channel holds.
-const PIECES: usize = 16;
+pub(super) const PIECES: usize = 16;
 /// How many schemas go into one `-N`: one query of `pg_dump` each, so fewer is faster; one argument of the system is at
 /// most 128 KiB, and regular expressions have a limit of their own.
 const SCHEMAS_AT_ONCE: usize = 40;
@@ -34,6 +35,8 @@ pub enum DumpScope {
     Database,
     /// One schema, by its exact name.
     Schema(String),
+    /// These schemas, by their exact names. One that is not there is not missed: the caller must look.
+    Schemas(Vec<String>),
     /// All but these schemas, by their exact names: the shared archive.
     AllBut(Vec<String>),
     /// Tables by policy globs `schema.table`.
@@ -79,18 +82,22 @@ impl DumpRequest {
             DumpScope::Schema(schema) => {
                 invocation.arg("--strict-names").arg(format!("--schema={}", exact_pattern(schema)))
             }
-            DumpScope::AllBut(schemas) => {
-                // Alternatives of quoted names: outside of quotes `|` keeps its meaning in these patterns.
-                invocation.args(schemas.chunks(SCHEMAS_AT_ONCE).map(|some| {
-                    let names: Vec<String> = some.iter().map(|schema| exact_pattern(schema)).collect();
-                    format!("--exclude-schema={}", names.join("|"))
-                }))
-            }
+            DumpScope::Schemas(schemas) => invocation.args(patterns("--schema", schemas)),
+            DumpScope::AllBut(schemas) => invocation.args(patterns("--exclude-schema", schemas)),
             DumpScope::Tables(globs) => invocation
                 .arg("--strict-names")
                 .args(globs.iter().map(|glob| format!("--table={}", table_pattern(glob)))),
         }
     }
+}
+
+/// Returns arguments whose patterns match exactly these names: alternatives of quoted names, since outside of quotes `|`
+/// keeps its meaning in these patterns.
+fn patterns(option: &str, schemas: &[String]) -> impl Iterator<Item = String> {
+    schemas.chunks(SCHEMAS_AT_ONCE).map(move |some| {
+        let names: Vec<String> = some.iter().map(|schema| exact_pattern(schema)).collect();
+        format!("{option}={}", names.join("|"))
+    })
 }
 
 /// What was inside a dump that is whole.
@@ -138,35 +145,10 @@ pub struct Dump {
 pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
     let mut process = request.invocation().spawn()?;
     let pid = process.id();
-    let mut stdout = process
-        .take_wide_stdout()
-        .ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))?;
     let (to_caller, chunks) = mpsc::channel::<Bytes>(PIECES);
     let (to_parser, mut pieces) = mpsc::channel::<Bytes>(PIECES);
-    let reader = task::spawn(async move {
-        let mut total = 0_u64;
-        loop {
-            let mut buffer = bytes::BytesMut::with_capacity(PIECE);
-            // A pipe gives what is there, at times little; pieces are filled up so that there are few of them.
-            while buffer.len() < PIECE {
-                let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
-                if count == 0 {
-                    break;
-                }
-            }
-            if buffer.is_empty() {
-                break;
-            }
-            total += buffer.len() as u64;
-            let piece = buffer.freeze();
-            // A parser that stopped has an error to tell, which `finish` asks for: the dump is of no use by then.
-            if to_parser.send(piece.clone()).await.is_err() || to_caller.send(piece).await.is_err() {
-                break;
-            }
-        }
-        drop((to_parser, to_caller, stdout));
-        Ok((process.wait().await?, total))
-    });
+    let stdout = stdout_of(&mut process)?;
+    let reader = task::spawn(read(process, stdout, to_parser, Some(to_caller)));
     let row_key = request.row_key.clone();
     let parser = tokio::task::spawn_blocking(move || {
         let mut contents = Contents::new(row_key);
@@ -176,6 +158,48 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
         Ok(contents)
     });
     Ok(Dump { chunks, reader, parser, pid, line: request.programs.line.clone(), scope: request.scope.clone() })
+}
+
+/// Takes the program's stdout.
+pub(super) fn stdout_of(process: &mut Process) -> Result<ChildStdout, EngineError> {
+    process.take_wide_stdout().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))
+}
+
+/// Reads a program's stdout to its end, hands every piece to the takers, and waits for the program. Returns how it
+/// ended and how many bytes came.
+pub(super) async fn read(
+    process: Process,
+    mut stdout: ChildStdout,
+    to_parser: mpsc::Sender<Bytes>,
+    to_caller: Option<mpsc::Sender<Bytes>>,
+) -> Result<(Ended, u64), EngineError> {
+    let mut total = 0_u64;
+    loop {
+        let mut buffer = bytes::BytesMut::with_capacity(PIECE);
+        // A pipe gives what is there, at times little; pieces are filled up so that there are few of them.
+        while buffer.len() < PIECE {
+            let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
+            if count == 0 {
+                break;
+            }
+        }
+        if buffer.is_empty() {
+            break;
+        }
+        total += buffer.len() as u64;
+        let piece = buffer.freeze();
+        // A parser that stopped has an error to tell, which `finish` asks for: the dump is of no use by then.
+        if to_parser.send(piece.clone()).await.is_err() {
+            break;
+        }
+        if let Some(to_caller) = &to_caller
+            && to_caller.send(piece).await.is_err()
+        {
+            break;
+        }
+    }
+    drop((to_parser, to_caller, stdout));
+    Ok((process.wait().await?, total))
 }
 
 impl Dump {

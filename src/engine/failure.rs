@@ -48,6 +48,12 @@ pub enum EngineError {
     /// The archive holds other things than were asked for.
     #[error("the dump does not hold what was asked for: {0}")]
     WrongContent(String),
+    /// Something changed on the server between the instant and the locks, so that the dump may not hold what was there.
+    #[error("it was changed while the dump began: {0}")]
+    Changed(String),
+    /// The server has too few locks for the dump.
+    #[error("the server's table of locks is too small for the dump: {0}")]
+    Locks(String),
     /// The connection text cannot be read.
     #[error("the connection string {0}")]
     Connection(String),
@@ -116,6 +122,16 @@ impl Explain for EngineError {
             Self::WrongContent(_) => {
                 ("BK844", "a schema may have been renamed or dropped meanwhile; plan and apply again".to_owned())
             }
+            Self::Changed(_) => (
+                "BK930",
+                "nothing of it was kept; it is taken again alone, or by the next apply once the migration is over".to_owned(),
+            ),
+            Self::Locks(_) => (
+                "BK931",
+                "raise max_locks_per_transaction and restart the server: each dump locks every table of its schemas, and \
+                 up to 17 every sequence"
+                    .to_owned(),
+            ),
             Self::Connection(_) => (
                 "BK845",
                 "write postgres://user@host:5432/database, or libpq keywords such as host=... dbname=...".to_owned(),

@@ -14,6 +14,8 @@ pub mod failure;
 pub mod git;
 pub mod globals;
 pub mod invocation;
+pub mod meanwhile;
+pub mod pass;
 mod passfile;
 pub mod process;
 pub mod programs;
@@ -33,6 +35,7 @@ pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
 pub use failure::EngineError;
 pub use globals::{create_roles, dump_globals, dump_globals_with_passwords, role_names, without_secret_settings};
 pub use invocation::{Input, Invocation, Output};
+pub use pass::{Pass, PassEnd, PassFailure, PassRequest, Passed, pass};
 pub use process::Process;
 pub use programs::{Program, Programs, Search};
 pub use restore::{

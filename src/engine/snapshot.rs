@@ -3,7 +3,7 @@
 //! The exporting transaction must stay open until the last dump has *begun* its own; it is held until the last one has
 //! ended, and asked once more then: a pooler or a timeout that took it away in between is found, not hoped against.
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::failure::words_of;
@@ -147,6 +147,12 @@ impl Snapshot {
         Ok(rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect())
     }
 
+    /// Runs a query inside the exporting transaction.
+    pub(super) async fn rows(&mut self, query: &'static str) -> Result<Vec<PgRow>, EngineError> {
+        let rows = sqlx::query(query).fetch_all(&mut self.connection).await;
+        rows.map_err(|e| EngineError::SnapshotLost(words_of(&e)))
+    }
+
     /// Ends it, after a last [`Snapshot::check`].
     ///
     /// # Errors
@@ -160,7 +166,7 @@ impl Snapshot {
     }
 }
 
-fn read_facts(row: &sqlx::postgres::PgRow, system_identifier: Option<String>) -> Result<SnapshotFacts, sqlx::Error> {
+fn read_facts(row: &PgRow, system_identifier: Option<String>) -> Result<SnapshotFacts, sqlx::Error> {
     let instant = |name: &str| -> Result<Instant, sqlx::Error> {
         Instant::from_microsecond(row.try_get(name)?).map_err(|e| sqlx::Error::Decode(Box::new(e)))
     };

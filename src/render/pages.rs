@@ -211,6 +211,8 @@ pages! {
     BK926
     BK928
     BK929
+    BK930
+    BK931
     BK940
     BK941
     BK942

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
 use super::RestoreError;
+use super::bridge::{has_bridge, load_bridge};
 use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
@@ -110,11 +111,16 @@ impl Opened {
             let words = format!("backup {} has no archive", self.origin.manifest.backup_id);
             return Err(RestoreError::NotServed(words));
         };
+        Ok(self.archive_of(part))
+    }
+
+    /// Begins to stream a part that is an archive.
+    pub(super) fn archive_of(&self, part: &DataPart) -> (ArchiveBytes, JoinHandle<Result<(), ArtifactError>>) {
         let (reader, task) = self.stream(part);
         let archive = futures_util::stream::unfold(reader, |mut reader| async move {
             reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
         });
-        Ok((archive.boxed(), task))
+        (archive.boxed(), task)
     }
 
     /// Begins to stream a tar file.
@@ -197,7 +203,7 @@ pub async fn load(
         };
         loaded.deferred = cause(report, task).await?.deferred;
     }
-    loaded.fetched = manifest.parts.iter().map(|part| Bytes(part.size)).sum();
+    loaded.fetched = fetched_by_load(manifest);
     loaded.phases.push(phase("fetch and restore", manifest, begun));
     Ok(loaded)
 }
@@ -258,10 +264,25 @@ pub async fn load_all(
         tell(format!("loading what of {} waited for the tenant", manifest.backup_id));
         let begun = Monotonic::now();
         all.deferred.extend(load_deferred(backup, programs, target, &deferred, list).await?);
-        all.fetched = all.fetched.plus(manifest.parts.iter().map(|part| Bytes(part.size)).sum());
+        all.fetched = all.fetched.plus(fetched_by_load(manifest));
         all.phases.push(phase("fetch and restore what waited", manifest, begun));
     }
+    for backup in backups.iter().filter(|backup| has_bridge(backup)) {
+        let manifest = &backup.origin.manifest;
+        tell(format!("loading what of {} stands on tenants", manifest.backup_id));
+        let begun = Monotonic::now();
+        let (fetched, deferred) = load_bridge(backup, programs, target).await?;
+        all.fetched = all.fetched.plus(fetched);
+        all.deferred.extend(deferred);
+        all.phases.push(phase("fetch and restore the bridge", manifest, begun));
+    }
     Ok(all)
+}
+
+/// What a load fetches: all but what is loaded after the tenants.
+fn fetched_by_load(manifest: &Manifest) -> Bytes {
+    let parts = manifest.parts.iter().filter(|part| part.kind != PartKind::Bridge);
+    parts.map(|part| Bytes(part.size)).sum()
 }
 
 fn is_tenant(manifest: &Manifest) -> bool {
@@ -361,7 +382,7 @@ pub(super) fn phase(name: &str, manifest: &Manifest, begun: Monotonic) -> Phase 
 
 /// Waits for both ends of a restore. Damage in the store is the cause, whatever words the program found for its sudden
 /// end.
-async fn cause(
+pub(super) async fn cause(
     report: Result<RestoreReport, EngineError>,
     task: JoinHandle<Result<(), ArtifactError>>,
 ) -> Result<RestoreReport, RestoreError> {

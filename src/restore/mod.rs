@@ -2,6 +2,7 @@
 //! step: what goes there was restored to scratch and proven equal before.
 
 mod archive;
+mod bridge;
 mod failure;
 mod find;
 mod folder;
@@ -10,6 +11,7 @@ mod job;
 mod workshop;
 
 pub use archive::{Loaded, Opened, Origin, Proof, load, load_all, load_deferred, open, prove, prove_but};
+pub use bridge::{has_bridge, load_bridge};
 pub use failure::RestoreError;
 pub use find::{Found, Wanted, find_in_catalog, find_in_store};
 pub use hold::Hold;

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod agrees;
 #[cfg(test)]
-mod build;
+pub mod build;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]

@@ -51,10 +51,14 @@ pub fn signal(pid: u32, name: &str) {
     let _ended_already = assert_cmd::Command::new("kill").args([format!("-{name}"), pid.to_string()]).output();
 }
 
-/// Returns the dump of acme that runs below a process. That of the shared archive names both tenants: it leaves them
-/// out.
+/// Returns the dump of acme that runs below a process, alone or with others: what is asked for names either those that
+/// are wanted, or, with what they share, those that are not.
 fn dump_of_acme(root: u32) -> Option<u32> {
-    let is_its = |line: &str| line.contains("tenant_acme") && !line.contains("tenant_globex");
+    let is_its = |line: &str| {
+        let without = line.contains("--exclude-schema=\"tenant_acme\"");
+        let others = line.contains("--schema=") && !line.contains("tenant_acme");
+        line.contains("pg_dump") && line.contains("--snapshot=") && !without && !others
+    };
     descendants(root).into_iter().find(|(_, line)| is_its(line)).map(|(pid, _)| pid)
 }
 

@@ -54,6 +54,7 @@ mod secrets;
 mod seeds;
 mod signals;
 mod sim;
+mod split;
 mod store;
 mod store_faults;
 mod trial;

@@ -9,15 +9,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bkup::apply::{ApplyError, Runtime, StoreHandle, apply};
 use bkup::artifact::read_back;
-use bkup::backup::{Archive, Exporter, Source};
+use bkup::backup::{Archive, Exporter, Passing, Source};
 use bkup::catalog::{Ledger, ReadLedger};
 use bkup::domain::{
     ApplyReport, Bytes, Clock, ConfigurationSeen, Consent, Desired, Event, Evidence, Instant, Name, Narrowing,
     Observation, Observed, Percent, Plan, ResolvedTenants, RunId, ServerFacts,
 };
 use bkup::drill::{Drill, Finding, Stage};
+use bkup::engine::archive::Home;
+use bkup::engine::meanwhile::LockRoom;
 use bkup::engine::snapshot::SnapshotFacts;
-use bkup::engine::{self, DumpScope, DumpSummary, EngineError, RowKey};
+use bkup::engine::{self, DumpScope, DumpSummary, EngineError, PassEnd, PassFailure, Passed, RowKey};
 use bkup::observe::{self, Sources};
 use bkup::plan::{Request, plan};
 use bkup::store::faults::Faulty;
@@ -298,6 +300,8 @@ struct Server {
 struct Held {
     facts: SnapshotFacts,
     weather: Arc<Weather>,
+    /// Schemas that someone changed since the instant.
+    changed: Mutex<BTreeSet<String>>,
 }
 
 #[async_trait]
@@ -318,7 +322,7 @@ impl Exporter for Server {
             datname: "app".to_owned(),
             encoding: "UTF8".to_owned(),
         };
-        Ok(Box::new(Held { facts, weather: Arc::clone(&self.weather) }))
+        Ok(Box::new(Held { facts, weather: Arc::clone(&self.weather), changed: Mutex::default() }))
     }
 }
 
@@ -349,6 +353,63 @@ impl Source for Held {
             Ok(DumpSummary { dump_version: "pg_dump (PostgreSQL) 17.11".to_owned(), ..DumpSummary::default() })
         };
         Ok(Archive { chunks, end: end.boxed() })
+    }
+
+    fn pass(&self, tenants: &[String], leave_out: Option<&[String]>, _: RowKey) -> Result<Passing, EngineError> {
+        let homes = (0..tenants.len()).map(Home::Tenant).chain(leave_out.map(|_| Home::Shared));
+        let (sender, portions) = tokio::sync::mpsc::channel(2 * tenants.len() + 2);
+        let mut touched = 0;
+        let odds = self.weather.odds();
+        let fails = self.weather.chance(odds.dumps);
+        for home in homes {
+            // It may break before the first byte or anywhere on the way.
+            if fails && self.weather.chance(200) {
+                break;
+            }
+            touched += 1;
+            let text = format!("{home:?} of {tenants:?} as of {}", self.facts.consistent_at);
+            let _room_for_all = sender.try_send(Passed::Bytes { home, bytes: text.into() });
+            let inside =
+                DumpSummary { dump_version: "pg_dump (PostgreSQL) 17.11".to_owned(), ..DumpSummary::default() };
+            let inside = match self.weather.chance(odds.dumps) {
+                true => Err(EngineError::Changed("an index was dropped".to_owned())),
+                false => Ok(Box::new(inside)),
+            };
+            let _room_for_all = sender.try_send(Passed::End { home, inside });
+        }
+        let error = if fails && self.weather.chance(500) {
+            EngineError::SnapshotLost("the server went away".to_owned())
+        } else {
+            if fails && self.weather.chance(700) && !tenants.is_empty() {
+                let one = usize::try_from(self.weather.below(tenants.len() as u64)).expect("an index");
+                held(&self.changed).insert(tenants[one].clone());
+            }
+            let stderr = "relation does not exist".to_owned();
+            EngineError::Program { program: "pg_dump".to_owned(), how: "exited with code 1".to_owned(), stderr }
+        };
+        let at = (touched > 0 && self.weather.chance(300)).then_some(Home::Tenant(0));
+        let takes = Duration::from_millis(self.weather.below(odds.latency * 20 + 1));
+        let end = async move {
+            tokio::time::sleep(takes).await;
+            if fails { Err(PassFailure { error, at }) } else { Ok(PassEnd::default()) }
+        };
+        Ok(Passing { portions, end: end.boxed() })
+    }
+
+    async fn room(&self) -> Result<LockRoom, EngineError> {
+        // Sometimes so little that everyone has a pass of its own.
+        Ok(LockRoom { slots: self.weather.below(2) * 6400, ..LockRoom::default() })
+    }
+
+    async fn suspects(&self) -> Result<BTreeSet<String>, EngineError> {
+        if self.weather.chance(self.weather.odds().dumps) {
+            return Err(EngineError::SnapshotLost("nobody answers".to_owned()));
+        }
+        Ok(held(&self.changed).clone())
+    }
+
+    async fn rewritten(&self) -> Result<BTreeSet<(String, String)>, EngineError> {
+        Ok(BTreeSet::new())
     }
 
     async fn globals(&self) -> Result<bytes::Bytes, EngineError> {

@@ -1,0 +1,389 @@
+//! Backups of one slot that are taken together, out of one dump. Each keeps its own claim, intent, attempt and outcome;
+//! which ones go together changes nothing of what is done, only how often the server's catalog is read.
+//!
+//! A group is bounded, so that several runners share a slot and one failure is not everyone's: by a count, by the bytes
+//! expected, by an equal share of what waits for each runner at work, and by urgency, since what is more urgent
+//! elsewhere goes first.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant as Monotonic;
+
+use super::backups::{
+    End, Ended, RETRIES, Shop, TELL, attempt, attempt_order, canceled, confirm, intend, urgency_among, work_of,
+};
+use super::batch::{Batch, Common};
+use super::claims::Claimed;
+use super::ensure::{failed, failed_with};
+use super::progress::{Progress, millis};
+use super::queue::Queue;
+use crate::backup::{BackupError, Destination, Member, MemberEnd, Policies, run_many};
+use crate::domain::{Action, ActionId, Bytes, Engine, Event, Instant, Outcome, Scope};
+use crate::store::Metered;
+
+/// How many backups a runner takes together at most.
+const MOST: usize = 500;
+/// How many stored bytes are expected of them together; the first is taken however large it is.
+const BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A backup of a group, while it is this run's.
+struct Piece {
+    action: Action,
+    claimed: Claimed,
+    retries: u32,
+    begun: Monotonic,
+}
+
+/// One that is to be tried once more.
+struct Left {
+    action: Action,
+    retries: u32,
+    begun: Monotonic,
+    /// Why it must be taken apart, where it must.
+    apart: Option<String>,
+}
+
+/// Claims what is taken together with an action that was claimed just now.
+pub(super) async fn companions(
+    progress: &mut Progress<'_>,
+    queue: &mut Queue,
+    lead: &Action,
+    now: Instant,
+) -> Vec<(Action, Claimed)> {
+    let Some(work) = work_of(lead) else { return Vec::new() };
+    if work.engine != Engine::Logical || !matches!(work.scope, Scope::Shared | Scope::Tenant(_)) {
+        return Vec::new();
+    }
+    let key = Batch::key(work);
+    let together = |action: &Action| {
+        work_of(action).is_some_and(|other| {
+            Batch::key(other) == key
+                && other.store == work.store
+                && other.engine == work.engine
+                && matches!(other.scope, Scope::Tenant(_))
+                && other.start_before.is_none_or(|before| now <= before)
+        })
+    };
+    let waiting = queue.waiting();
+    let elsewhere = waiting.iter().filter(|action| work_of(action).is_some_and(|other| Batch::key(other) != key));
+    let urgency = elsewhere.map(|action| urgency_among(waiting, action)).min().unwrap_or(u32::MAX);
+    let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| work.priority <= urgency);
+    let of_these: Vec<u64> =
+        waiting.iter().filter(|action| fits(action)).map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
+    if of_these.is_empty() {
+        return Vec::new();
+    }
+    // A catalog that does not answer is met again by the claim.
+    let runners = progress.runtime.catalog.reader().runners().await.unwrap_or(1).max(1);
+    let share = (of_these.len() + 1).div_ceil(usize::try_from(runners).unwrap_or(1));
+    let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
+    let by_bytes = of_these.iter().take_while(|more| {
+        bytes = bytes.saturating_add(**more);
+        bytes <= BYTES
+    });
+    let most = by_bytes.count().min(share.saturating_sub(1)).min(MOST - 1);
+    if most == 0 { Vec::new() } else { queue.more(progress, &lead.id, fits, most).await }
+}
+
+/// Takes the backups of a group and tells how each ended.
+pub(super) async fn run(shop: &Shop, members: Vec<(Action, Claimed)>, batch: &Batch, tell: &UnboundedSender<End>) {
+    let begun = Monotonic::now();
+    let mut pieces: Vec<Piece> =
+        members.into_iter().map(|(action, claimed)| Piece { action, claimed, retries: 0, begun }).collect();
+    let runtime = &shop.runtime;
+    loop {
+        let left = round(shop, pieces, batch, tell).await;
+        let (apart, again): (Vec<Left>, Vec<Left>) = left.into_iter().partition(|left| left.apart.is_some());
+        for one in apart {
+            let end = taken_apart(shop, one).await;
+            let _ = tell.send(end);
+        }
+        if again.is_empty() {
+            return;
+        }
+        let wait = again.iter().map(|left| left.retries).max().unwrap_or(0);
+        tokio::select! {
+            biased;
+            () = runtime.until_stopped() => {}
+            () = tokio::time::sleep(Duration::from_secs(u64::from(wait))) => {}
+        }
+        pieces = retaken(shop, again, tell).await;
+        if pieces.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Claims once more what is to be tried once more: each try is an attempt of its own.
+async fn retaken(shop: &Shop, again: Vec<Left>, tell: &UnboundedSender<End>) -> Vec<Piece> {
+    let say = |left: Left, ended: Ended| {
+        let Left { action, retries, begun, .. } = left;
+        let _ = tell.send(End { action, ended, elapsed_ms: millis(begun), retries });
+    };
+    if shop.runtime.stopped() {
+        again.into_iter().for_each(|left| say(left, Ended::Settled(Outcome::NotReached)));
+        return Vec::new();
+    }
+    let ids: Vec<ActionId> = again.iter().map(|left| left.action.id).collect();
+    let mut claimed = match shop.claims.take_many(&ids, u32::try_from(ids.len()).unwrap_or(u32::MAX)).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            again.into_iter().for_each(|left| say(left, Ended::Settled(failed(&error))));
+            return Vec::new();
+        }
+    };
+    let mut pieces = Vec::new();
+    for left in again {
+        match claimed.iter().position(|one| one.lease.action == left.action.id) {
+            Some(place) => pieces.push(Piece {
+                claimed: claimed.swap_remove(place),
+                action: left.action,
+                retries: left.retries,
+                begun: left.begun,
+            }),
+            None => say(left, Ended::Back),
+        }
+    }
+    pieces
+}
+
+/// Takes one backup at an instant of its own, and says so in its manifest.
+async fn taken_apart(shop: &Shop, left: Left) -> End {
+    let Left { action, retries, begun, apart } = left;
+    let outcome = apart_outcome(shop, &action, apart.unwrap_or_default()).await;
+    let ended = outcome.map_or(Ended::Back, Ended::Settled);
+    End { action, ended, elapsed_ms: millis(begun), retries: retries + 1 }
+}
+
+/// `None`: someone else took it meanwhile.
+async fn apart_outcome(shop: &Shop, action: &Action, why: String) -> Option<Outcome> {
+    let runtime = &shop.runtime;
+    let Some(work) = work_of(action) else { return Some(failed_with("the action is no backup")) };
+    if runtime.stopped() {
+        return Some(Outcome::NotReached);
+    }
+    let claimed = match shop.claims.take(&[action.id]).await {
+        Ok(Some(claimed)) => claimed,
+        Ok(None) => return None,
+        Err(error) => return Some(failed(&error)),
+    };
+    let token = claimed.lease.token;
+    let taken = match Batch::apart(runtime, work).await {
+        Ok(common) => {
+            let note = format!("it is of an instant of its own, not of its slot's others: {why}");
+            let taken = attempt(shop, action, work, &common, &claimed, vec![note]).await;
+            common.close().await;
+            taken
+        }
+        Err(outcome) => Err(super::backups::Miss::lasting(outcome)),
+    };
+    let _ = shop.claims.release(claimed).await;
+    match taken {
+        Ok(outcome) => Some(outcome),
+        Err(miss) => {
+            shop.health.note(&work.store, &miss.outcome);
+            let canceled = if miss.lease_lost { canceled(runtime, work, token).await } else { None };
+            Some(canceled.unwrap_or(miss.outcome))
+        }
+    }
+}
+
+/// What the members of a round are settled with.
+struct Round<'a> {
+    shop: &'a Shop,
+    pieces: Vec<Mutex<Option<Piece>>>,
+    left: Mutex<Vec<Left>>,
+    tell: &'a UnboundedSender<End>,
+}
+
+/// Tries a group once; returns what is to be tried once more.
+async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedSender<End>) -> Vec<Left> {
+    let runtime = &shop.runtime;
+    let Some(first) = pieces.first().and_then(|piece| work_of(&piece.action)).cloned() else { return Vec::new() };
+    let opened = match shop.health.refusal(runtime, &first.store).await {
+        Some(refusal) => Err(refusal),
+        None => batch.open(runtime, &first).await,
+    };
+    let common = match opened {
+        Ok(common) => common,
+        Err(outcome) => {
+            for piece in pieces {
+                end(shop, tell, piece, Ended::Settled(outcome.clone())).await;
+            }
+            return Vec::new();
+        }
+    };
+    let pieces = intended(shop, pieces, tell).await;
+    let moved: Vec<Arc<AtomicU64>> = pieces.iter().map(|_| Arc::default()).collect();
+    let members: Vec<Member> =
+        pieces.iter().zip(&moved).filter_map(|(piece, moved)| member(shop, piece, &common, moved)).collect();
+    let ids: Vec<ActionId> = pieces.iter().map(|piece| piece.action.id).collect();
+    let pieces = pieces.into_iter().map(|piece| Mutex::new(Some(piece))).collect();
+    let round = Round { shop, pieces, left: Mutex::default(), tell };
+    let settle = |place: usize, end: MemberEnd| -> BoxFuture<'_, bool> { round.settle(place, end).boxed() };
+    // A stop drops the work: its program is killed and its uploads aborted, and nothing is visible.
+    tokio::select! {
+        biased;
+        () = run_many(&members, common.source(), &settle) => {}
+        () = runtime.until_stopped() => {}
+        () = progress_of(shop, &ids, &moved) => {}
+    }
+    round.give_up().await;
+    round.left.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes down what begins; ends those that need not or cannot. Without what they share, tenants do not begin.
+async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) -> Vec<Piece> {
+    let mut begun = Vec::new();
+    let mut unready = false;
+    for piece in pieces {
+        let Some(work) = work_of(&piece.action) else { continue };
+        if unready {
+            end(shop, tell, piece, Ended::Back).await;
+            continue;
+        }
+        match intend(&shop.runtime, work, &piece.claimed).await {
+            Ok(None) => begun.push(piece),
+            Ok(Some(outcome)) => end(shop, tell, piece, Ended::Settled(outcome)).await,
+            Err(outcome) => {
+                unready |= work.scope == Scope::Shared;
+                end(shop, tell, piece, Ended::Settled(outcome)).await;
+            }
+        }
+    }
+    begun
+}
+
+fn member(shop: &Shop, piece: &Piece, common: &Common, moved: &Arc<AtomicU64>) -> Option<Member> {
+    let work = work_of(&piece.action)?;
+    let lineage = (shop.lineage.clone(), Policies::default());
+    let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(moved)));
+    Some(Member {
+        order: attempt_order(&shop.runtime, &piece.action, work, &piece.claimed, shop.policy_digest, lineage),
+        destination: Destination { store, ..common.destination.clone() },
+        is_lost: piece.claimed.watch(),
+    })
+}
+
+/// Gives a piece back and says how it ended.
+async fn end(shop: &Shop, tell: &UnboundedSender<End>, piece: Piece, ended: Ended) {
+    let Piece { action, claimed, retries, begun } = piece;
+    // A lease that cannot be given back ends by itself.
+    let _ = shop.claims.release(claimed).await;
+    // A run that nobody waits for any more has settled it as not reached.
+    let _ = tell.send(End { action, ended, elapsed_ms: millis(begun), retries });
+}
+
+/// Tells how many bytes each has moved, for as long as it is let.
+async fn progress_of(shop: &Shop, ids: &[ActionId], moved: &[Arc<AtomicU64>]) {
+    let mut told = vec![0; ids.len()];
+    loop {
+        tokio::time::sleep(TELL).await;
+        for ((id, moved), told) in ids.iter().zip(moved).zip(&mut told) {
+            let bytes = moved.load(Ordering::Relaxed);
+            if bytes != *told {
+                *told = bytes;
+                shop.runtime.tell(Event::Progress { id: *id, bytes: Bytes(bytes) });
+            }
+        }
+    }
+}
+
+impl Round<'_> {
+    /// Settles a member, once. Returns whether its backup is there.
+    async fn settle(&self, place: usize, member: MemberEnd) -> bool {
+        let piece = self.pieces.get(place).and_then(|p| p.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(piece) = piece else { return false };
+        let Some(work) = work_of(&piece.action).cloned() else { return false };
+        let runtime = &self.shop.runtime;
+        match member {
+            MemberEnd::Taken(taken) => {
+                let outcome = confirm(runtime, &work, &piece.claimed, &taken, piece.begun).await;
+                let there = outcome.is_ok();
+                let outcome = outcome.unwrap_or_else(|outcome| outcome);
+                end(self.shop, self.tell, piece, Ended::Settled(outcome)).await;
+                there
+            }
+            MemberEnd::Failed(error) => {
+                self.abandon(&piece, &error.to_string()).await;
+                self.missed(piece, failed(&error), error.is_transient()).await;
+                false
+            }
+            MemberEnd::Again(error) => {
+                self.abandon(&piece, &error.to_string()).await;
+                self.missed(piece, failed(&error), true).await;
+                false
+            }
+            MemberEnd::Lost => {
+                let lost = failed_with("its lease was lost; someone else does it now");
+                match canceled(runtime, &work, piece.claimed.lease.token).await {
+                    Some(canceled) => end(self.shop, self.tell, piece, Ended::Settled(canceled)).await,
+                    None => self.missed(piece, lost, true).await,
+                }
+                false
+            }
+            MemberEnd::Unready => {
+                self.abandon(&piece, "what it shares with others was not taken").await;
+                end(self.shop, self.tell, piece, Ended::Back).await;
+                false
+            }
+            MemberEnd::Apart(why) => {
+                self.abandon(&piece, &why).await;
+                let shared = work.scope == Scope::Shared;
+                let left = self.release(piece, Some(why)).await;
+                if !shared {
+                    self.left.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+                    return false;
+                }
+                // The others wait for it.
+                let ended = taken_apart(self.shop, left).await;
+                let there = matches!(&ended.ended, Ended::Settled(Outcome::Done { .. } | Outcome::AlreadyDone { .. }));
+                let _ = self.tell.send(ended);
+                there
+            }
+        }
+    }
+
+    async fn abandon(&self, piece: &Piece, error: &str) {
+        let Some(work) = work_of(&piece.action) else { return };
+        let (catalog, now) = (&self.shop.runtime.catalog, (self.shop.runtime.now)());
+        let _ = catalog.fail_backup(&piece.claimed.lease, &work.backup, error, now).await;
+    }
+
+    async fn release(&self, piece: Piece, apart: Option<String>) -> Left {
+        let Piece { action, claimed, retries, begun } = piece;
+        let _ = self.shop.claims.release(claimed).await;
+        Left { action, retries, begun, apart }
+    }
+
+    /// Ends a piece that was missed, or keeps it for another try.
+    async fn missed(&self, piece: Piece, outcome: Outcome, transient: bool) {
+        let store = work_of(&piece.action).map(|work| work.store.clone());
+        if let Some(store) = &store {
+            self.shop.health.note(store, &outcome);
+        }
+        let gone = store.is_some_and(|store| self.shop.health.is_gone(&store));
+        if !transient || piece.retries == RETRIES || self.shop.runtime.stopped() || gone {
+            return end(self.shop, self.tell, piece, Ended::Settled(outcome)).await;
+        }
+        let mut left = self.release(piece, None).await;
+        left.retries += 1;
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+    }
+
+    /// Ends what a stop left.
+    async fn give_up(&self) {
+        for piece in &self.pieces {
+            let piece = piece.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(piece) = piece {
+                self.abandon(&piece, &BackupError::Interrupted.to_string()).await;
+                end(self.shop, self.tell, piece, Ended::Settled(Outcome::NotReached)).await;
+            }
+        }
+    }
+}
