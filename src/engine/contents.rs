@@ -111,7 +111,7 @@ impl Gathered {
                 }
             }
             Event::ObjectBegin { .. } => self.objects += 1,
-            Event::BlockBegin { large_objects: true, .. } | Event::ObjectEnd => {}
+            Event::BlockBegin { large_objects: true, .. } | Event::Piece { .. } | Event::ObjectEnd => {}
         }
         Ok(())
     }

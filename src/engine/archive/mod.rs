@@ -7,12 +7,16 @@
 //! for each object, after its oid, and ends with the oid 0. Nothing marks the end of the archive: it is whole only when
 //! each promised block was seen *and* the program that wrote it exited with 0. Other layouts are refused, not guessed.
 
+mod homes;
 mod reader;
+mod split;
 mod writer;
 
 use std::collections::HashMap;
 
+pub use homes::{Home, Homes, Publications};
 pub use reader::{ArchiveReader, Event};
+pub use split::{GATHERED, Portion, Splitter};
 pub use writer::{encode_block, encode_entry, encode_header};
 
 /// Why a stream is no archive that bkup reads.
@@ -201,6 +205,12 @@ impl Toc {
         Self { header, entries, by_id }
     }
 
+    /// Returns the place of the entry with this id.
+    #[must_use]
+    pub fn index(&self, id: i32) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
     /// Returns the entry with this id.
     #[must_use]
     pub fn entry(&self, id: i32) -> Option<&Entry> {
@@ -208,5 +218,7 @@ impl Toc {
     }
 }
 
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 mod tests;

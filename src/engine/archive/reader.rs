@@ -26,6 +26,11 @@ pub enum Event<'a> {
         /// Its oid.
         oid: i32,
     },
+    /// A piece of data of this length begins, as the archive cuts it.
+    Piece {
+        /// Its bytes; never 0.
+        length: i32,
+    },
     /// Data of the block, in any pieces.
     Data(&'a [u8]),
     /// The large object ends.
@@ -287,7 +292,10 @@ impl ArchiveReader {
                         self.state = State::BlockType;
                         tell(Event::BlockEnd { id })?;
                     }
-                    Ok(left) => self.state = State::Data { id, object, left },
+                    Ok(left) => {
+                        self.state = State::Data { id, object, left };
+                        tell(Event::Piece { length })?;
+                    }
                 }
             }
             State::Data { .. } | State::Tail => {}

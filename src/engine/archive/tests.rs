@@ -114,6 +114,9 @@ fn read(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, ArchiveError> {
                 data.extend_from_slice(bytes);
                 return Ok(());
             }
+            if let Event::Piece { .. } = event {
+                return Ok(());
+            }
             if !data.is_empty() {
                 events.push(format!("data {:?}", std::mem::take(&mut data)));
             }
@@ -123,7 +126,7 @@ fn read(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, ArchiveError> {
                 Event::ObjectBegin { oid } => events.push(format!("object {oid}")),
                 Event::ObjectEnd => events.push("object end".to_owned()),
                 Event::BlockEnd { id } => events.push(format!("end {id}")),
-                Event::Data(_) => {}
+                Event::Data(_) | Event::Piece { .. } => {}
             }
             Ok::<(), ArchiveError>(())
         })?;

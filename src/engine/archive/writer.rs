@@ -2,9 +2,14 @@
 
 use super::{Entry, Header};
 
+/// Returns a number as archives write it.
+pub(super) const fn number(value: i32) -> [u8; 5] {
+    let [a, b, c, d] = value.unsigned_abs().to_le_bytes();
+    [(value < 0) as u8, a, b, c, d]
+}
+
 fn int(out: &mut Vec<u8>, value: i32) {
-    out.push(u8::from(value < 0));
-    out.extend_from_slice(&value.unsigned_abs().to_le_bytes());
+    out.extend_from_slice(&number(value));
 }
 
 fn text(out: &mut Vec<u8>, value: Option<&[u8]>) {
