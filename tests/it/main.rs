@@ -22,6 +22,7 @@ mod drill;
 mod engine;
 mod engine_archive;
 mod engine_faults;
+mod equal;
 mod examples;
 mod explain;
 mod export;
