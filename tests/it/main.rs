@@ -37,6 +37,7 @@ mod least_rights;
 mod life;
 mod live;
 mod logs;
+mod majors;
 mod markdown;
 mod plan;
 mod plan_marks;

@@ -194,7 +194,7 @@ pub fn merged_differs(original: &Archive, split: &Split) -> Option<String> {
                 return Some(format!("{} is in {home:?} and in {other:?}", named(entry)));
             }
             let place = places.get(&entry.id).copied().unwrap_or(0);
-            if entry.kind() != "TABLE ATTACH" {
+            if !is_attached_late(entry) {
                 if place < last {
                     return Some(format!("{} comes late in {home:?}", named(entry)));
                 }
@@ -213,7 +213,7 @@ pub fn merged_differs(original: &Archive, split: &Split) -> Option<String> {
     for entry in original.own() {
         let Some((copied, home)) = found.remove(&entry.id) else { return Some(format!("{} is lost", named(entry))) };
         let mut copied = copied.clone();
-        if entry.kind() == "TABLE ATTACH" {
+        if is_attached_late(entry) {
             (copied.part, copied.dependencies) = (entry.part, entry.dependencies.clone());
         }
         if copied != *entry {
@@ -226,6 +226,11 @@ pub fn merged_differs(original: &Archive, split: &Split) -> Option<String> {
     let same = original.blocks.len() == blocks.len()
         && original.blocks.iter().all(|(id, held)| blocks.get(id).is_some_and(|copied| *copied == held.as_slice()));
     (!same).then(|| "the blocks are not the original's".to_owned())
+}
+
+/// Whether an entry may come later than in the original, and wait for more: see the splitter's fifth rule.
+fn is_attached_late(entry: &Entry) -> bool {
+    ["TABLE ATTACH", "INDEX ATTACH"].contains(&entry.kind())
 }
 
 fn is_tenants(entry: &Entry, split: &Split) -> bool {

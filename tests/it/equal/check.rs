@@ -204,8 +204,14 @@ impl Bench {
     async fn together(&self, original: &Archive, summary: &DumpSummary, pieces: &Split) -> Result<u64, Violation> {
         self.copy_of_context("together").await;
         let mut open: BTreeMap<Home, Failures> = BTreeMap::new();
+        // Default privileges add grants to whatever is made after them: they come when nothing more is made.
+        let mut last: BTreeMap<Home, Failures> = BTreeMap::new();
         for (home, archive) in pieces.archives.iter().filter(|(home, _)| **home != Home::Shared) {
-            let failures = self.restore("together", archive, None).await;
+            let all = archive.toc.entries.iter().map(|entry| (entry.kind() == "DEFAULT ACL", entry.id));
+            let (lasting, some): (Vec<_>, Vec<_>) = all.partition(|(lasting, _)| *lasting);
+            let chosen = |ids: Vec<(bool, i32)>| ids.into_iter().map(|(_, id)| (id, String::new())).collect();
+            last.insert(*home, chosen(lasting));
+            let failures = self.restore("together", archive, Some(&chosen(some))).await;
             open.insert(*home, failures);
         }
         let left = |open: &BTreeMap<Home, Failures>| open.values().map(BTreeMap::len).sum::<usize>();
@@ -218,6 +224,10 @@ impl Bench {
             if left(&open) == 0 || left(&open) == before {
                 break;
             }
+        }
+        for (home, lasting) in last.iter().filter(|(_, lasting)| !lasting.is_empty()) {
+            let failures = self.restore("together", &pieces.archives[home], Some(lasting)).await;
+            open.entry(*home).or_default().extend(failures);
         }
         let (together, found) = self.dump("together", DumpScope::Database).await?;
         let (ours, source) = (together.told(Told::Restored), original.told(Told::Restored));
@@ -290,7 +300,7 @@ impl Bench {
         }
         let ended = invocation.arg(&path).spawn().expect("starts").wait().await.expect("ends");
         let (mut failures, mut id) = (Failures::new(), 0);
-        let mut lines = ended.stderr.lines().peekable();
+        let mut lines = ended.stderr.lines();
         while let Some(line) = lines.next() {
             if let Some(rest) = line.strip_prefix("pg_restore: from TOC entry ") {
                 id = rest.split(';').next().and_then(|number| number.parse().ok()).unwrap_or(0);

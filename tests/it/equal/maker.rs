@@ -61,8 +61,6 @@ pub struct Column {
 pub struct Table {
     pub home: usize,
     pub piece: usize,
-    /// Not qualified, not quoted.
-    pub raw: String,
     /// Qualified and quoted.
     pub name: String,
     /// The `bigint` key column, where it has one.
@@ -73,6 +71,8 @@ pub struct Table {
     pub rows: u64,
     /// Whether it is partitioned.
     pub partitioned: bool,
+    /// Whether it has partitions in other schemas.
+    pub spread: bool,
     /// Whether what changes is in the log.
     pub logged: bool,
     /// The piece that made the key unique.

@@ -64,7 +64,7 @@ impl Maker {
     }
 
     fn make_table(&mut self, home: usize) {
-        let (raw, name) = self.fresh_in(home);
+        let (_, name) = self.fresh_in(home);
         let key = self.fresh();
         let mut needs = vec![self.homes[home].piece];
         let mut columns: Vec<Column> = (0..self.random.below(7)).map(|_| self.column_kind(home)).collect();
@@ -124,7 +124,7 @@ impl Maker {
         sql.push(';');
         let piece = self.piece("a table", &needs, sql);
         self.settle(&name, piece, &columns);
-        let index = self.keep_table(home, piece, &raw, &name, Some(key), columns, rows);
+        let index = self.keep_table(home, piece, &name, Some(key), columns, rows);
         self.tables[index].logged = unlogged.is_empty();
     }
 
@@ -170,24 +170,23 @@ impl Maker {
         &mut self,
         home: usize,
         piece: usize,
-        raw: &str,
         name: &str,
         key: Option<String>,
         columns: Vec<Column>,
         rows: u64,
     ) -> usize {
         self.thing(home, piece, "TABLE", name);
-        let (raw, name) = (raw.to_owned(), name.to_owned());
+        let name = name.to_owned();
         self.tables.push(Table {
             home,
             piece,
-            raw,
             name,
             key,
             unique: false,
             columns,
             rows,
             partitioned: false,
+            spread: false,
             logged: true,
             key_piece: piece,
         });
@@ -256,7 +255,7 @@ impl Maker {
     /// Makes a partitioned table with partitions, at times in other schemas, at times attached later with their columns
     /// in another order.
     fn make_partitions(&mut self, home: usize) {
-        let (raw, name) = self.fresh_in(home);
+        let (_, name) = self.fresh_in(home);
         let (key, value) = (self.fresh(), self.column_kind(home));
         let (quoted, way) = (quote_ident(&key), *self.random.pick(&["RANGE", "LIST", "HASH"]));
         let mut needs = vec![self.homes[home].piece];
@@ -268,7 +267,7 @@ impl Maker {
         );
         let piece = self.piece("a partitioned table", &needs, sql);
         let columns = vec![value];
-        let index = self.keep_table(home, piece, &raw, &name, Some(key.clone()), columns.clone(), 0);
+        let index = self.keep_table(home, piece, &name, Some(key.clone()), columns.clone(), 0);
         self.tables[index].partitioned = true;
         let mut makers = Vec::new();
         for number in 0..3_u64 {
@@ -281,7 +280,8 @@ impl Maker {
                 (_, number) => format!("FOR VALUES WITH (modulus 3, remainder {number})"),
             };
             let at = self.whose(home);
-            let (child_raw, child) = self.fresh_in(at);
+            self.tables[index].spread |= at != home;
+            let (_, child) = self.fresh_in(at);
             let mut needs = vec![piece, self.homes[at].piece];
             let sql = match self.random.below(4) {
                 0 | 1 => format!("CREATE TABLE {child} PARTITION OF {name} {bound};"),
@@ -305,7 +305,7 @@ impl Maker {
             };
             let part = self.piece("a partition", &needs, sql);
             makers.push(part);
-            self.keep_table(at, part, &child_raw, &child, None, Vec::new(), 0);
+            self.keep_table(at, part, &child, None, Vec::new(), 0);
         }
         let rows = self.random.below(6);
         let mut sql = String::new();
@@ -329,7 +329,7 @@ impl Maker {
             })
             .collect();
         let Some(first) = parents.first().cloned() else { return self.make_table(home) };
-        let (raw, name) = self.fresh_in(home);
+        let (_, name) = self.fresh_in(home);
         let own = self.column_kind(home);
         let mut needs = vec![self.homes[home].piece, first.piece];
         needs.extend(&own.needs);
@@ -357,12 +357,12 @@ impl Maker {
             self.rows(&mut sql, &name, Some(&key), std::slice::from_ref(&own), 2);
         }
         let piece = self.piece("an inheriting table", &needs, sql);
-        self.keep_table(home, piece, &raw, &name, None, vec![own], 0);
+        self.keep_table(home, piece, &name, None, vec![own], 0);
     }
 
     /// Makes a table that is a table all the same.
     fn make_odd_table(&mut self, home: usize) {
-        let (raw, name) = self.fresh_in(home);
+        let (_, name) = self.fresh_in(home);
         let mut needs = vec![self.homes[home].piece];
         let composites: Vec<usize> = (0..self.kinds.len())
             .filter(|kind| self.kinds[*kind].home == home && self.kinds[*kind].composite)
@@ -398,6 +398,6 @@ impl Maker {
             ),
         };
         let piece = self.piece("an odd table", &needs, sql);
-        self.keep_table(home, piece, &raw, &name, None, Vec::new(), 0);
+        self.keep_table(home, piece, &name, None, Vec::new(), 0);
     }
 }
