@@ -10,8 +10,9 @@
 //!    publications, servers of foreign data) starts as shared;
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
 //!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
-//!    add grants to every object that is made where they are in force, and event triggers. `pg_restore`, too, keeps both
-//!    for its very end;
+//!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
+//!    for its very end), and checks that were added unproven to a table with partitions in other archives, which could not
+//!    be attached to it any more;
 //! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
 //!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
 //!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.
@@ -91,11 +92,7 @@ impl Homes {
         let tenants: HashMap<&[u8], usize> =
             tenants.iter().enumerate().map(|(place, schema)| (schema.as_bytes(), place)).collect();
         let mut homes = by_rule(&toc, &tenants, publications);
-        for (home, entry) in homes.iter_mut().zip(&toc.entries) {
-            if *home == Home::Shared && LASTING.contains(&entry.kind()) {
-                *home = Home::Bridge;
-            }
-        }
+        keep_for_the_end(&toc, &mut homes);
         bridge(&toc, &mut homes);
         let mut members: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
         let mut preamble = Vec::new();
@@ -225,6 +222,25 @@ fn settle(toc: &Toc, homes: &mut [Option<Home>], start: usize) {
         }
         homes[index] = Some(found.unwrap_or(Home::Shared));
         path.pop();
+    }
+}
+
+/// Rule 4, for what is kept whatever it depends on.
+fn keep_for_the_end(toc: &Toc, homes: &mut [Home]) {
+    let needs = |entry: &Entry| entry.needs().filter_map(|id| toc.index(id)).collect::<Vec<usize>>();
+    let mut parents: HashSet<usize> = HashSet::new();
+    for (home, entry) in homes.iter().zip(&toc.entries) {
+        if *home != Home::Shared && entry.kind() == "TABLE ATTACH" {
+            parents.extend(needs(entry));
+        }
+    }
+    for index in 0..homes.len() {
+        let entry = &toc.entries[index];
+        let kept = LASTING.contains(&entry.kind())
+            || (entry.kind() == "CHECK CONSTRAINT" && needs(entry).iter().any(|other| parents.contains(other)));
+        if homes[index] == Home::Shared && kept {
+            homes[index] = Home::Bridge;
+        }
     }
 }
 

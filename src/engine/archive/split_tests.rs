@@ -269,9 +269,15 @@ fn what_would_change_the_making_of_tenants_comes_after_them() {
         entry(6, "COMMENT", "EVENT TRIGGER e", "", &[5]),
         entry(7, "FUNCTION", "f", "a", &[]),
         entry(8, "EVENT TRIGGER", "ea", "", &[7]),
+        entry(9, "TABLE", "p", "public", &[]),
+        entry(10, "TABLE", "c", "a", &[]),
+        entry(11, "TABLE ATTACH", "c", "a", &[10, 9]),
+        entry(12, "CHECK CONSTRAINT", "p not_proven", "public", &[9]),
+        entry(13, "TABLE", "q", "public", &[]),
+        entry(14, "CHECK CONSTRAINT", "q not_proven", "public", &[13]),
     ];
-    let due = [1, 2, 5, 6].map(|id| (id, Home::Bridge));
-    lives(&entries, &[&due[..], &[(3, A), (4, Home::Shared), (7, A), (8, A)]].concat());
+    let due = [1, 2, 5, 6, 12].map(|id| (id, Home::Bridge));
+    lives(&entries, &[&due[..], &[(3, A), (4, Home::Shared), (7, A), (8, A), (11, A), (14, Home::Shared)]].concat());
 }
 
 #[test]

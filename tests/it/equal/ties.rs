@@ -73,7 +73,8 @@ impl Maker {
                 format!("CHECK ({} IS NOT NULL)", function.name.replace("(bigint)", &format!("({key})")))
             }
             (1, _) if !table.partitioned => format!("CHECK ({key} > 0) NO INHERIT"),
-            (2, _) => format!("CHECK ({key} > 0) NOT VALID"),
+            // Once it is there, no partition can be attached any more: between tenants no order helps.
+            (2, _) if !(table.spread && self.homes[table.home].tenant) => format!("CHECK ({key} > 0) NOT VALID"),
             (3, _) if self.major == Major::V18 => format!("CHECK ({key} > 100) NOT ENFORCED"),
             _ => format!("CHECK ({key} > 0 OR {key}::text <> {text})"),
         };
