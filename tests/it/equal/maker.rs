@@ -104,6 +104,8 @@ pub struct Maker {
     /// Functions for triggers.
     pub triggers: Vec<Thing>,
     pub things: Vec<Thing>,
+    /// Whether tenants refer to each other: in half of the databases, since what does cannot be restored alone.
+    mixed: bool,
     pieces: Vec<Piece>,
     number: usize,
 }
@@ -121,9 +123,11 @@ impl Maker {
             functions: Vec::new(),
             triggers: Vec::new(),
             things: Vec::new(),
+            mixed: false,
             pieces: Vec::new(),
             number: 0,
         };
+        maker.mixed = maker.often(50);
         let tenants = 2 + maker.random.below(2);
         maker.homes.push(Home { schema: "public".to_owned(), tenant: false, piece: 0 });
         maker.piece("nothing", &[], "SELECT 1;".to_owned());
@@ -209,6 +213,7 @@ impl Maker {
         let wanted = match self.random.below(100) {
             0..=71 => return home,
             72..=89 => !tenant,
+            _ if tenant && !self.mixed => return home,
             _ => tenant,
         };
         let others: Vec<usize> = (0..self.homes.len()).filter(|h| self.homes[*h].tenant == wanted).collect();
