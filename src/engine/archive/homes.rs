@@ -9,9 +9,13 @@
 //!    what it depends on is: one tenant: there; none: shared; several: bridge. What is global by nature (large objects,
 //!    publications, servers of foreign data) starts as shared;
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
-//!    restored after the tenants;
-//! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes: attached
-//!    before, it inherits them from the parent and then fails to make its own.
+//!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
+//!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
+//!    for its very end), and checks that were added unproven to a table with partitions in other archives, which could not
+//!    be attached to it any more;
+//! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
+//!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
+//!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.
 //!
 //! The three settings of the session come first in every archive. Ids and dependencies stay as they are, so that
 //! archives of one stream can be merged again; a dependency on an entry of another archive dangles, as those on
@@ -40,6 +44,9 @@ const GLOBAL: [&str; 12] = [
     "SUBSCRIPTION",
     "DEFAULT ACL",
 ];
+
+/// Kinds that change what is made after them, wherever they come from.
+const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 
 /// Kinds that tie a table to a publication, which is shared.
 const PUBLISHED: [&str; 2] = ["PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA"];
@@ -74,7 +81,7 @@ pub struct Homes {
     /// The entries of each home, in the order in which its archive lists them, the preamble left out.
     members: BTreeMap<Home, Vec<usize>>,
     preamble: Vec<usize>,
-    /// Per foreign partition that is attached late: what it waits for besides.
+    /// Per attaching that is done late: what it waits for besides.
     late: HashMap<usize, Vec<i32>>,
 }
 
@@ -85,6 +92,7 @@ impl Homes {
         let tenants: HashMap<&[u8], usize> =
             tenants.iter().enumerate().map(|(place, schema)| (schema.as_bytes(), place)).collect();
         let mut homes = by_rule(&toc, &tenants, publications);
+        keep_for_the_end(&toc, &mut homes);
         bridge(&toc, &mut homes);
         let mut members: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
         let mut preamble = Vec::new();
@@ -217,6 +225,25 @@ fn settle(toc: &Toc, homes: &mut [Option<Home>], start: usize) {
     }
 }
 
+/// Rule 4, for what is kept whatever it depends on.
+fn keep_for_the_end(toc: &Toc, homes: &mut [Home]) {
+    let needs = |entry: &Entry| entry.needs().filter_map(|id| toc.index(id)).collect::<Vec<usize>>();
+    let mut parents: HashSet<usize> = HashSet::new();
+    for (home, entry) in homes.iter().zip(&toc.entries) {
+        if *home != Home::Shared && entry.kind() == "TABLE ATTACH" {
+            parents.extend(needs(entry));
+        }
+    }
+    for index in 0..homes.len() {
+        let entry = &toc.entries[index];
+        let kept = LASTING.contains(&entry.kind())
+            || (entry.kind() == "CHECK CONSTRAINT" && needs(entry).iter().any(|other| parents.contains(other)));
+        if homes[index] == Home::Shared && kept {
+            homes[index] = Home::Bridge;
+        }
+    }
+}
+
 /// Rule 4.
 fn bridge(toc: &Toc, homes: &mut [Home]) {
     let mut needed_by: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -243,23 +270,53 @@ fn bridge(toc: &Toc, homes: &mut [Home]) {
 
 /// Rule 5, for the entries of one home.
 fn attach_late(toc: &Toc, homes: &[Home], home: Home, entries: &mut Vec<usize>, late: &mut HashMap<usize, Vec<i32>>) {
-    let here = |id: i32| toc.index(id).filter(|index| homes[*index] == home);
-    let foreign = |index: &usize| {
-        let entry = &toc.entries[*index];
-        entry.kind() == "TABLE ATTACH" && entry.needs().any(|id| here(id).is_none())
+    let kind = |index: &usize| toc.entries[*index].kind();
+    let needs = |index: &usize| toc.entries[*index].needs().filter_map(|id| toc.index(id)).collect::<Vec<usize>>();
+    let is_here = |index: &usize| homes[*index] == home;
+    // By the tables alone: an attaching inside one archive, too, depends on the indexes of all ancestors.
+    let foreign = |index: &usize| needs(index).iter().any(|other| kind(other) == "TABLE" && !is_here(other));
+    let of_kind = |wanted: &str, far: bool| -> Vec<usize> {
+        entries.iter().copied().filter(|index| kind(index) == wanted && foreign(index) == far).collect()
     };
-    let moved: Vec<usize> = entries.iter().copied().filter(foreign).collect();
-    if moved.is_empty() {
+    let tables = of_kind("TABLE ATTACH", true);
+    if tables.is_empty() {
         return;
     }
-    let own = |index: &usize| matches!(toc.entries[*index].kind(), "CONSTRAINT" | "INDEX");
-    for index in &moved {
-        let children: HashSet<i32> = toc.entries[*index].needs().filter(|id| here(*id).is_some()).collect();
-        let waits_for = entries.iter().filter(|other| own(other)).map(|other| &toc.entries[*other]);
-        let waits_for = waits_for.filter(|other| other.needs().any(|id| children.contains(&id))).map(|other| other.id);
-        late.insert(*index, waits_for.collect());
+    let indexes = of_kind("INDEX ATTACH", true);
+    let own = |index: &usize| match kind(index) {
+        "CONSTRAINT" | "INDEX" => true,
+        "INDEX ATTACH" => !foreign(index),
+        _ => false,
+    };
+    // What hangs on a table: its indexes, and of the tables that are attached to each other both.
+    let mut hanging: HashMap<usize, Vec<usize>> = HashMap::new();
+    for index in entries.iter().filter(|index| own(index) || kind(index) == "INDEX ATTACH") {
+        needs(index).into_iter().for_each(|other| hanging.entry(other).or_default().push(*index));
     }
-    entries.retain(|index| !moved.contains(index));
+    let mut attached: HashMap<usize, Vec<usize>> = HashMap::new();
+    for index in of_kind("TABLE ATTACH", false) {
+        let both = needs(&index);
+        both.iter().for_each(|table| attached.entry(*table).or_default().extend(&both));
+    }
+    for table in &tables {
+        // The partition with its own partitions, to any depth.
+        let mut open: Vec<usize> = needs(table).into_iter().filter(is_here).collect();
+        let mut tree: BTreeSet<usize> = BTreeSet::new();
+        let mut waits_for: BTreeSet<usize> = BTreeSet::new();
+        while let Some(part) = open.pop() {
+            if tree.insert(part) {
+                open.extend(attached.get(&part).into_iter().flatten());
+                waits_for.extend(hanging.get(&part).into_iter().flatten());
+            }
+        }
+        for index in waits_for.iter().filter(|index| !own(index)) {
+            late.entry(*index).or_default().push(toc.entries[*table].id);
+        }
+        late.insert(*table, waits_for.iter().filter(|index| own(index)).map(|index| toc.entries[*index].id).collect());
+    }
+    let moved: Vec<usize> = tables.into_iter().chain(indexes).collect();
+    let gone: HashSet<usize> = moved.iter().copied().collect();
+    entries.retain(|index| !gone.contains(index));
     let behind = entries.iter().rposition(own);
     let behind = behind.or_else(|| entries.iter().rposition(|index| toc.entries[*index].part != Part::PostData));
     let at = behind.map_or(0, |last| last + 1);

@@ -234,6 +234,53 @@ fn a_partition_of_a_foreign_parent_is_attached_behind_its_own_indexes() {
 }
 
 #[test]
+fn a_partitioned_partition_of_a_foreign_parent_is_attached_when_its_own_partitions_indexes_are() {
+    let entries = [
+        entry(1, "ENCODING", "ENCODING", "", &[]),
+        entry(2, "TABLE", "p", "public", &[]),
+        entry(3, "TABLE", "c", "a", &[]),
+        entry(4, "TABLE", "d", "a", &[]),
+        entry(5, "TABLE ATTACH", "c", "a", &[3, 2]),
+        entry(6, "TABLE ATTACH", "d", "a", &[4, 3]),
+        entry(7, "CONSTRAINT", "p_pkey", "public", &[2]),
+        entry(8, "CONSTRAINT", "c_pkey", "a", &[3, 7]),
+        entry(9, "CONSTRAINT", "d_pkey", "a", &[4, 8]),
+        entry(10, "INDEX ATTACH", "c_pkey", "a", &[3, 8, 7, 2]),
+        // As pg_dump does, with the indexes of all ancestors.
+        entry(11, "INDEX ATTACH", "d_pkey", "a", &[4, 9, 3, 8, 7]),
+        entry(12, "FK CONSTRAINT", "f", "a", &[3]),
+    ];
+    let archives = split(&archive(&entries, &[]), &["a"]);
+    assert_eq!(ids(&archives, A), [1, 3, 4, 6, 8, 9, 11, 5, 10, 12]);
+    let (toc, _) = read(&archives[&A]);
+    let needs = |id| toc.entry(id).expect("is there").needs().collect::<Vec<_>>();
+    assert_eq!((needs(5), needs(10)), (vec![3, 2, 8, 9, 11], vec![3, 8, 7, 2, 5]));
+    assert_eq!((needs(6), needs(11)), (vec![4, 3], vec![4, 9, 3, 8, 7]));
+}
+
+#[test]
+fn what_would_change_the_making_of_tenants_comes_after_them() {
+    let entries = [
+        entry(1, "DEFAULT ACL", "DEFAULT PRIVILEGES FOR TABLES", "", &[]),
+        entry(2, "DEFAULT ACL", "DEFAULT PRIVILEGES FOR TABLES", "public", &[]),
+        entry(3, "DEFAULT ACL", "DEFAULT PRIVILEGES FOR TABLES", "a", &[]),
+        entry(4, "FUNCTION", "f", "public", &[]),
+        entry(5, "EVENT TRIGGER", "e", "", &[4]),
+        entry(6, "COMMENT", "EVENT TRIGGER e", "", &[5]),
+        entry(7, "FUNCTION", "f", "a", &[]),
+        entry(8, "EVENT TRIGGER", "ea", "", &[7]),
+        entry(9, "TABLE", "p", "public", &[]),
+        entry(10, "TABLE", "c", "a", &[]),
+        entry(11, "TABLE ATTACH", "c", "a", &[10, 9]),
+        entry(12, "CHECK CONSTRAINT", "p not_proven", "public", &[9]),
+        entry(13, "TABLE", "q", "public", &[]),
+        entry(14, "CHECK CONSTRAINT", "q not_proven", "public", &[13]),
+    ];
+    let due = [1, 2, 5, 6, 12].map(|id| (id, Home::Bridge));
+    lives(&entries, &[&due[..], &[(3, A), (4, Home::Shared), (7, A), (8, A), (11, A), (14, Home::Shared)]].concat());
+}
+
+#[test]
 fn publications_can_be_kept_out_of_tenants() {
     let entries = [entry(1, "TABLE", "t", "a", &[]), entry(2, "PUBLICATION TABLE", "p t", "a", &[1])];
     let archives = split_as(&archive(&entries, &[]), &["a"], 9, Publications::InBridge).expect("splits");
@@ -322,8 +369,9 @@ proptest! {
         prop_assert_eq!(data, blocks.into_iter().collect::<Blocks>());
         for due in &entries[1..] {
             let found = &seen[&due.id];
-            if due.kind() == "TABLE ATTACH" && found.part == Part::PostData {
-                // Moved: what it needed it still needs.
+            let moved = due.kind() == "TABLE ATTACH" && found.part == Part::PostData;
+            if moved || due.kind() == "INDEX ATTACH" {
+                // What it needed it still needs.
                 prop_assert!(found.dependencies.starts_with(&due.dependencies));
                 prop_assert_eq!(&found.definition, &due.definition);
             } else {

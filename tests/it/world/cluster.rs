@@ -12,19 +12,41 @@ use tokio::sync::OnceCell;
 /// The major versions that tests run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Major {
-    V15,
-    V17,
+    V15 = 15,
+    V16 = 16,
+    V17 = 17,
+    V18 = 18,
 }
 
 impl Major {
+    /// The two between which most of what differs lies: what suites of many tests run on.
     pub const ALL: [Self; 2] = [Self::V15, Self::V17];
+    /// Each from 15 on: for what depends on the formats of a version.
+    pub const EVERY: [Self; 4] = [Self::V15, Self::V16, Self::V17, Self::V18];
 
-    /// Returns the folder of its programs: from `BKUP_TEST_PG15` and `BKUP_TEST_PG17`, else where `scripts/test` puts
-    /// or finds them.
+    /// Returns its number.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Returns the minor version of the archives that its `pg_dump` writes.
+    pub const fn archive_minor(self) -> u8 {
+        match self {
+            Self::V15 => 14,
+            Self::V16 => 15,
+            Self::V17 | Self::V18 => 16,
+        }
+    }
+
+    /// Returns the folder of its programs: from `BKUP_TEST_PG15` and its kin, else where `scripts/test` puts or finds
+    /// them.
     pub fn bin(self) -> PathBuf {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
         let (variable, usual) = match self {
             Self::V15 => ("BKUP_TEST_PG15", PathBuf::from("/usr/lib/postgresql/15/bin")),
-            Self::V17 => ("BKUP_TEST_PG17", Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/pg17/bin")),
+            Self::V16 => ("BKUP_TEST_PG16", tools.join("pg16/bin")),
+            Self::V17 => ("BKUP_TEST_PG17", tools.join("pg17/bin")),
+            Self::V18 => ("BKUP_TEST_PG18", tools.join("pg18/bin")),
         };
         #[expect(clippy::disallowed_methods, reason = "tests are told by scripts/test where their tools are")]
         let dir = std::env::var_os(variable).map_or(usual, PathBuf::from);
@@ -40,13 +62,12 @@ impl Major {
     pub async fn programs(self) -> Programs {
         let search = Search { pg_bin: Some(self.bin().into_os_string()), path: None, extra: Vec::new() };
         let wanted = [Program::PgDump, Program::PgDumpall, Program::PgRestore, Program::Initdb, Program::Postgres];
-        search.find(&wanted, if self == Self::V15 { 15 } else { 17 }).await.expect("the programs run")
+        search.find(&wanted, self.number()).await.expect("the programs run")
     }
 
     async fn template(self) -> &'static Template {
-        static V15: OnceCell<Template> = OnceCell::const_new();
-        static V17: OnceCell<Template> = OnceCell::const_new();
-        let cell = if self == Self::V15 { &V15 } else { &V17 };
+        static MADE: [OnceCell<Template>; 4] = [const { OnceCell::const_new() }; 4];
+        let cell = &MADE[self as usize - Self::V15 as usize];
         cell.get_or_init(|| async {
             let folder = fresh_folder("t");
             make_template(&self.programs().await, &folder).await.expect("initdb");
