@@ -4,8 +4,11 @@
 mod adopted;
 mod configuration;
 mod failure;
+mod listed;
 mod logical;
+mod parallel;
 mod source;
+mod tables;
 
 pub use adopted::adopt;
 pub use configuration::Policies;

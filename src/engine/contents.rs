@@ -8,6 +8,7 @@ use super::archive::{ArchiveError, ArchiveReader, Entry, Event, Packing, Toc};
 use super::digest::TableHasher;
 use super::dump::{DumpScope, DumpSummary};
 use super::sql::{Token, quote_ident, quote_qualified, tokens};
+use super::tables::TableName;
 use super::{EngineError, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
 
@@ -56,8 +57,10 @@ impl Contents {
         // is there after a restore is not what passed here.
         let created: BTreeSet<(String, String)> =
             toc.entries.iter().filter(|e| e.kind() == "TABLE").map(|e| (e.schema(), e.tag())).collect();
+        // Rows alone come without definitions: whoever asks for them leaves extensions' tables to the rest.
+        let rows_alone = matches!(scope, DumpScope::RowsOf { .. } | DumpScope::RowsBut(_));
         for table in self.gathered.tables {
-            if created.contains(&(table.schema.clone(), table.table.clone())) {
+            if rows_alone || created.contains(&(table.schema.clone(), table.table.clone())) {
                 summary.tables.push(table);
             } else {
                 let name = quote_qualified(&table.schema, &table.table);
@@ -269,10 +272,39 @@ fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineError> {
                 None => Ok(()),
             }
         }
+        DumpScope::Prelude | DumpScope::Definitions => match toc.entries.iter().find(|e| e.kind() == "TABLE DATA") {
+            Some(entry) => wrong(format!("it holds the rows of {}", named(entry))),
+            None => Ok(()),
+        },
+        DumpScope::Named(names) => {
+            let there: BTreeSet<(String, String)> = toc.entries.iter().map(|e| (e.schema(), e.tag())).collect();
+            if let Some(lacking) = names.iter().find(|n| !there.contains(&(n.schema.clone(), n.table.clone()))) {
+                return wrong(format!("{} is not inside", lacking.quoted()));
+            }
+            only_rows_of(toc, names, true)
+        }
+        DumpScope::RowsOf { tables, .. } => {
+            if let Some(other) = toc.entries.iter().find(|e| e.copy.is_none() && inside(e)) {
+                return wrong(format!("it holds the {} {}", other.kind(), named(other)));
+            }
+            only_rows_of(toc, tables, true)
+        }
+        DumpScope::RowsBut(names) => only_rows_of(toc, names, false),
         DumpScope::Tables(_) => {
             let tables = toc.entries.iter().any(|e| e.kind().ends_with("TABLE") || e.kind().ends_with("VIEW"));
             if tables { Ok(()) } else { wrong("no table is inside".to_owned()) }
         }
+    }
+}
+
+/// Checks that all rows are of these tables, or that none are.
+fn only_rows_of(toc: &Toc, names: &[TableName], theirs: bool) -> Result<(), EngineError> {
+    let names: BTreeSet<(&str, &str)> = names.iter().map(|n| (n.schema.as_str(), n.table.as_str())).collect();
+    let is_wrong =
+        |e: &&Entry| e.kind() == "TABLE DATA" && names.contains(&(e.schema().as_str(), e.tag().as_str())) != theirs;
+    match toc.entries.iter().find(is_wrong) {
+        Some(entry) => Err(EngineError::WrongContent(format!("it holds the rows of {}", named(entry)))),
+        None => Ok(()),
     }
 }
 

@@ -48,6 +48,14 @@ pub enum EngineError {
     /// The archive holds other things than were asked for.
     #[error("the dump does not hold what was asked for: {0}")]
     WrongContent(String),
+    /// A glob means no table.
+    #[error("no table matches {glob:?}: {why}")]
+    NoSuchTable {
+        /// The glob.
+        glob: String,
+        /// What there is instead.
+        why: String,
+    },
     /// The connection text cannot be read.
     #[error("the connection string {0}")]
     Connection(String),
@@ -116,6 +124,12 @@ impl Explain for EngineError {
             Self::WrongContent(_) => {
                 ("BK844", "a schema may have been renamed or dropped meanwhile; plan and apply again".to_owned())
             }
+            Self::NoSuchTable { .. } => (
+                "BK936",
+                "nothing was backed up; write the glob as `schema.table`, with `*` and `?` where any character may stand, \
+                 in the case that the database has"
+                    .to_owned(),
+            ),
             Self::Connection(_) => (
                 "BK845",
                 "write postgres://user@host:5432/database, or libpq keywords such as host=... dbname=...".to_owned(),
