@@ -41,8 +41,8 @@ pub use listing::{Listing, list_archive};
 pub use process::Process;
 pub use programs::{Program, Programs, Search};
 pub use restore::{
-    ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_alone, restore_directory,
-    restore_shared, restore_sql,
+    ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, Sections, restore, restore_alone, restore_directory,
+    restore_file, restore_loose, restore_shared, restore_sql, restore_tables,
 };
 pub use restore_errors::EntryFailure;
 pub use scratch::{Scratch, ScratchOptions};
