@@ -211,6 +211,9 @@ pages! {
     BK926
     BK928
     BK929
+    BK935
+    BK936
+    BK937
     BK940
     BK941
     BK942
