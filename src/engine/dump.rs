@@ -108,7 +108,7 @@ impl DumpRequest {
             DumpScope::Named(names) => {
                 invocation.arg("--strict-names").args(names.iter().map(|name| format!("--table={}", name.quoted())))
             }
-            DumpScope::Prelude => invocation.args(["--section=pre-data", "--exclude-table=*.*"]),
+            DumpScope::Prelude => invocation.args(["--section=pre-data", "-B", "--exclude-table=*.*"]),
             DumpScope::Definitions => invocation.args(["--section=pre-data", "--section=post-data"]),
             DumpScope::RowsOf { tables, sequences } => invocation
                 .args(["--section=data", "--strict-names"])

@@ -1,8 +1,8 @@
 //! The planner on backups that somebody asks for by what they are of: their own windows, ids, shared archives and floors.
 
 use bkup::domain::{
-    ActionKind, AskedFor, BackupMethod, BackupType, BackupWork, Compression, Name, OnDemand, Period, Plan,
-    RetentionRule, ScheduleSpec, Scope, Timing, Wanted,
+    ActionKind, Address, AskedFor, BackupMethod, BackupType, BackupWork, Compression, Document, Name, OnDemand, Period,
+    Plan, RetentionRule, ScheduleSpec, Scope, Section, SourceLocation, Timing, Wanted, digest_of,
 };
 
 use crate::world::model::{Model, cron, name, schedule};
@@ -59,10 +59,31 @@ fn live(model: &mut Model, of: &Name) -> usize {
     model.facts().backups.iter().filter(|b| &b.schedule == of && b.tombstoned_at.is_none()).count()
 }
 
-fn world(days: i64) -> Model {
-    let mut model = Model::new("2026-03-01T03:10:00Z", &["a", "b"]).schedule("nightly", nightly(days));
+/// A world with one schedule, applied; with documents of databases and rules, too.
+fn applied(tenants: &[&str], key: &str, spec: ScheduleSpec) -> Model {
+    let mut model = Model::new("2026-03-01T03:10:00Z", tenants).schedule(key, spec);
+    document(&mut model);
     model.run();
     model
+}
+
+fn world(days: i64) -> Model {
+    applied(&["a", "b"], "nightly", nightly(days))
+}
+
+fn document(model: &mut Model) {
+    model.document();
+    let mut add = |section: Section, key: &Name, body: serde_json::Value| {
+        let location = SourceLocation { file: "bkup.yaml".to_owned(), line: 1 };
+        let document = Document { digest: digest_of(&body), body, location };
+        model.desired.documents.insert(Address::of(section, key.clone()), document);
+    };
+    for (key, spec) in &model.desired.databases {
+        add(Section::Database, key, serde_json::to_value(spec).expect("JSON"));
+    }
+    for (key, rule) in &model.desired.retentions {
+        add(Section::Retention, key, serde_json::to_value(rule).expect("JSON"));
+    }
 }
 
 #[test]
@@ -101,8 +122,7 @@ fn asked_for_twice_within_a_second_it_is_taken_once_and_a_second_later_again() {
 
 #[test]
 fn a_tenant_that_is_asked_for_brings_its_shared_archive_and_no_other_tenant() {
-    let mut model = Model::new("2026-03-01T03:10:00Z", &["a", "b", "*"]).schedule("nightly", nightly(7));
-    model.run();
+    let mut model = applied(&["a", "b", "*"], "nightly", nightly(7));
     let plan = ask(&mut model, tenants(&["*"]));
     let scopes: Vec<String> = works(&plan).iter().map(|work| work.scope.to_string()).collect();
     assert_eq!(scopes, ["shared", "tenant=*"], "a slug is no glob");
@@ -150,12 +170,12 @@ fn the_rule_named_on_demand_rules_and_a_change_of_it_is_a_change() {
     }
     assert_eq!(live(&mut model, &Name::on_demand()), 6);
     model.desired.retentions.insert(Name::on_demand(), within(2));
-    model.document();
+    document(&mut model);
     let plan = model.plan();
     // Five of six would go by a change of the policies, which is more than the guard lets pass.
     assert!(plan.refusals.iter().any(|refusal| refusal.guard == "max_delete"), "{:?}", plan.refusals);
     model.desired.retentions.insert(Name::on_demand(), within(90));
-    model.document();
+    document(&mut model);
     model.run();
     let plan = ask(&mut model, Wanted::Database);
     assert_eq!(works(&plan)[0].retention, within(90));
@@ -173,8 +193,7 @@ fn a_schedule_named_on_demand_gives_its_store_its_rule_and_its_compression() {
         max_parallel_jobs: 4,
         ..schedule(BackupType::Database, Timing::OnRequest, within(5))
     };
-    let mut model = Model::new("2026-03-01T03:10:00Z", &["a"]).schedule("on-demand", spec);
-    model.run();
+    let mut model = applied(&["a"], "on-demand", spec);
     let plan = ask(&mut model, Wanted::Database);
     let work = works(&plan)[0];
     assert_eq!((work.compression, &work.retention), (Compression::Lz4, &within(5)));
@@ -187,6 +206,7 @@ fn programs_are_shared_out_only_where_each_has_enough_to_do() {
     let mut spec = nightly(7);
     spec.max_parallel_jobs = 64;
     let mut model = Model::new("2026-03-01T03:10:00Z", &["a"]).schedule("nightly", spec);
+    document(&mut model);
     let plan = model.step();
     assert_eq!(works(&plan)[0].jobs, Some(5));
     // Whoever names a number gets it.
