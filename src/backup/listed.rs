@@ -44,12 +44,9 @@ pub(super) async fn check(
             Listing::finish(listing).await
         };
         let ((), listed) = tokio::join!(fetching, listing);
-        let why = match listed {
-            Ok(0) => "it lists no entry".to_owned(),
-            Ok(_) => continue,
-            Err(error) => error.to_string(),
-        };
-        return Err(BackupError::NotListed { key: part.key.clone(), why });
+        if let Err(error) = listed {
+            return Err(BackupError::NotListed { key: part.key.clone(), why: error.to_string() });
+        }
     }
     Ok(())
 }

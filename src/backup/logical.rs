@@ -2,6 +2,7 @@
 //! as they pass, its ciphertext read back before the manifest says that it is there.
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use std::sync::Arc;
 use tokio::time::Instant as Monotonic;
 
@@ -16,6 +17,9 @@ use crate::domain::{
 };
 use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
+
+/// How many archives of one backup are read back at once at most: each takes memory.
+const MOST_READ_BACK: usize = 4;
 
 /// The store a backup is written to.
 #[derive(Clone)]
@@ -112,7 +116,9 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     let begun = Monotonic::now();
     let (mut parts, summary) = match (&work.scope, work.jobs) {
         (Scope::Tables(_), _) => tables::parts(order, source, destination, data_key.as_ref()).await?,
-        (Scope::Database, Some(jobs)) => parallel::parts(order, source, destination, data_key.as_ref(), jobs).await?,
+        (Scope::Database, Some(jobs)) if source.server().is_some() => {
+            parallel::parts(order, source, destination, data_key.as_ref(), jobs).await?
+        }
         _ => {
             let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
             (vec![archive], summary)
@@ -121,12 +127,9 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     timings.push(lap("dump", begun));
     let begun = Monotonic::now();
     // Nothing is known of an archive before its upload is complete, and the roles take a server's time, not ours.
-    let prove = async {
-        for part in &parts {
-            read_back(Arc::clone(&destination.store) as _, part).await?;
-        }
-        Ok::<(), BackupError>(())
-    };
+    let at_once = usize::try_from(work.jobs.unwrap_or(1)).unwrap_or(1).clamp(1, MOST_READ_BACK);
+    let prove = futures_util::stream::iter(parts.iter().map(Ok))
+        .try_for_each_concurrent(at_once, |part| read_back(Arc::clone(&destination.store) as _, part));
     let (proven, globals) = tokio::join!(prove, globals(order, source, destination, data_key.as_ref()));
     proven?;
     if let Some(globals) = globals? {

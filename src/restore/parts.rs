@@ -25,7 +25,7 @@ pub(super) async fn load(
     target: &Connection,
     options: RestoreOptions,
 ) -> Result<Option<Loaded>, RestoreError> {
-    let into = Into { opened, programs, target, options };
+    let into = Way { opened, programs, target, options };
     if let Some(definitions) = opened.part(PartKind::Definitions) {
         return into.whole(definitions).await.map(Some);
     }
@@ -35,15 +35,15 @@ pub(super) async fn load(
     }
 }
 
-/// Where a backup goes.
-struct Into<'a> {
+/// What goes where, and how.
+struct Way<'a> {
     opened: &'a Opened,
     programs: &'a Programs,
     target: &'a Connection,
     options: RestoreOptions,
 }
 
-impl Into<'_> {
+impl Way<'_> {
     /// Loads a whole database: what comes before the rows, all rows at once, what comes after them.
     async fn whole(&self, definitions: &DataPart) -> Result<Loaded, RestoreError> {
         let manifest = &self.opened.origin.manifest;
