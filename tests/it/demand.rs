@@ -9,7 +9,7 @@ use crate::world::cluster::Major;
 use crate::world::place::World;
 use crate::world::run::Ran;
 use crate::world::s3::S3Server;
-use crate::world::setup::{Place, Setup};
+use crate::world::setup::{CATALOG, Place, Setup};
 
 /// Tables that stand alone with difficulty: a type, a domain, a function and a sequence of the schema, partitions, a
 /// generated column, a reference to a table that is not asked for, a name that hurts.
@@ -295,7 +295,7 @@ async fn a_database_read_by_several_programs_comes_back_equal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saved_request_is_applied_once_however_often() {
-    let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["a"]).await;
+    let setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["a"]).await;
     let _ = setup.apply().success();
     setup.cluster.exec("app", TICKETS).await;
     let _ = setup.run(&["backup", "--tables", "desk.tickets", "--csv", "--reason", "x", "--out", "plan.json"]).exits(0);
@@ -311,7 +311,14 @@ async fn a_saved_request_is_applied_once_however_often() {
     let _ = setup.run(&["backup", "--database", "app", "--jobs", "2"]).exits(0);
     setup.assert_converges().await;
     setup.assert_whole().await;
-    setup.set("X", "y");
+    // A catalog that is lost knows again who asked, and why: the manifests say it.
+    let asked = "SELECT string_agg(concat_ws('|', backup_id, requested_by, request_reason, request_tables), ',' ORDER BY backup_id) \
+                 FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted";
+    let before = setup.catalog(asked).await;
+    assert!(before.contains("|x|{desk.tickets}"), "{before}");
+    setup.cluster.exec(CATALOG, "DROP SCHEMA bkup CASCADE").await;
+    let _ = setup.run(&["catalog", "rebuild", "--auto-approve"]).exits(0);
+    assert_eq!(setup.catalog(asked).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
