@@ -2,7 +2,7 @@
 //! as they pass, its ciphertext read back before the manifest says that it is there.
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use tokio::time::Instant as Monotonic;
 
@@ -128,8 +128,10 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     let begun = Monotonic::now();
     // Nothing is known of an archive before its upload is complete, and the roles take a server's time, not ours.
     let at_once = usize::try_from(work.jobs.unwrap_or(1)).unwrap_or(1).clamp(1, MOST_READ_BACK);
-    let prove = futures_util::stream::iter(parts.iter().map(Ok))
-        .try_for_each_concurrent(at_once, |part| read_back(Arc::clone(&destination.store) as _, part));
+    // Boxed one by one: a stream of borrowing futures is not known to be `Send` for every lifetime.
+    let reads = parts.iter().map(|part| read_back(Arc::clone(&destination.store) as _, part).boxed());
+    let reads: Vec<_> = reads.collect();
+    let prove = futures_util::stream::iter(reads).buffer_unordered(at_once).try_collect::<Vec<()>>();
     let (proven, globals) = tokio::join!(prove, globals(order, source, destination, data_key.as_ref()));
     proven?;
     if let Some(globals) = globals? {

@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use super::BackupError;
 use super::logical::{Destination, Order, pack_part, pack_stream};
@@ -36,11 +36,16 @@ pub(super) async fn parts(
     for (index, scope) in shares(&seen, jobs).into_iter().enumerate() {
         works.push((scope, PartKind::Rows, format!("rows-{}.dump", index + 1)));
     }
-    let running = works.into_iter().map(|(scope, kind, name)| async move {
-        let archive = source.dump(scope, destination.row_key())?;
-        let pack = |reader| pack_part(order, destination, data_key, kind, &name, reader);
-        pack_stream(archive.chunks, archive.end, pack).await
+    // Boxed one by one: a stream of borrowing futures is not known to be `Send` for every lifetime.
+    let running = works.into_iter().map(|(scope, kind, name)| {
+        let work = async move {
+            let archive = source.dump(scope, destination.row_key())?;
+            let pack = |reader| pack_part(order, destination, data_key, kind, &name, reader);
+            pack_stream(archive.chunks, archive.end, pack).await
+        };
+        work.boxed()
     });
+    let running: Vec<_> = running.collect();
     // The first that fails ends the others: dropped, their programs are killed and their uploads aborted.
     let done: Vec<(DataPart, DumpSummary)> = futures_util::stream::iter(running).buffered(jobs).try_collect().await?;
     Ok(together(done, &seen))
