@@ -14,6 +14,7 @@ use crate::catalog::AuditEvent;
 use crate::domain::{
     Action, ActionId, ActionKind, ActionOutcome, Digest, Event, Evidence, Outcome, Plan, Precondition,
 };
+use crate::plan::ruled_by;
 
 /// What a run knows while it goes on.
 pub(super) struct Progress<'a> {
@@ -90,14 +91,14 @@ impl Progress<'_> {
     /// Returns why a deletion must not happen any more: the rule it was decided by is no longer the one in force, or the
     /// catalog cannot say. What became deletable since the plan is never deleted by it; what stopped being so neither.
     pub async fn rule_changed(&self, action: &Action) -> Option<Outcome> {
-        let planned = self.plan.rules.get(&action.address)?;
-        let there = match self.runtime.catalog.reader().applied_digest(&action.address).await {
+        let address = ruled_by(&self.plan.rules, &action.address);
+        let planned = self.plan.rules.get(address)?;
+        let there = match self.runtime.catalog.reader().applied_digest(address).await {
             Ok(there) => there,
             Err(error) => return Some(ensure::failed(&error)),
         };
-        (there != Some(*planned)).then(|| Outcome::Skipped {
-            reason: format!("{} was changed since the plan was made; plan again", action.address),
-        })
+        (there != Some(*planned))
+            .then(|| Outcome::Skipped { reason: format!("{address} was changed since the plan was made; plan again") })
     }
 
     fn succeeded(&self, id: &ActionId) -> bool {

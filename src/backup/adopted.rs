@@ -89,6 +89,7 @@ pub async fn adopt(
         keys,
         data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
         content_digest: None,
+        asked_for: None,
         adopted_from: Some(format!("{}/{}", found.place, found.key)),
         digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
         shared: None,

@@ -30,6 +30,14 @@ pub enum BackupError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An archive as it lies in the store cannot be listed.
+    #[error("pg_restore cannot list {key} as it lies in the store: {why}")]
+    NotListed {
+        /// The object.
+        key: String,
+        /// Why not.
+        why: String,
+    },
     /// The configuration could not be read.
     #[error("the configuration could not be read: {0}")]
     Configuration(ServerError),
@@ -77,6 +85,8 @@ impl Explain for BackupError {
             Self::Configuration(error) => error.explain(),
             Self::NotServed(_) => Diagnostic::error(Code("BK850"), self.to_string())
                 .help("make the plan again with the version of bkup that applies it"),
+            Self::NotListed { .. } => Diagnostic::error(Code("BK937"), self.to_string())
+                .help("do not begin what it was taken for; nothing of it is kept: see why, and take it again"),
             Self::Fenced => Diagnostic::error(Code("BK852"), self.to_string())
                 .help("someone else does the work now; if the clock or the machine stood still, look at that first"),
             Self::Foreign { .. } => Diagnostic::error(Code("BK853"), self.to_string()).help(

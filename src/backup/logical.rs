@@ -2,20 +2,24 @@
 //! as they pass, its ciphertext read back before the manifest says that it is there.
 
 use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use tokio::time::Instant as Monotonic;
 
 use super::configuration::{self, Policies};
 use super::source::Source;
-use super::{Archive, BackupError};
+use super::{Archive, BackupError, listed, parallel, tables};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
-    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
-    ManifestScope, PartKind, PhaseTiming, Scope,
+    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT,
+    Manifest, ManifestScope, PartKind, PhaseTiming, Scope,
 };
-use crate::engine::{DumpScope, DumpSummary, RowKey};
+use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
+
+/// How many archives of one backup are read back at once at most: each takes memory.
+const MOST_READ_BACK: usize = 4;
 
 /// The store a backup is written to.
 #[derive(Clone)]
@@ -30,6 +34,14 @@ pub struct Destination {
     pub digest_key: Option<DigestKey>,
     /// The storage class data is written with.
     pub storage_class: Option<String>,
+}
+
+impl Destination {
+    /// Returns the key that rows are digested with.
+    #[must_use]
+    pub fn row_key(&self) -> RowKey {
+        self.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes()))
+    }
 }
 
 /// What is to be done, and by whom.
@@ -104,21 +116,36 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
         return conclude(order, source, destination, written, content.summary, &[]).await;
     }
     let begun = Monotonic::now();
-    let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
+    let (mut parts, summary) = match (&work.scope, work.jobs) {
+        (Scope::Tables(_), _) => tables::parts(order, source, destination, data_key.as_ref()).await?,
+        (Scope::Database, Some(jobs)) if source.server().is_some() => {
+            parallel::parts(order, source, destination, data_key.as_ref(), jobs).await?
+        }
+        _ => {
+            let (archive, summary) = archive(order, source, destination, data_key.as_ref()).await?;
+            (vec![archive], summary)
+        }
+    };
     timings.push(lap("dump", begun));
     let begun = Monotonic::now();
-    // Nothing is known of the archive before its upload is complete, and the roles take a server's time, not ours.
-    let (proven, globals) = tokio::join!(
-        read_back(Arc::clone(&destination.store) as _, &archive),
-        globals(order, source, destination, data_key.as_ref()),
-    );
+    // Nothing is known of an archive before its upload is complete, and the roles take a server's time, not ours.
+    let at_once = usize::try_from(work.jobs.unwrap_or(1)).unwrap_or(1).clamp(1, MOST_READ_BACK);
+    // Boxed one by one: a stream of borrowing futures is not known to be `Send` for every lifetime.
+    let reads = parts.iter().map(|part| read_back(Arc::clone(&destination.store) as _, part).boxed());
+    let reads: Vec<_> = reads.collect();
+    let prove = futures_util::stream::iter(reads).buffer_unordered(at_once).try_collect::<Vec<()>>();
+    let (proven, globals) = tokio::join!(prove, globals(order, source, destination, data_key.as_ref()));
     proven?;
-    let mut parts = vec![archive];
     if let Some(globals) = globals? {
         read_back(Arc::clone(&destination.store) as _, &globals).await?;
         parts.push(globals);
     }
     timings.push(lap("read back", begun));
+    if work.asked_for.is_some() {
+        let begun = Monotonic::now();
+        listed::check(source, destination, data_key.as_ref(), &parts).await?;
+        timings.push(lap("list", begun));
+    }
     let written = Written { started_at, data_key, keys, parts, timings, content_digest: None };
     conclude(order, source, destination, written, summary, &[]).await
 }
@@ -239,8 +266,20 @@ async fn archive(
         (Scope::Tenant(_), Some(tenant)) => DumpScope::Schema(tenant.schema.clone()),
         (other, _) => return Err(BackupError::NotServed(other.to_string())),
     };
-    let row_key = destination.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes()));
-    let Archive { mut chunks, end } = source.dump(scope, row_key)?;
+    let Archive { chunks, end } = source.dump(scope, destination.row_key())?;
+    pack_stream(chunks, end, |reader| {
+        pack_part(order, destination, data_key, PartKind::Archive, "archive.dump", reader)
+    })
+    .await
+}
+
+/// Packs what comes out of a channel while its producer goes on, and returns what that says at its end. Nothing is
+/// visible where either fails.
+pub(super) async fn pack_stream<T, P: Future<Output = Result<DataPart, BackupError>>>(
+    mut chunks: tokio::sync::mpsc::Receiver<Bytes>,
+    end: impl Future<Output = Result<T, EngineError>>,
+    pack: impl FnOnce(PipeReader) -> P,
+) -> Result<(DataPart, T), BackupError> {
     let (writer, reader) = pipe(4);
     let feed = async move {
         while let Some(chunk) = chunks.recv().await {
@@ -254,8 +293,7 @@ async fn archive(
         }
         Some(summary)
     };
-    let (summary, packed) =
-        tokio::join!(feed, pack_part(order, destination, data_key, PartKind::Archive, "archive.dump", reader));
+    let (summary, packed) = tokio::join!(feed, pack(reader));
     match (summary, packed) {
         (Some(Err(error)), _) => Err(error.into()),
         (_, Err(error)) => Err(error),
@@ -377,6 +415,7 @@ fn manifest(
         keys,
         data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
         content_digest,
+        asked_for: work.asked_for.clone(),
         adopted_from: None,
         digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
         shared: work.shared.as_ref().map(ToString::to_string),

@@ -6,9 +6,12 @@ mod adopted;
 mod configuration;
 mod failure;
 mod lanes;
+mod listed;
 mod logical;
 mod many;
+mod parallel;
 mod source;
+mod tables;
 
 pub use adopted::adopt;
 pub use configuration::Policies;

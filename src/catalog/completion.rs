@@ -77,17 +77,18 @@ impl Facts {
                  database, scope, tenant_slug, tenant_id, engine, parent, shared, store, store_id, manifest_key, parts, \
                  recipients, digest_key_id, storage_class, locked_until, consistent_at, begin_lsn, end_lsn, timeline, \
                  system_identifier, snapshot, server_version, dump_version, tool_version, duration_ms, timings, notes, \
-                 policy_digest, retention, protected, simulated, verification, verified_at, content_digest) \
+                 policy_digest, retention, protected, simulated, verification, verified_at, content_digest, \
+                 requested_by, request_reason, request_tables) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, 'COMPLETED', $8, $9, $10, $11, $12::bigint, $13::bigint, \
                  round(100.0 * $12 / nullif($13, 0), 2), $14, $15, $16, $17, $8, $18, $19, $20, $21, $22, $23, $24, \
                  $25, $26, $14, $27, $28, $29, $30, $31, $32, $33::text::pg_lsn, $34::text::pg_lsn, $35, $36, $37, \
-                 $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50) \
+                 $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53) \
              ON CONFLICT (backup_id, attempt) DO UPDATE SET (backup_format, status, completed_at, duration, \
                  backup_size, original_size, compression_rate, backup_file, backup_checksum, retention_days, tenant_id, \
                  engine, parent, shared, store, store_id, manifest_key, parts, recipients, digest_key_id, \
                  storage_class, locked_until, consistent_at, begin_lsn, end_lsn, timeline, system_identifier, snapshot, \
                  server_version, dump_version, tool_version, duration_ms, timings, notes, policy_digest, retention, \
-                 simulated, verification, verified_at, content_digest, error_message, lease_until, abandoned_at, \
+                 simulated, verification, verified_at, content_digest, requested_by, request_reason, request_tables, error_message, lease_until, abandoned_at, \
                  updated_at) = \
                  ROW (excluded.backup_format, 'COMPLETED', excluded.completed_at, excluded.duration, \
                  excluded.backup_size, excluded.original_size, excluded.compression_rate, excluded.backup_file, \
@@ -99,7 +100,8 @@ impl Facts {
                  excluded.server_version, excluded.dump_version, excluded.tool_version, excluded.duration_ms, \
                  excluded.timings, excluded.notes, excluded.policy_digest, excluded.retention, \
                  excluded.simulated, excluded.verification, excluded.verified_at, \
-                 excluded.content_digest, NULL, NULL, NULL, now()) \
+                 excluded.content_digest, excluded.requested_by, excluded.request_reason, excluded.request_tables, \
+                 NULL, NULL, NULL, now()) \
              WHERE e.status <> 'COMPLETED'",
         )
         .bind(&manifest.backup_id)
@@ -152,6 +154,9 @@ impl Facts {
         .bind(verification_word(verification.unwrap_or(Verification::None)))
         .bind(Stamp::maybe(verified_at))
         .bind(&manifest.content_digest)
+        .bind(manifest.asked_for.as_ref().map(|asked| asked.by.as_str()))
+        .bind(manifest.asked_for.as_ref().and_then(|asked| asked.reason.as_deref()))
+        .bind(manifest.asked_for.as_ref().map(|asked| &asked.tables).filter(|tables| !tables.is_empty()))
         .execute(&mut *connection)
         .await?;
         let recorded = format!(

@@ -155,7 +155,8 @@ impl Reader {
         let rows = sqlx::query(
             "SELECT backup_id, database, filed_under, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                     backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, \
-                    marks, shared, parent, protected, pinned_until, locked_until, duration_ms, content_digest \
+                    marks, shared, parent, protected, pinned_until, locked_until, duration_ms, content_digest, \
+                    requested_by, request_reason, request_tables \
              FROM bkup.executions \
              WHERE status = 'COMPLETED' AND NOT deleted AND backup_id >= $1 AND backup_id < $1 || '~' \
              ORDER BY backup_id LIMIT 6",

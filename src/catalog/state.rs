@@ -16,8 +16,8 @@ use super::session::Session;
 use super::stamp::Cells;
 use super::texts::Texts;
 use crate::domain::{
-    Address, Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage, Instant,
-    Name, Period, Progress, RemovedBackups, RunId, Verification,
+    Address, Applied, AskedFor, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage,
+    Instant, Name, Period, Progress, RemovedBackups, RunId, Verification,
 };
 
 /// Reads the catalog. No method writes, and a reader opened by itself has read-only sessions.
@@ -162,10 +162,17 @@ const HAS_RENAMES: i64 = 6;
 const HAS_RUNS: i64 = 7;
 /// The version from which on a content's digest is recorded.
 const HAS_CONTENT: i64 = 9;
+/// The version from which on it is recorded who asked for a backup.
+const HAS_ASKED: i64 = 12;
 
 async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
     // An older catalog is read too: the plan that migrates it has to know what is there.
     let content = if version >= HAS_CONTENT { "content_digest" } else { "NULL::text AS content_digest" };
+    let asked = if version >= HAS_ASKED {
+        "requested_by, request_reason, request_tables"
+    } else {
+        "NULL::text AS requested_by, NULL::text AS request_reason, NULL::text[] AS request_tables"
+    };
     let renamed = if version >= HAS_RENAMES {
         "filed_under, pinned_until"
     } else {
@@ -174,7 +181,7 @@ async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Back
     let query = format!(
         "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
                 backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
-                shared, parent, protected, locked_until, duration_ms, {renamed}, {content} \
+                shared, parent, protected, locked_until, duration_ms, {renamed}, {content}, {asked} \
          FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id"
     );
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch(connection);
@@ -213,11 +220,18 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
         shared: texts.maybe_id(row, "shared")?,
         parent: texts.maybe_id(row, "parent")?,
         content: row.maybe_parsed("content_digest")?,
+        asked_for: asked_for(row)?,
         protected: row.flag("protected")?,
         pinned_until: row.maybe_at("pinned_until")?,
         locked_until: row.maybe_at("locked_until")?,
         duration_ms: row.count("duration_ms")?,
     })
+}
+
+fn asked_for(row: &PgRow) -> Result<Option<Box<AskedFor>>, CatalogError> {
+    let Some(by) = row.maybe_text("requested_by")? else { return Ok(None) };
+    let tables = row.try_get::<Option<Vec<String>>, _>("request_tables")?.unwrap_or_default();
+    Ok(Some(Box::new(AskedFor { by, reason: row.maybe_text("request_reason")?, tables })))
 }
 
 /// Returns the catalog's word for a depth of verification.

@@ -146,7 +146,7 @@ pub enum Command {
     Undelete(commands::undelete::UndeleteArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
-    /// Take a schedule's backup now
+    /// Take a backup now, of a schedule or of what is named
     Backup(commands::backup::BackupArgs),
     /// Run a recovery plan's drill now
     Drill(commands::drill::DrillArgs),

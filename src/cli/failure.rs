@@ -193,6 +193,12 @@ pub enum CliError {
         /// Why, each reason once.
         words: String,
     },
+    /// A backup was asked for by what it is of, and some of it is not there.
+    #[error("not everything that was asked for was backed up: {words}")]
+    NotTaken {
+        /// Why, each reason once.
+        words: String,
+    },
     /// An id means nothing, or more than one thing.
     #[error("{words}")]
     UnknownId {
@@ -345,6 +351,9 @@ impl Explain for CliError {
                 "BK979",
                 "do not rely on this backup: take one that can be made, and look at `bkup plan` for what else is held",
             ),
+            Self::NotTaken { .. } => {
+                finding("BK935", "do not rely on this backup, and do not begin what it was to be taken before")
+            }
             Self::UnknownId { help, .. } => finding("BK911", help),
             Self::NoRuns => {
                 finding("BK911", "`bkup apply` makes the catalog; every run that does something is kept there")

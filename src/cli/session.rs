@@ -18,8 +18,8 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    BackupType, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation, Observed, Plan,
-    ResolvedTenants, RunId, Section, StoreSpec,
+    AskedFor, BackupType, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation,
+    Observed, OnDemand, Plan, ResolvedTenants, RunId, Section, StoreSpec,
 };
 use crate::engine::{Connection, Search};
 use crate::observe::{self, Sources};
@@ -79,6 +79,10 @@ pub struct Wish {
     pub with_kept: bool,
     /// Schedules to run now.
     pub schedules: BTreeSet<Name>,
+    /// A backup to take now, by what it is of.
+    pub on_demand: Option<OnDemand>,
+    /// Who asks for these, and why.
+    pub asked_for: Option<AskedFor>,
     /// Drills to run now.
     pub drills: BTreeSet<Name>,
 }
@@ -281,6 +285,8 @@ impl Session {
             catalog_version: catalog::newest_version(),
             identities: identities.collect(),
             requested: wish.schedules.clone(),
+            on_demand: wish.on_demand.clone(),
+            asked_for: wish.asked_for.clone(),
             requested_drills: wish.drills.clone(),
             narrowing: wish.narrowing.clone(),
             allow_delete: wish.allow_delete.clone(),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionId, Address, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine, FoundBackup,
-    Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
+    ActionId, Address, AskedFor, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine,
+    FoundBackup, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
 };
 
 /// One thing to do.
@@ -265,6 +265,18 @@ pub struct BackupWork {
     /// For a backup of the configuration: what the plan saw of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationWork>,
+    /// Who asked for it, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_for: Option<AskedFor>,
+    /// For a backup of tables: globs over `schema.table`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
+    /// Whether the rows of these tables are written as CSV files, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub csv: bool,
+    /// How many programs read a whole database at once; absent: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<u32>,
     /// For a backup that is taken over from elsewhere: what was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Box<FoundBackup>>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackupId, Bytes, Digest, Instant, Name, Scope};
+use super::{AskedFor, BackupId, Bytes, Digest, Instant, Name, Scope};
 
 /// What kind of backup, in the words of the policy language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,6 +142,9 @@ pub struct Backup {
     /// The digest of its content as a whole, where it has one: backups of the configuration.
     #[serde(default)]
     pub content: Option<Digest>,
+    /// Who asked for it, where somebody did. Boxed: a million backups have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_for: Option<Box<AskedFor>>,
     /// Whether it is pinned.
     pub protected: bool,
     /// Until when it is kept because somebody brought it back.

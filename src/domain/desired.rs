@@ -222,9 +222,7 @@ impl ScheduleSpec {
             (_, Engine::Physical | Engine::Incremental) => {
                 Some("physical backups are not made by this version of bkup yet")
             }
-            (BackupType::Database | BackupType::TenantData, Engine::Logical) => {
-                (!self.tables.is_empty()).then_some("backups of single tables are not made by this version of bkup yet")
-            }
+            (BackupType::Database | BackupType::TenantData, Engine::Logical) => None,
         }
     }
 }

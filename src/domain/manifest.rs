@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::AskedFor;
+
 /// The version of the manifest's form, `major.minor`. A reader refuses a larger major and ignores unknown fields.
 pub const MANIFEST_FORMAT: &str = "1.0";
 
@@ -63,6 +65,9 @@ pub struct Manifest {
     /// the same digest hold the same configuration.
     #[serde(default)]
     pub content_digest: Option<String>,
+    /// Who asked for it, and why; absent for those that a schedule's calendar asked for.
+    #[serde(default)]
+    pub asked_for: Option<AskedFor>,
     /// Where an adopted backup was found, for people; absent for those that bkup made.
     #[serde(default)]
     pub adopted_from: Option<String>,
@@ -214,6 +219,16 @@ pub enum PartKind {
     Sql,
     /// A directory-format archive of `pg_dump` as a tar file; of adopted backups.
     DirectoryTar,
+    /// A custom-format archive of what single tables may need and are not: schemas, types, functions. It is restored
+    /// first where nothing is there.
+    Prelude,
+    /// A custom-format archive of a whole database's definitions, without rows: what comes before the rows and what
+    /// comes after them.
+    Definitions,
+    /// A custom-format archive of the rows of some tables of a whole database, without definitions.
+    Rows,
+    /// The rows of one table or view as a CSV file with a header.
+    Csv,
 }
 
 /// One copy of the backup's data key, for one recipient.

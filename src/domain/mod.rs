@@ -22,6 +22,7 @@ mod lsn;
 mod manifest;
 mod name;
 mod observed;
+mod on_demand;
 mod plan;
 mod quantity;
 mod rebuilt;
@@ -77,6 +78,7 @@ pub use observed::{
     Applied, CatalogFacts, CatalogState, Clock, DrillRecord, Garbage, Observation, Observed, Progress, ServerFacts,
     StoreFacts, StoreMarker,
 };
+pub use on_demand::{AskedFor, OnDemand, Wanted};
 pub use plan::{
     Connections, Consent, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT,
     Plan,

@@ -26,6 +26,24 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the name of the schedule that backups belong to which somebody asks for by what they are of, whether or
+    /// not the policies define it.
+    #[must_use]
+    pub fn on_demand() -> Self {
+        Self("on-demand".into())
+    }
+
+    /// Returns the name of a set of tables that no schedule lists; `digest` is of hexadecimal digits.
+    pub(super) fn on_demand_tables(digest: &str) -> Self {
+        Self(format!("on-demand-{digest}").into())
+    }
+
+    /// Returns whether it is that of [`Name::on_demand`].
+    #[must_use]
+    pub fn is_on_demand(&self) -> bool {
+        self.as_str() == "on-demand"
+    }
 }
 
 impl FromStr for Name {

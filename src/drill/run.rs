@@ -128,6 +128,7 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
         };
         let begun = Monotonic::now();
         let opened = seen.blame(&subject.part, restore::open(subject.origin.clone()).await)?;
+        let opened = opened.with_room(workshop.folder.join(format!("bkup-{}.definitions", drill.tag)));
         seen.phases.push(phase("open key", subject.part.backup.as_str(), begun));
         let loaded = restore::load(&opened, &programs, &target, RestoreOptions::default()).await;
         let loaded = seen.blame(&subject.part, loaded)?;

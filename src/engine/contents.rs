@@ -8,6 +8,7 @@ use super::archive::{ArchiveError, ArchiveReader, Entry, Event, Home, Homes, Pac
 use super::digest::TableHasher;
 use super::dump::{DumpScope, DumpSummary};
 use super::sql::{Token, quote_ident, quote_qualified, tokens};
+use super::tables::TableName;
 use super::{EngineError, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
 
@@ -56,7 +57,9 @@ impl Contents {
         let others = !matches!(scope, DumpScope::Schema(_));
         let mut summary = summarize(toc.entries.iter(), others);
         summary.notes.extend(toc.entries.iter().filter_map(lost_definition));
-        digested(toc.entries.iter(), self.gathered.tables, self.gathered.objects, &mut summary);
+        // Rows alone come without definitions: whoever asks for them leaves extensions' tables to the rest.
+        let rows_alone = matches!(scope, DumpScope::RowsOf { .. } | DumpScope::RowsBut(_));
+        digested(toc.entries.iter(), rows_alone, self.gathered.tables, self.gathered.objects, &mut summary);
         Ok(summary)
     }
 }
@@ -64,6 +67,7 @@ impl Contents {
 /// Adds what was digested to a summary.
 fn digested<'a>(
     entries: impl Iterator<Item = &'a Entry>,
+    rows_alone: bool,
     tables: Vec<TableDigest>,
     objects: u64,
     summary: &mut DumpSummary,
@@ -73,7 +77,7 @@ fn digested<'a>(
     let created: BTreeSet<(String, String)> =
         entries.filter(|e| e.kind() == "TABLE").map(|e| (e.schema(), e.tag())).collect();
     for table in tables {
-        if created.contains(&(table.schema.clone(), table.table.clone())) {
+        if rows_alone || created.contains(&(table.schema.clone(), table.table.clone())) {
             summary.tables.push(table);
         } else {
             let name = quote_qualified(&table.schema, &table.table);
@@ -101,7 +105,7 @@ pub(super) fn summary_of_home(
         return Err(EngineError::Changed(words));
     }
     let mut summary = summarize(homes.entries(home), !matches!(home, Home::Tenant(_)));
-    digested(homes.entries(home), tables, objects, &mut summary);
+    digested(homes.entries(home), false, tables, objects, &mut summary);
     Ok(summary)
 }
 
@@ -325,10 +329,39 @@ pub(super) fn check_scope(toc: &Toc, scope: &DumpScope) -> Result<(), EngineErro
                 None => Ok(()),
             }
         }
+        DumpScope::Prelude | DumpScope::Definitions => match toc.entries.iter().find(|e| e.kind() == "TABLE DATA") {
+            Some(entry) => wrong(format!("it holds the rows of {}", named(entry))),
+            None => Ok(()),
+        },
+        DumpScope::Named(names) => {
+            let there: BTreeSet<(String, String)> = toc.entries.iter().map(|e| (e.schema(), e.tag())).collect();
+            if let Some(lacking) = names.iter().find(|n| !there.contains(&(n.schema.clone(), n.table.clone()))) {
+                return wrong(format!("{} is not inside", lacking.quoted()));
+            }
+            only_rows_of(toc, names, true)
+        }
+        DumpScope::RowsOf { tables, .. } => {
+            if let Some(other) = toc.entries.iter().find(|e| e.copy.is_none() && inside(e)) {
+                return wrong(format!("it holds the {} {}", other.kind(), named(other)));
+            }
+            only_rows_of(toc, tables, true)
+        }
+        DumpScope::RowsBut(names) => only_rows_of(toc, names, false),
         DumpScope::Tables(_) => {
             let tables = toc.entries.iter().any(|e| e.kind().ends_with("TABLE") || e.kind().ends_with("VIEW"));
             if tables { Ok(()) } else { wrong("no table is inside".to_owned()) }
         }
+    }
+}
+
+/// Checks that all rows are of these tables, or that none are.
+fn only_rows_of(toc: &Toc, names: &[TableName], theirs: bool) -> Result<(), EngineError> {
+    let names: BTreeSet<(&str, &str)> = names.iter().map(|n| (n.schema.as_str(), n.table.as_str())).collect();
+    let is_wrong =
+        |e: &&Entry| e.kind() == "TABLE DATA" && names.contains(&(e.schema().as_str(), e.tag().as_str())) != theirs;
+    match toc.entries.iter().find(is_wrong) {
+        Some(entry) => Err(EngineError::WrongContent(format!("it holds the rows of {}", named(entry)))),
+        None => Ok(()),
     }
 }
 

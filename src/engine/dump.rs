@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::contents::Contents;
 use super::process::{Ended, Process};
 use super::sql::{exact_pattern, table_pattern};
+use super::tables::TableName;
 use super::task::{self, Task};
 use super::{Connection, EngineError, Invocation, Program, Programs, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
@@ -41,6 +42,21 @@ pub enum DumpScope {
     AllBut(Vec<String>),
     /// Tables by policy globs `schema.table`.
     Tables(Vec<String>),
+    /// Tables by their exact names.
+    Named(Vec<TableName>),
+    /// What tables may need and are not: schemas, extensions, types, functions.
+    Prelude,
+    /// The whole database without rows.
+    Definitions,
+    /// The rows of these tables alone, but not the values of these sequences of theirs.
+    RowsOf {
+        /// The tables.
+        tables: Vec<TableName>,
+        /// The sequences, whose values are dumped elsewhere.
+        sequences: Vec<TableName>,
+    },
+    /// The rows of the whole database but for these tables: sequences' values and large objects, too.
+    RowsBut(Vec<TableName>),
 }
 
 /// A dump to make.
@@ -87,6 +103,18 @@ impl DumpRequest {
             DumpScope::Tables(globs) => invocation
                 .arg("--strict-names")
                 .args(globs.iter().map(|glob| format!("--table={}", table_pattern(glob)))),
+            DumpScope::Named(names) => {
+                invocation.arg("--strict-names").args(names.iter().map(|name| format!("--table={}", name.quoted())))
+            }
+            DumpScope::Prelude => invocation.args(["--section=pre-data", "-B", "--exclude-table=*.*"]),
+            DumpScope::Definitions => invocation.args(["--section=pre-data", "--section=post-data"]),
+            DumpScope::RowsOf { tables, sequences } => invocation
+                .args(["--section=data", "--strict-names"])
+                .args(tables.iter().map(|name| format!("--table={}", name.quoted())))
+                .args(sequences.iter().map(|name| format!("--exclude-table-data={}", name.quoted()))),
+            DumpScope::RowsBut(names) => invocation
+                .arg("--section=data")
+                .args(names.iter().map(|name| format!("--exclude-table-data={}", name.quoted()))),
         }
     }
 }

@@ -54,6 +54,14 @@ pub enum EngineError {
     /// The server has too few locks for the dump.
     #[error("the server's table of locks is too small for the dump: {0}")]
     Locks(String),
+    /// A glob means no table.
+    #[error("no table matches {glob:?}: {why}")]
+    NoSuchTable {
+        /// The glob.
+        glob: String,
+        /// What there is instead.
+        why: String,
+    },
     /// The connection text cannot be read.
     #[error("the connection string {0}")]
     Connection(String),
@@ -130,6 +138,12 @@ impl Explain for EngineError {
                 "BK931",
                 "raise max_locks_per_transaction and restart the server: each dump locks every table of its schemas, and \
                  up to 17 every sequence"
+                    .to_owned(),
+            ),
+            Self::NoSuchTable { .. } => (
+                "BK936",
+                "nothing was backed up; write the glob as `schema.table`, with `*` and `?` where any character may stand, \
+                 in the case that the database has"
                     .to_owned(),
             ),
             Self::Connection(_) => (

@@ -8,12 +8,14 @@ pub mod archive;
 pub mod compare;
 pub mod connection;
 mod contents;
+mod csv;
 pub mod digest;
 pub mod dump;
 pub mod failure;
 pub mod git;
 pub mod globals;
 pub mod invocation;
+mod listing;
 pub mod meanwhile;
 pub mod pass;
 mod passfile;
@@ -24,23 +26,26 @@ mod restore_errors;
 pub mod scratch;
 pub mod snapshot;
 pub mod sql;
+pub mod tables;
 mod task;
 pub mod user;
 
 pub use compare::{Comparison, SequenceDifference, compare};
 pub use connection::Connection;
 pub use contents::summary_of;
+pub use csv::{CsvRows, csv_rows};
 pub use digest::RowKey;
 pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
 pub use failure::EngineError;
 pub use globals::{create_roles, dump_globals, dump_globals_with_passwords, role_names, without_secret_settings};
 pub use invocation::{Input, Invocation, Output};
+pub use listing::{Listing, list_archive};
 pub use pass::{Pass, PassEnd, PassFailure, PassRequest, Passed, pass};
 pub use process::Process;
 pub use programs::{Program, Programs, Search};
 pub use restore::{
-    ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, restore, restore_alone, restore_directory,
-    restore_shared, restore_sql,
+    ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, Sections, restore, restore_alone, restore_directory,
+    restore_file, restore_loose, restore_shared, restore_sql, restore_tables,
 };
 pub use restore_errors::EntryFailure;
 pub use scratch::{Scratch, ScratchOptions};

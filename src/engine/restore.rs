@@ -39,6 +39,22 @@ pub struct RestoreOptions {
     pub clean: bool,
     /// All or nothing: an error leaves the database as it was.
     pub single_transaction: bool,
+    /// Which part of the archive.
+    pub sections: Sections,
+}
+
+/// A part of an archive, in the order in which a database is made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sections {
+    /// All of it.
+    #[default]
+    All,
+    /// What comes before the rows.
+    Before,
+    /// The rows.
+    Rows,
+    /// What comes after them: indexes, constraints, triggers.
+    After,
 }
 
 /// The bytes of an archive, in order; an `Err` item stops the restore and kills the program.
@@ -100,7 +116,12 @@ pub fn restore_invocation(programs: &Programs, target: &Connection, options: Res
             invocation = invocation.arg(argument);
         }
     }
-    invocation
+    match options.sections {
+        Sections::All => invocation,
+        Sections::Before => invocation.arg("--section=pre-data"),
+        Sections::Rows => invocation.arg("--section=data"),
+        Sections::After => invocation.arg("--section=post-data"),
+    }
 }
 
 /// Restores an archive; any error is a failure.
@@ -212,19 +233,45 @@ async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Res
 const MAY_FAIL_ALONE: [&str; 8] =
     ["ACL", "DEFAULT ACL", "FK CONSTRAINT", "POLICY", "RULE", "TRIGGER", "VIEW", "MATERIALIZED VIEW"];
 
+/// What of an archive of single tables may fail beside that where the rest of the database is not there.
+const MAY_FAIL_OF_TABLES: [&str; 3] = ["INDEX ATTACH", "SEQUENCE OWNED BY", "TABLE ATTACH"];
+
+/// Restores the archive of single tables into a database where what they refer to may not be: as [`restore_alone`], and
+/// a partition need not find what it is a partition of.
+///
+/// # Errors
+/// As [`restore`], for all other entries.
+pub async fn restore_tables(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    let may_fail = |kind: &str| MAY_FAIL_ALONE.contains(&kind) || MAY_FAIL_OF_TABLES.contains(&kind);
+    alone(request, may_fail).await
+}
+
+/// Restores as much of an archive as can be; what cannot is reported. For what something else may need and nobody asked
+/// for by itself.
+///
+/// # Errors
+/// [`EngineError::Restore`] when the program broke off, [`EngineError::Archive`] when the stream is not whole.
+pub async fn restore_loose(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    alone(request, |_| true).await
+}
+
 /// Restores the archive of one schema into a database where what it refers to may not be: what ties tables to others
 /// may fail, and is reported; tables and their rows may not.
 ///
 /// # Errors
 /// As [`restore`], for all other entries.
 pub async fn restore_alone(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
+    alone(request, |kind| MAY_FAIL_ALONE.contains(&kind)).await
+}
+
+async fn alone(request: RestoreRequest, may_fail: impl Fn(&str) -> bool) -> Result<RestoreReport, EngineError> {
     let (ended, toc, bytes) = run(request, false, None).await?;
     let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
     if ended.status.success() {
         return Ok(report);
     }
     let failures = told_apart(ended, &toc)?;
-    if let Some(fatal) = failures.iter().find(|failure| !MAY_FAIL_ALONE.contains(&failure.kind.as_str())) {
+    if let Some(fatal) = failures.iter().find(|failure| !may_fail(&failure.kind)) {
         return Err(EngineError::Restore(fatal.to_string()));
     }
     report.deferred = failures;

@@ -14,8 +14,8 @@ pub(super) struct AsServed {
     pub wal: BTreeMap<Name, Period>,
 }
 
-/// Makes policies executable. Incremental backups and those of single tables, files and configurations stay as they are,
-/// and held: nothing that is simulated could stand for them, a whole copy every quarter of an hour least of all.
+/// Makes policies executable. Incremental backups and those of files stay as they are, and held; those of single tables and
+/// of configurations are what they are: nothing that is simulated could stand for them, a whole copy every quarter of an hour least of all.
 pub(super) fn as_served(desired: &Desired) -> (Desired, AsServed) {
     let mut served = desired.clone();
     let mut notes = AsServed::default();

@@ -182,6 +182,10 @@ fn action(
             parallel: 1,
             protect: false,
             configuration: None,
+            asked_for: None,
+            tables: Vec::new(),
+            csv: false,
+            jobs: None,
             found: Some(Box::new(found.clone())),
         }),
         reason: Reason {

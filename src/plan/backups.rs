@@ -3,18 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use super::configuration;
 use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
+use super::{configuration, on_demand};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
-    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode,
-    ScheduleSpec, Scope, Section, Tenant, Timing,
+    Action, ActionClass, ActionId, ActionKind, Address, AskedFor, BackupId, BackupMethod, BackupType, BackupWork,
+    Bytes, CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, OnDemand, Plan, Precondition, Reason,
+    ReasonCode, ScheduleSpec, Scope, Section, Tenant, Timing, Wanted,
 };
 use crate::schedule::Calendar;
 
 /// How many missed slots one action records at most; the rest is as surely missed and adds nothing.
 const MOST_MISSED: usize = 1000;
+/// How much of a database a program of its own is worth: each reads the whole system catalog first.
+const WORTH_A_PROGRAM: u64 = 256 << 20;
 
 /// A backup that this plan takes, as later parts of the planner count on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
     let mut planned = Vec::new();
     if !view.wants("backups") {
         return planned;
+    }
+    if let Some(asked) = &view.request.on_demand {
+        on_demand::plan(view, asked, draft, &mut planned);
+        return in_order(planned);
     }
     for (name, spec) in &view.desired.schedules {
         let address = schedule_address(name);
@@ -50,9 +56,14 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
             continue;
         }
         for database in &spec.databases {
-            Run { view, name, spec, address: &address, calendar: &calendar, database }.plan(draft, &mut planned);
+            let run = Run { view, name, spec, address: &address, calendar: &calendar, database, asked: None };
+            run.plan(draft, &mut planned);
         }
     }
+    in_order(planned)
+}
+
+fn in_order(mut planned: Vec<PlannedBackup>) -> Vec<PlannedBackup> {
     planned.sort_by(|a, b| {
         let key = |p: &PlannedBackup| (p.work.slot, p.work.schedule.clone(), p.work.database.clone());
         let rank = |p: &PlannedBackup| (p.work.scope != Scope::Shared, p.work.priority, p.work.scope.clone());
@@ -69,18 +80,20 @@ fn not_served(view: &View<'_>, spec: &ScheduleSpec) -> Option<&'static str> {
 }
 
 /// One schedule with one of its databases.
-struct Run<'a> {
-    view: &'a View<'a>,
-    name: &'a Name,
-    spec: &'a ScheduleSpec,
-    address: &'a Address,
-    calendar: &'a Calendar,
-    database: &'a Name,
+pub(super) struct Run<'a> {
+    pub view: &'a View<'a>,
+    pub name: &'a Name,
+    pub spec: &'a ScheduleSpec,
+    pub address: &'a Address,
+    pub calendar: &'a Calendar,
+    pub database: &'a Name,
+    /// What somebody asked for, where that is not the schedule itself.
+    pub asked: Option<&'a OnDemand>,
 }
 
 impl Run<'_> {
-    fn plan(&self, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
-        let requested = self.view.request.requested.contains(self.name);
+    pub(super) fn plan(&self, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
+        let requested = self.asked.is_some() || self.view.request.requested.contains(self.name);
         let now = self.view.now();
         if self.spec.when.timing == Timing::OnChange && !requested {
             if self.view.request.requested.is_empty() {
@@ -128,7 +141,14 @@ impl Run<'_> {
             let words = format!("store.{} could not be read: {why}", self.spec.store);
             return Err((HeldReason::StoreUnreachable, words));
         }
-        if !self.view.is_applied(self.address) {
+        // What is asked for by what it is of needs no schedule, and the things that it is of all the same.
+        let things = self.things();
+        let needed = if self.asked.is_some() { &things[1..] } else { &things[..1] };
+        if let Some(missing) = needed.iter().find(|address| !self.view.is_applied(address)) {
+            if self.asked.is_some() {
+                let words = format!("{missing} is not applied as the policies have it: run `bkup apply` first");
+                return Err((HeldReason::Narrowed, words));
+            }
             let words = "its policy is not applied yet, and this plan was narrowed to leave that out";
             return Err((HeldReason::Narrowed, words.to_owned()));
         }
@@ -207,6 +227,13 @@ impl Run<'_> {
 
     /// The scopes the schedule covers in the database, by priority.
     fn targets(&self) -> Vec<Target<'_>> {
+        if !self.spec.tables.is_empty() {
+            let scope = match self.asked.map(|asked| &asked.what) {
+                Some(Wanted::Tables(globs)) => OnDemand::tables_scope(globs),
+                _ => Scope::Tables(self.name.clone()),
+            };
+            return vec![Target { scope, tenant: None, priority: 0 }];
+        }
         covered(self.view.desired, self.spec, self.database)
     }
 
@@ -347,6 +374,20 @@ impl Run<'_> {
         group.iter().max_by_key(|backup| backup.consistent_at).map(|backup| backup.size)
     }
 
+    /// Returns how many programs read a whole database at once; a single one where more would have too little to do.
+    fn jobs(&self, scope: &Scope) -> Option<u32> {
+        if *scope != Scope::Database || self.spec.databases.len() != 1 {
+            return None;
+        }
+        let worth = self.view.server(self.database).map_or(1, |facts| facts.size.0 / WORTH_A_PROGRAM + 1);
+        let worth = u32::try_from(worth).unwrap_or(u32::MAX);
+        let jobs = match self.asked.and_then(|asked| asked.jobs) {
+            Some(jobs) => jobs,
+            None => self.spec.max_parallel_jobs.min(worth),
+        };
+        (jobs > 1).then_some(jobs)
+    }
+
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
         backup_id(self.name, Some(self.database), scope, slot)
     }
@@ -427,31 +468,40 @@ impl Run<'_> {
         } else {
             Vec::new()
         };
-        let work = BackupWork {
-            schedule: self.name.clone(),
-            database: self.database.clone(),
-            scope: target.scope.clone(),
-            tenant: target.tenant.cloned(),
-            slot,
-            start_before,
-            backup,
-            backup_type: self.spec.backup,
-            engine: self.spec.engine,
-            method: if code == ReasonCode::Requested { BackupMethod::Manual } else { BackupMethod::Scheduled },
-            store: self.spec.store.clone(),
-            shared: shared.cloned(),
-            leave_out,
-            priority: target.priority,
-            compression: self.spec.compression,
-            retention: self.spec.retention.clone(),
-            parallel: self.spec.max_parallel_jobs,
-            protect: self.is_protected(),
-            configuration: (target.scope == Scope::Configuration).then(|| ConfigurationWork {
-                digest: configuration::digest(self.view, self.spec, self.database).ok().flatten(),
-                passwords: self.spec.passwords,
-            }),
-            found: None,
-        };
+        let asked = self.asked.is_some() || self.view.request.requested.contains(self.name);
+        let method = if asked { BackupMethod::Manual } else { BackupMethod::Scheduled };
+        let work =
+            BackupWork {
+                schedule: self.name.clone(),
+                database: self.database.clone(),
+                scope: target.scope.clone(),
+                tenant: target.tenant.cloned(),
+                slot,
+                start_before,
+                backup,
+                backup_type: self.spec.backup,
+                engine: self.spec.engine,
+                method,
+                store: self.spec.store.clone(),
+                shared: shared.cloned(),
+                leave_out,
+                priority: target.priority,
+                compression: self.spec.compression,
+                retention: self.spec.retention.clone(),
+                parallel: self.spec.max_parallel_jobs,
+                protect: self.is_protected(),
+                configuration: (target.scope == Scope::Configuration).then(|| ConfigurationWork {
+                    digest: configuration::digest(self.view, self.spec, self.database).ok().flatten(),
+                    passwords: self.spec.passwords,
+                }),
+                asked_for: self.view.request.asked_for.clone().filter(|_| method == BackupMethod::Manual).map(
+                    |asked| AskedFor { tables: self.asked.map_or(Vec::new(), |_| self.spec.tables.clone()), ..asked },
+                ),
+                tables: self.spec.tables.clone(),
+                csv: self.asked.is_some_and(|asked| asked.csv),
+                jobs: self.jobs(&target.scope),
+                found: None,
+            };
         let after = shared
             .and_then(|id| planned.iter().find(|p| &p.work.backup == id))
             .map(|p| vec![p.action])

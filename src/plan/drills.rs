@@ -243,10 +243,13 @@ fn candidates(
     schedule: Option<&Name>,
     latest: Instant,
 ) -> Vec<Candidate> {
+    // Some tables are no database: only a step that names their schedule means them.
+    let whole = |scope: &Scope| schedule.is_some() || !matches!(scope, Scope::Tables(_));
     let there = view.backups().iter().filter(|b| {
         b.database.as_ref() == Some(database)
             && b.backup_type == backup_type
             && b.scope != Scope::Shared
+            && whole(&b.scope)
             && schedule.is_none_or(|s| s == &b.schedule)
             && view.eligible(b) == Eligible::Yes
             && b.consistent_at <= latest
@@ -268,6 +271,7 @@ fn candidates(
         &p.work.database == database
             && p.work.backup_type == backup_type
             && p.work.scope != Scope::Shared
+            && whole(&p.work.scope)
             && schedule.is_none_or(|s| s == &p.work.schedule)
             && view.now() <= latest
     });

@@ -108,7 +108,10 @@ impl<'a> Lives<'a> {
         self.view.things_of(backup).into_iter().filter(protect).collect()
     }
 
-    fn rule(&self, schedule: &Name) -> Option<&'a RetentionRule> {
+    fn rule(&self, schedule: &Name) -> Option<&RetentionRule> {
+        if schedule.is_on_demand() {
+            return Some(&self.view.on_demand_rules().0);
+        }
         let wanted = self.view.desired.schedules.get(schedule).map(|spec| &spec.retention);
         wanted.or_else(|| self.facts.applied.get(&schedule_address(schedule))?.retention.as_ref())
     }
@@ -229,7 +232,7 @@ impl<'a> Lives<'a> {
             let store = Address::of(Section::Store, backup.store.clone());
             let things = [Some(schedule_address(&backup.schedule)), database, Some(store)];
             let defined = |address: &Address| match (address.section(), address.name()) {
-                (Section::Schedule, Some(name)) => desired.schedules.contains_key(name),
+                (Section::Schedule, Some(name)) => name.is_on_demand() || desired.schedules.contains_key(name),
                 (Section::Database, Some(name)) => desired.databases.contains_key(name),
                 (_, Some(name)) => desired.stores.contains_key(name),
                 _ => true,

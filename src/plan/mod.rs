@@ -17,6 +17,7 @@ mod moved;
 mod narrow;
 mod objectives;
 mod offers;
+mod on_demand;
 mod pruning;
 mod removed;
 mod unserved;
@@ -25,8 +26,8 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::{
-    Action, ActionId, Address, CatalogFacts, CatalogState, Connections, Consent, Desired, Digest, Held, HeldReason,
-    Instant, Name, Narrowing, Observation, Observed, PLAN_FORMAT, Plan, PlanPhase, Section,
+    Action, ActionId, Address, AskedFor, CatalogFacts, CatalogState, Connections, Consent, Desired, Digest, Held,
+    HeldReason, Instant, Name, Narrowing, Observation, Observed, OnDemand, PLAN_FORMAT, Plan, PlanPhase, Section,
 };
 
 pub use adoption::{Adoption, AdoptionPlan, adoption};
@@ -37,6 +38,7 @@ pub use life::{Lives, after_renames};
 pub use moved::{carry, planned as planned_moves};
 pub use narrow::{NarrowError, check as check_narrowing};
 pub use objectives::rows as objective_rows;
+pub use on_demand::ruled_by;
 pub use world::Eligible;
 
 /// What a plan is made for, beside policies and world.
@@ -54,6 +56,10 @@ pub struct Request {
     pub identities: BTreeSet<Name>,
     /// Schedules that somebody asks for now.
     pub requested: BTreeSet<Name>,
+    /// A backup that somebody asks for now by what it is of.
+    pub on_demand: Option<OnDemand>,
+    /// Who asks for `requested` or `on_demand`, and why.
+    pub asked_for: Option<AskedFor>,
     /// Recovery plans whose drill somebody asks for now.
     pub requested_drills: BTreeSet<Name>,
     /// How the plan is narrowed.
@@ -151,7 +157,10 @@ fn rules(view: &world::View<'_>) -> BTreeMap<Address, Digest> {
             rules.insert(address.clone(), document.digest);
         }
     }
-    rules.retain(|address, _| address.section() == Section::Schedule);
+    // The rule `on-demand` decides about backups that no schedule of the policies asked for.
+    let on_demand = view.groups().keys().any(|(schedule, ..)| schedule.is_on_demand());
+    let decides = |address: &Address| on_demand && *address == on_demand::rule_address();
+    rules.retain(|address, _| address.section() == Section::Schedule || decides(address));
     rules
 }
 

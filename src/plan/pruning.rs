@@ -136,6 +136,10 @@ struct Rules<'a> {
 impl<'a> Prune<'a, '_> {
     /// Returns the rules of a schedule: the policies' own, else the recorded one of a schedule that is gone.
     fn rules(&self, schedule: &Name) -> Option<Rules<'a>> {
+        if schedule.is_on_demand() {
+            let (wanted, applied) = self.view.on_demand_rules();
+            return Some(Rules { wanted, applied });
+        }
         let address = schedule_address(schedule);
         let applied = self.view.catalog?.applied.get(&address).and_then(|applied| applied.retention.as_ref());
         let wanted = self.view.desired.schedules.get(schedule).map(|spec| &spec.retention);

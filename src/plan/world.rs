@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Request, narrow};
+use super::{Request, narrow, on_demand};
 use crate::domain::{
     Address, Backup, BackupId, CatalogFacts, CatalogSigns, Desired, HeldReason, Instant, Name, Observation, Observed,
-    ResolvedTenants, Scope, Section, ServerFacts, StoreFacts,
+    ResolvedTenants, RetentionRule, Scope, Section, ServerFacts, StoreFacts,
 };
 
 /// The oldest and newest server major versions that logical backups serve.
@@ -28,6 +28,8 @@ pub struct View<'a> {
     needed: HashMap<&'a BackupId, Eligible>,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
     by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
+    /// The rules of backups that are asked for, made when first asked for.
+    on_demand: OnceCell<(RetentionRule, RetentionRule)>,
 }
 
 /// What retention and slots are counted by: a backup belongs to exactly one schedule and scope of a database.
@@ -85,7 +87,13 @@ impl<'a> View<'a> {
             needed,
             groups,
             by_scope,
+            on_demand: OnceCell::new(),
         }
+    }
+
+    /// Returns the rule in force for backups that are asked for by what they are of, and the one applied before.
+    pub fn on_demand_rules(&self) -> &(RetentionRule, RetentionRule) {
+        self.on_demand.get_or_init(|| on_demand::rules(self))
     }
 
     /// Returns the instant the plan is made for.
@@ -232,6 +240,8 @@ impl<'a> View<'a> {
         let mut things = vec![schedule_address(&backup.schedule), Address::of(Section::Store, backup.store.clone())];
         things.extend(backup.database.clone().map(|name| Address::of(Section::Database, name)));
         let retention = self.desired.schedules.get(&backup.schedule).and_then(|spec| spec.retention_name.clone());
+        let on_demand = backup.schedule.is_on_demand() && !self.desired.schedules.contains_key(&backup.schedule);
+        let retention = retention.or_else(|| on_demand.then(Name::on_demand));
         things.extend(retention.map(|name| Address::of(Section::Retention, name)));
         things
     }

@@ -306,6 +306,7 @@ impl Sections {
         check::alerts(set, &known, cx);
         check::transitions(set, &known, cx);
         check::bases(&set.schedules, cx);
+        check::on_demand(&set.schedules, cx);
         check::passwords(&set.schedules, &set.stores, cx);
         check::classes(&set.classes, cx);
         check::stores(&set.stores, &known, cx);

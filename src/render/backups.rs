@@ -39,12 +39,16 @@ pub fn backups_text(backups: &[Backup], as_of: Instant, style: &Style) -> String
                 moment_cell(backup.consistent_at),
                 age(Period::between(backup.consistent_at, as_of)),
                 backup.size.to_string(),
-                state(backup),
+                state(backup, style),
             ]);
         }
         table.paint(QUARANTINED, Tone::Bad);
         out.push_str(&table.render(style));
         for backup in group {
+            if let Some(asked) = backup.asked_for.as_ref().filter(|asked| !asked.tables.is_empty()) {
+                let tables: Vec<String> = asked.tables.iter().map(|glob| style.name(glob)).collect();
+                out.push_str(&format!("  {}: tables {}\n", style.name(backup.id.as_str()), tables.join(", ")));
+            }
             if let Some(why) = &backup.quarantine {
                 let mark = style.mark(Symbol::Attention);
                 out.push_str(&format!("  {mark} {}: {}\n", style.name(backup.id.as_str()), style.name(why)));
@@ -72,7 +76,7 @@ pub fn backups_json(backups: &[Backup], as_of: Instant) -> String {
     pretty(&List { format_version: "1.0", as_of, backups })
 }
 
-fn state(backup: &Backup) -> String {
+fn state(backup: &Backup, style: &Style) -> String {
     let proven = match backup.verification {
         Verification::None => "unproven",
         Verification::Exists => "seen",
@@ -81,6 +85,10 @@ fn state(backup: &Backup) -> String {
     };
     let mut words = vec![if backup.quarantine.is_some() { QUARANTINED } else { proven }.to_owned()];
     words.extend(backup.tombstoned_at.map(|at| format!("tombstoned {}", moment_cell(at))));
+    words.extend(backup.asked_for.as_ref().map(|asked| match &asked.reason {
+        Some(reason) => format!("asked for: {}", style.name(reason)),
+        None => "asked for".to_owned(),
+    }));
     words.extend(backup.protected.then(|| "protected".to_owned()));
     words.extend(backup.locked_until.map(|until| format!("locked until {}", moment_cell(until))));
     words.join(", ")

@@ -213,6 +213,9 @@ pages! {
     BK929
     BK930
     BK931
+    BK935
+    BK936
+    BK937
     BK940
     BK941
     BK942

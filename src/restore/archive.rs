@@ -1,7 +1,7 @@
 //! From manifest to loaded database: keys opened, parts streamed back, roles made, the archive handed to `pg_restore`,
 //! the content compared with what was recorded when it was dumped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -46,6 +46,8 @@ pub struct Opened {
     pub origin: Origin,
     data: Option<Identity>,
     digest_key: Option<DigestKey>,
+    /// A path for a file that a load may write and removes; absent: it makes do without.
+    pub(super) room: Option<PathBuf>,
 }
 
 /// What a load did.
@@ -67,7 +69,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     let manifest = &origin.manifest;
     if !manifest.parts.iter().any(|part| part.encrypted) {
         let digest_key = origin.digest_key.clone();
-        return Ok(Opened { data: None, digest_key, origin });
+        return Ok(Opened { data: None, digest_key, room: None, origin });
     }
     let mine: Vec<String> = origin.identities.iter().map(|identity| identity.recipient().fingerprint()).collect();
     let Some(key) = manifest.keys.iter().find(|key| mine.contains(&key.fingerprint)) else {
@@ -79,6 +81,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     Ok(Opened {
         data: Some(opened.identity),
         digest_key: opened.digest_key.or_else(|| origin.digest_key.clone()),
+        room: None,
         origin,
     })
 }
@@ -94,8 +97,15 @@ impl Opened {
         }
     }
 
+    /// Lets a load write a file, which it removes again.
+    #[must_use]
+    pub fn with_room(mut self, file: PathBuf) -> Self {
+        self.room = Some(file);
+        self
+    }
+
     /// Begins to stream a part. Its content is not to be relied on before the task has ended well.
-    fn stream(&self, part: &DataPart) -> (PipeReader, JoinHandle<Result<(), ArtifactError>>) {
+    pub(super) fn stream(&self, part: &DataPart) -> (PipeReader, JoinHandle<Result<(), ArtifactError>>) {
         let (writer, reader) = pipe(8);
         let keys = UnpackKeys {
             identity: self.data.clone().filter(|_| part.encrypted),
@@ -114,7 +124,7 @@ impl Opened {
         Ok(self.archive_of(part))
     }
 
-    /// Begins to stream a part that is an archive.
+    /// Begins to stream one of several archives.
     pub(super) fn archive_of(&self, part: &DataPart) -> (ArchiveBytes, JoinHandle<Result<(), ArtifactError>>) {
         let (reader, task) = self.stream(part);
         let archive = futures_util::stream::unfold(reader, |mut reader| async move {
@@ -186,6 +196,12 @@ pub async fn load(
     roles.dedup();
     create_roles(target, &roles).await?;
     loaded.phases.push(phase("roles", manifest, begun));
+    if let Some(several) = super::parts::load(opened, programs, target, options).await? {
+        loaded.phases.extend(several.phases);
+        loaded.deferred = several.deferred;
+        loaded.fetched = manifest.parts.iter().map(|part| Bytes(part.size)).sum();
+        return Ok(loaded);
+    }
     let begun = Monotonic::now();
     let (archive, task) = opened.archive()?;
     if opened.part(PartKind::Sql).is_some() {
@@ -220,6 +236,10 @@ pub async fn load_deferred(
     deferred: &[EntryFailure],
     list: &Path,
 ) -> Result<Vec<EntryFailure>, RestoreError> {
+    // What a backup of single tables lacks, nothing that is loaded later brings.
+    if opened.part(PartKind::Prelude).is_some() {
+        return Ok(deferred.to_vec());
+    }
     let (archive, task) = opened.archive()?;
     let options = RestoreOptions::default();
     let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
@@ -246,7 +266,8 @@ pub async fn load_all(
         let loaded = if backup.part(PartKind::DirectoryTar).is_some() {
             super::folder::load_directory(backup, programs, target, &list.with_extension("dir")).await?
         } else {
-            load(backup, programs, target, RestoreOptions::default()).await?
+            let backup = backup.clone().with_room(list.with_extension("definitions"));
+            load(&backup, programs, target, RestoreOptions::default()).await?
         };
         all.phases.extend(loaded.phases);
         all.fetched = all.fetched.plus(loaded.fetched);

@@ -13,7 +13,7 @@ use super::archive::{Loaded, Opened, phase};
 use super::failure::RestoreError;
 use super::job::{Done, Job};
 use crate::artifact::{PipeReader, TarReader};
-use crate::domain::{Bytes as Size, PartKind, Phase};
+use crate::domain::{Bytes as Size, DataPart, PartKind, Phase};
 use crate::engine::{Connection, EngineError, Programs, restore_directory};
 
 impl Job {
@@ -60,19 +60,59 @@ impl Job {
                 subject: manifest.backup_id.clone(),
                 milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             }],
-            fetched: manifest.parts.iter().map(|part| Size(part.size)).sum(),
+            fetched: manifest.parts.iter().filter(|part| is_file(part.kind)).map(|part| Size(part.size)).sum(),
             deferred: Vec::new(),
         };
         Ok(Done { loaded, proofs: Vec::new() })
     }
 }
 
+/// Whether a part goes into a folder.
+const fn is_file(kind: PartKind) -> bool {
+    matches!(kind, PartKind::Tar | PartKind::Csv)
+}
+
 /// Streams the tar file into a folder that only its owner can read.
 async fn fill(backup: &Opened, into: PathBuf) -> Result<(), RestoreError> {
+    if backup.part(PartKind::Tar).is_none() {
+        return fill_with_csv(backup, &into).await;
+    }
     let (reader, task) = backup.tar(PartKind::Tar)?;
     let written = tokio::task::spawn_blocking(move || unpack(reader, &into)).await;
     let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
     super::archive::cause_of(written, task).await
+}
+
+/// Streams the CSV files of a backup of tables into a folder that only its owner can read.
+async fn fill_with_csv(backup: &Opened, into: &Path) -> Result<(), RestoreError> {
+    let manifest = &backup.origin.manifest;
+    let files: Vec<&DataPart> = manifest.parts.iter().filter(|part| part.kind == PartKind::Csv).collect();
+    if files.is_empty() {
+        return Err(RestoreError::NotServed(format!("backup {} holds no files", manifest.backup_id)));
+    }
+    DirBuilder::new().mode(0o700).create(into).map_err(|error| failed(into, error))?;
+    for part in files {
+        let path = into.join(csv_name(&part.key));
+        let (reader, task) = backup.stream(part);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create_new(true).mode(0o600).open(&path);
+            let mut file = file.map_err(|error| failed(&path, error))?;
+            let mut piped = Piped { reader, current: Bytes::new() };
+            io::copy(&mut piped, &mut file).and_then(|_| file.sync_all()).map_err(|error| failed(&path, error))
+        });
+        let written = written.await;
+        let written =
+            written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
+        super::archive::cause_of(written, task).await?;
+    }
+    Ok(())
+}
+
+/// Returns the name of a file by its object's: a segment of a key, which never leads out of a folder.
+fn csv_name(key: &str) -> &str {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.rfind(".csv").map_or(name, |at| &name[..at + 4])
 }
 
 /// Loads a directory-format archive: unpacked into `folder`, restored, and removed again.

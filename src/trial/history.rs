@@ -323,6 +323,7 @@ impl Reader<'_> {
             parent: None,
             content: None,
             protected: marks.protected,
+            asked_for: None,
             pinned_until: None,
             locked_until: None,
             duration_ms: TAKES.as_seconds().unsigned_abs() * 1000,

@@ -91,6 +91,8 @@ pub(super) fn world(test: &At<raw::Test>, now: Instant, policies: &PolicySet, cx
         tool_version: "test".to_owned(),
         catalog_version: CATALOG_VERSION,
         identities: desired.stores.keys().cloned().collect(),
+        on_demand: None,
+        asked_for: None,
         requested: BTreeSet::new(),
         requested_drills: BTreeSet::new(),
         narrowing: Narrowing::default(),

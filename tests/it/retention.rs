@@ -432,6 +432,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         parent: None,
         content: None,
         protected: false,
+        asked_for: None,
         pinned_until: None,
         locked_until: None,
         duration_ms: 1,

@@ -187,13 +187,26 @@ pub fn apply_quietly(context: &mut Context, session: &Session, wish: &Wish) -> R
     let facts = Facts::of(context);
     let survey = context.block_on_reading(session.survey(&facts, false))??;
     let plan = session.plan(&survey, wish)?;
+    apply_survey(context, session, &survey, &plan)
+}
+
+/// Applies a plan over a survey without showing it.
+///
+/// # Errors
+/// Where nothing can be applied.
+pub fn apply_survey(
+    context: &mut Context,
+    session: &Session,
+    survey: &Survey,
+    plan: &Plan,
+) -> Result<(ApplyReport, Exit), CliError> {
     if let Some(refusal) = plan.refusals.first() {
         return Err(CliError::of(&ApplyError::Refused(refusal.words.clone()), Exit::Refused));
     }
     let catalog = session.catalog()?;
     let clock = RunClock { now: survey.now, simulated: survey.simulated };
     let record = Record { desired: Some(&survey.desired), texts: Some(&session.texts), ..Record::default() };
-    let report = perform(context, &plan, &catalog, clock, Period::minutes(5), record)?;
+    let report = perform(context, plan, &catalog, clock, Period::minutes(5), record)?;
     let exit = exit(&report);
     Ok((report, exit))
 }

@@ -162,7 +162,7 @@ fn next_command(args: &PlanArgs, plan: &Plan) -> Option<String> {
 }
 
 /// Quotes a word so that a shell takes it as one.
-fn for_shell(word: &str) -> String {
+pub(super) fn for_shell(word: &str) -> String {
     let plain = word.chars().all(|c| c.is_alphanumeric() || "-_./:@%+=,".contains(c));
     if plain && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

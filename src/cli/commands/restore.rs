@@ -122,8 +122,9 @@ enum Target {
 impl Target {
     fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest, cwd: &Path) -> Result<Self, CliError> {
         let files = manifest.parts.iter().any(|part| part.kind == PartKind::Tar);
+        let csv = manifest.parts.iter().any(|part| part.kind == PartKind::Csv);
         match &args.into {
-            RestoreInto::Folder(dir) if files => return Ok(Self::Folder(cwd.join(dir))),
+            RestoreInto::Folder(dir) if files || csv => return Ok(Self::Folder(cwd.join(dir))),
             RestoreInto::Folder(_) => {
                 return Err(CliError::usage(
                     format!("{} is a dump, and a folder is for a configuration or for files", manifest.backup_id),

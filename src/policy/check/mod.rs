@@ -13,7 +13,7 @@ mod transitions;
 pub(super) use alerts::{alerts, databases};
 pub(super) use known::Known;
 pub(super) use recovery::recovery_plans;
-pub(super) use schedules::{bases, passwords, schedule};
+pub(super) use schedules::{bases, on_demand, passwords, schedule};
 pub use secrets::masked;
 pub(super) use secrets::{refuse_password, refuse_secret_keys, url};
 pub(super) use stores::{encryption, store, stores};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{BackupType, Engine, Name, ScheduleSpec, Section, StoreSpec};
+use crate::domain::{BackupType, Engine, Name, ScheduleSpec, Section, StoreSpec, Timing};
 use crate::policy::codes;
 use crate::policy::decode::Context;
 use crate::policy::raw::{RetentionRef, Schedule, TenantsRef};
@@ -110,5 +110,18 @@ pub(in crate::policy) fn bases(schedules: &BTreeMap<Name, Thing<ScheduleSpec>>, 
         let _ = cx
             .error(codes::BAD_BASE, thing.places.get("base"), message, "no base for this", help)
             .and(base.place, "this schedule");
+    }
+}
+
+/// Refuses a calendar for the schedule that backups belong to which somebody asks for by what they are of: a window that
+/// counts both would let either delete the other.
+pub(in crate::policy) fn on_demand(schedules: &BTreeMap<Name, Thing<ScheduleSpec>>, cx: &mut Context<'_>) {
+    let Some(thing) = schedules.get(&Name::on_demand()) else { return };
+    if thing.spec.when.timing != Timing::OnRequest {
+        let message = "`on-demand` is the schedule of what `bkup backup` is asked for, and has no calendar";
+        let help = "write `when: { on: request }`, or give the schedule another name";
+        let _ = cx
+            .error(codes::CONFLICT, thing.places.get("when"), message, "a calendar", help)
+            .and(thing.place, "this schedule");
     }
 }

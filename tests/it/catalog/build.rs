@@ -56,6 +56,10 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         parallel: 1,
         protect: false,
         configuration: None,
+        asked_for: None,
+        tables: Vec::new(),
+        csv: false,
+        jobs: None,
         found: None,
         scope,
     }
@@ -106,6 +110,7 @@ pub fn manifest(work: &BackupWork, attempt: u64) -> Manifest {
         keys: Vec::new(),
         data_recipient: None,
         content_digest: None,
+        asked_for: None,
         adopted_from: None,
         digest_key_id: Some("k1".to_owned()),
         shared: work.shared.as_ref().map(BackupId::to_string),

@@ -217,6 +217,7 @@ async fn the_planner_reads_what_apply_has_written() {
             parent: None,
             content: None,
             protected: false,
+            asked_for: None,
             pinned_until: None,
             locked_until: Some(at("2026-04-01T00:00:00Z")),
             duration_ms: 5_500,

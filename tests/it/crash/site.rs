@@ -192,6 +192,8 @@ stores:
             identities: desired.stores.keys().cloned().collect(),
             requested: Default::default(),
             requested_drills: Default::default(),
+            on_demand: None,
+            asked_for: None,
             narrowing: Default::default(),
             allow_delete: None,
             with_kept: false,

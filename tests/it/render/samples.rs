@@ -73,6 +73,10 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         parallel: 2,
         protect: false,
         configuration: None,
+        asked_for: None,
+        tables: Vec::new(),
+        csv: false,
+        jobs: None,
         found: None,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
@@ -372,6 +376,7 @@ pub fn backup(scope: Scope) -> Backup {
         parent: None,
         content: None,
         protected: false,
+        asked_for: None,
         pinned_until: None,
         locked_until: None,
         duration_ms: 57_000,

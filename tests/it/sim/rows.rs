@@ -110,6 +110,7 @@ impl Row {
             shared: shared.clone(),
             parent: manifest.parent.clone().map(BackupId::from_text),
             protected: manifest.protect,
+            asked_for: manifest.asked_for.clone().map(Box::new),
             pinned_until: None,
             locked_until: manifest.locked_until.as_deref().map(|text| at("locked_until", text)).transpose()?,
             duration_ms: u64::try_from(took.max(0)).unwrap_or(u64::MAX),

@@ -220,6 +220,8 @@ impl Runner {
             identities: BTreeSet::new(),
             requested: BTreeSet::new(),
             requested_drills: BTreeSet::new(),
+            on_demand: None,
+            asked_for: None,
             narrowing: Narrowing::default(),
             allow_delete: consent.then(|| Consent { share: Percent::hundredths(10_000), change: None }),
             with_kept: true,
