@@ -11,8 +11,8 @@ use super::{Archive, BackupError};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
-    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT, Manifest,
-    ManifestScope, PartKind, PhaseTiming, Scope,
+    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT,
+    Manifest, ManifestScope, PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
