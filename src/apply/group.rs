@@ -71,8 +71,10 @@ pub(super) async fn companions(
     };
     let waiting = queue.waiting();
     let elsewhere = waiting.iter().filter(|action| work_of(action).is_some_and(|other| Batch::key(other) != key));
-    let urgency = elsewhere.map(|action| urgency_among(waiting, action)).min().unwrap_or(u32::MAX);
-    let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| work.priority <= urgency);
+    let before = elsewhere.filter_map(|action| Some((urgency_among(waiting, action), Batch::key(work_of(action)?))));
+    let before = before.min();
+    let first = |priority: u32| before.as_ref().is_none_or(|(urgency, other)| (priority, &key) < (*urgency, other));
+    let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| first(work.priority));
     let of_these: Vec<u64> =
         waiting.iter().filter(|action| fits(action)).map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
     if of_these.is_empty() {

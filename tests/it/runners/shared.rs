@@ -136,7 +136,8 @@ async fn a_store_that_is_gone_fails_its_actions_fast_and_each_is_said() {
     let ended = ran(child.wait_with_output().unwrap());
     // One after the other, each with its tries and theirs, would be minutes.
     assert!(begun.elapsed() < Duration::from_secs(100), "{:?}", begun.elapsed());
-    assert_eq!(ended.code, 5, "{}{}", ended.stdout, ended.stderr);
+    // What they share is of the same dump: nothing succeeded.
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
     let told = report(&setup);
     let failed: Vec<_> =
         backups(&told).into_iter().filter(|(_, outcome)| outcome["failed"]["code"] == "BK814").collect();
