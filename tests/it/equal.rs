@@ -54,15 +54,10 @@ fn tell(words: &str) {
     let _nobody_listens = writeln!(std::io::stderr(), "{words}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a test takes is told to whoever waits for it")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 /// Runs the seeds of a version: other ones than those of the other versions.
 async fn run(major: Major) {
     let (first, count) = (setting("BKUP_EQUAL_FIRST").unwrap_or(1), setting("BKUP_EQUAL_CASES").unwrap_or(CASES));
-    let (began, bench) = (now(), Bench::start(major).await);
+    let (began, bench) = (Instant::now(), Bench::start(major).await);
     let mut total = Checked::default();
     let mut failed = Vec::new();
     for seed in (first..first + count).map(|seed| seed * 100 + u64::from(major.number())) {
@@ -151,7 +146,7 @@ async fn one_seed() {
 /// Takes pieces away, many at once and then few, as long as the same property is violated.
 async fn shrunk(bench: &Bench, case: Case, seed: u64, property: &str, words: String) -> (Case, String) {
     let limit = Duration::from_secs(setting("BKUP_EQUAL_SHRINK").unwrap_or(SHRINK_SECONDS));
-    let began = now();
+    let began = Instant::now();
     let (mut case, mut words) = (case, words);
     let mut size = case.pieces.len() / 2;
     while size > 0 {

@@ -170,7 +170,7 @@ fn what_has_no_schema_goes_where_what_it_depends_on_is() {
         entry(8, "COMMENT", "CAST (a.t AS b.t)", "", &[5]),
         // In front of what it depends on, and in a circle.
         entry(9, "EXTENSION", "e", "", &[11]),
-        entry(10, "EVENT TRIGGER", "v", "", &[10, 12]),
+        entry(10, "EXTENSION", "v", "", &[10, 12]),
         entry(11, "SCHEMA", "b", "", &[]),
         entry(12, "COMMENT", "x", "", &[10]),
     ];
@@ -220,7 +220,7 @@ fn a_partition_of_a_foreign_parent_is_attached_behind_its_own_indexes() {
         entry(8, "TABLE DATA", "c", "a", &[3]),
         entry(9, "CONSTRAINT", "c_pkey", "a", &[3]),
         entry(10, "CONSTRAINT", "d_pkey", "a", &[6]),
-        entry(11, "INDEX ATTACH", "c_pkey", "a", &[9]),
+        entry(11, "INDEX ATTACH", "c_pkey", "a", &[3, 9, 2]),
         entry(12, "FK CONSTRAINT", "f", "a", &[3]),
     ];
     let archives = split(&archive(&entries, &[(8, vec![b"1\n".to_vec()])]), &["a"]);

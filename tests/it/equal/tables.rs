@@ -165,7 +165,6 @@ impl Maker {
         self.piece("a table's setting", &[piece], format!("ALTER TABLE {name} {way};"));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one place where a table becomes known")]
     fn keep_table(
         &mut self,
         home: usize,
