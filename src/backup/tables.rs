@@ -111,24 +111,45 @@ async fn csv(
     Ok(part)
 }
 
-/// Returns the name of a table's file: one that every file system takes, and the table's own where it can be.
+/// Returns the name of a table's file as the key of its object takes it, which escapes all but the dots: of these there is
+/// one, between schema and table. What would be too long for a file system is one word, which the key shortens.
 fn file_name(name: &TableName) -> String {
-    let both = format!("{}.{}", layout::encode(&name.schema), layout::encode(&name.table));
-    if both.len() <= LONGEST { both } else { layout::encode(&format!("{}.{}", name.schema, name.table)) }
+    let (schema, table) = (without_dots(&name.schema), without_dots(&name.table));
+    if layout::encode(&schema).len() + layout::encode(&table).len() <= LONGEST {
+        format!("{schema}.{table}")
+    } else {
+        format!("{schema}/t{table}")
+    }
+}
+
+/// Writes dots as something else, so that no two names come out the same.
+fn without_dots(name: &str) -> String {
+    name.replace('/', "/s").replace('.', "/d")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TableName, file_name};
+    use super::{TableName, file_name, layout};
+    use proptest::prelude::*;
+
+    fn of(schema: &str, table: &str) -> String {
+        let name = file_name(&TableName { schema: schema.to_owned(), table: table.to_owned() });
+        name.split('.').map(layout::encode).collect::<Vec<_>>().join(".")
+    }
 
     #[test]
     fn files_have_the_names_of_their_tables_as_far_as_a_file_system_takes_them() {
-        let of =
-            |schema: &str, table: &str| file_name(&TableName { schema: schema.to_owned(), table: table.to_owned() });
         assert_eq!(of("public", "tickets"), "public.tickets");
-        assert_eq!(of("Public", "../a b"), "%50ublic.%2e%2e%2fa%20b");
+        assert_eq!(of("desk", "../a b"), "desk.%2fd%2fd%2fsa%20b");
         let long = of(&"é".repeat(31), &"ü".repeat(31));
         assert!(long.len() <= 200, "{long}");
         assert_ne!(long, of(&"é".repeat(31), &"ö".repeat(31)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_tables_share_a_file(a in "[ab./%]{1,4}", b in "[ab./%]{1,4}", c in "[ab./%]{1,4}", d in "[ab./%]{1,4}") {
+            prop_assert_eq!(of(&a, &b) == of(&c, &d), (a, b) == (c, d));
+        }
     }
 }
