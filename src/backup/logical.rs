@@ -152,7 +152,7 @@ pub(super) async fn publish(
     destination: &Destination,
     manifest: Manifest,
 ) -> Result<Taken, BackupError> {
-    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
+    let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
         ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
         ManifestOutcome::Lost(theirs) => {
@@ -165,7 +165,7 @@ pub(super) async fn publish(
 /// Looks whether the work is done: an attempt that died between its manifest and the catalog, or whose reply was lost,
 /// has done it.
 pub(super) async fn already(order: &Order, destination: &Destination) -> Result<Option<Taken>, BackupError> {
-    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
+    let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     if destination.store.head(&manifest_key).await?.is_none() {
         return Ok(None);
     }
@@ -206,7 +206,7 @@ pub(super) async fn seal_keys(
     let mut keys = Vec::new();
     for recipient in &destination.recipients {
         let fingerprint = recipient.fingerprint();
-        let key = layout::key_object(Some(&work.database), &work.scope, &work.backup, order.attempt, &fingerprint);
+        let key = layout::key_object(work.database.as_ref(), &work.scope, &work.backup, order.attempt, &fingerprint);
         let sealed = data_key.seal(recipient, destination.digest_key.as_ref())?;
         // Keys live outside the attempt's data prefix and are never conditional: the attempt owns its prefix alone.
         let _ = destination.store.put(&key, Bytes::from(sealed), PutOptions::default()).await?;
@@ -286,7 +286,7 @@ pub(super) async fn pack_part(
     let name = format!("{name}{compressed}{encrypted}");
     let request = PackRequest {
         store: Arc::clone(&destination.store),
-        key: layout::part(Some(&work.database), &work.scope, &work.backup, order.attempt, &name),
+        key: layout::part(work.database.as_ref(), &work.scope, &work.backup, order.attempt, &name),
         kind,
         compression: work.compression,
         recipient: data_key.map(|key| key.recipient().clone()),
@@ -330,7 +330,7 @@ fn manifest(
         method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
         simulated: order.simulated.is_some(),
         lineage: Some(order.lineage.clone()),
-        database: Some(work.database.to_string()),
+        database: work.database.as_ref().map(ToString::to_string),
         schedule: work.schedule.to_string(),
         retention: serde_json::to_value(&work.retention).unwrap_or_default(),
         protect: work.protect,

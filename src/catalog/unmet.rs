@@ -65,7 +65,7 @@ async fn unmet(
         // What is no longer there was carried already, which is no obstacle; the rename itself says what is.
         (Precondition::HistoryAt(_), _) => Ok(None),
         (Precondition::SlotFree, ActionKind::BackUp(work)) => {
-            let slot = (work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot);
+            let slot = (work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot);
             let holder = holder(connection, slot).await?;
             Ok(holder.map(|(backup, _)| format!("the slot has its backup already: {backup}")))
         }

@@ -212,6 +212,8 @@ pub enum PartKind {
     Sql,
     /// A directory-format archive of `pg_dump` as a tar file; of adopted backups.
     DirectoryTar,
+    /// The list of the files in a tar file: a line of JSON for each, with its digest.
+    FileList,
 }
 
 /// One copy of the backup's data key, for one recipient.

@@ -43,7 +43,7 @@ mod trial;
 mod when;
 
 pub use action::{
-    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork,
+    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork, FilesWork,
     Phase as PlanPhase, Precondition, PruneWork, Reason, ReasonCode, StaleUpload,
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};

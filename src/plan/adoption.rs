@@ -164,7 +164,7 @@ fn action(
         class: ActionClass::Due,
         kind: ActionKind::BackUp(BackupWork {
             schedule: name.clone(),
-            database: database.clone(),
+            database: Some(database.clone()),
             scope: scope.clone(),
             tenant,
             slot: whole_second(found.at),
@@ -182,6 +182,7 @@ fn action(
             parallel: 1,
             protect: false,
             configuration: None,
+            files: None,
             found: Some(Box::new(found.clone())),
         }),
         reason: Reason {
