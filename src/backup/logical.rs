@@ -7,7 +7,7 @@ use tokio::time::Instant as Monotonic;
 
 use super::configuration::{self, Policies};
 use super::source::Source;
-use super::{Archive, BackupError};
+use super::{Archive, BackupError, files};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
@@ -82,6 +82,9 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     }
     if let Some(taken) = already(order, destination).await? {
         return Ok(taken);
+    }
+    if let Some(files) = &work.files {
+        return files::take(order, files, destination).await;
     }
     let started_at = (order.now)();
     let started = Monotonic::now();

@@ -4,11 +4,13 @@
 mod adopted;
 mod configuration;
 mod failure;
+mod files;
 mod logical;
 mod source;
 
 pub use adopted::adopt;
 pub use configuration::Policies;
 pub use failure::BackupError;
+pub use files::{FINDING, Machine, findings};
 pub use logical::{Destination, Fence, Order, Taken, run};
 pub use source::{Archive, Exporter, Servers, Source};

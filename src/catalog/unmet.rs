@@ -6,7 +6,7 @@ use super::backups::holder;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp};
 use super::state::Reader;
-use crate::domain::{Action, ActionKind, Address, BackupId, Digest, Instant, Precondition};
+use crate::domain::{Action, ActionKind, Address, BackupId, Digest, Instant, Name, Precondition};
 
 impl Reader {
     /// Returns the first precondition that no longer holds, in words; `None` where all of them do. A precondition that

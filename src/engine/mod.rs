@@ -11,6 +11,7 @@ mod contents;
 pub mod digest;
 pub mod dump;
 pub mod failure;
+pub mod files;
 pub mod git;
 pub mod globals;
 pub mod invocation;

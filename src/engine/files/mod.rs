@@ -21,7 +21,11 @@ pub use walk::{Entry, LeftOut, Step, Walk};
 pub fn shown(path: &[u8]) -> String {
     path.utf8_chunks()
         .flat_map(|chunk| {
-            let text: String = chunk.valid().chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
+            let text: String = chunk
+                .valid()
+                .chars()
+                .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+                .collect();
             let bytes: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
             [text, bytes]
         })
