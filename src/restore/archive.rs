@@ -8,7 +8,7 @@ use std::time::Instant as Monotonic;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::RestoreError;
+use super::{FilesProof, RestoreError};
 use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
@@ -89,6 +89,16 @@ impl Opened {
         match (&self.origin.manifest.digest_key_id, &self.digest_key) {
             (None, _) => Some(RowKey::none()),
             (Some(id), Some(key)) if *id == key.id() => Some(RowKey::new(key.bytes())),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// Returns the key of the content's digests, where it is the one the manifest names; the inner one is absent where
+    /// they have none.
+    pub(super) fn content_key(&self) -> Option<Option<DigestKey>> {
+        match (&self.origin.manifest.digest_key_id, &self.digest_key) {
+            (None, _) => Some(None),
+            (Some(id), Some(key)) if *id == key.id() => Some(Some(key.clone())),
             (Some(_), _) => None,
         }
     }
@@ -286,6 +296,8 @@ pub struct Proof {
     pub sequences: u64,
     /// Tables and sequences that were not compared, since they could not be restored without other tenants.
     pub left_out: Vec<String>,
+    /// For a backup of files: what was compared instead of tables.
+    pub files: Option<FilesProof>,
 }
 
 impl Proof {
@@ -333,6 +345,7 @@ pub async fn prove_but(opened: &Opened, target: &Connection, deferred: &[EntryFa
         comparison,
         sequences: manifest.scope.sequences.len() as u64,
         left_out,
+        files: None,
     })
 }
 

@@ -6,6 +6,7 @@ mod content;
 mod facts;
 mod failure;
 mod place;
+mod remove;
 mod selection;
 mod walk;
 
@@ -13,6 +14,7 @@ pub use content::{Content, Region};
 pub use facts::{Facts, Kind};
 pub use failure::FilesError;
 pub use place::{Owners, Place, Seen};
+pub use remove::remove_all;
 pub use selection::Selection;
 pub use walk::{Entry, LeftOut, Step, Walk};
 
