@@ -76,7 +76,7 @@ impl Job {
     pub async fn files_in_scratch(&self) -> Result<Done, RestoreError> {
         let folder = self.workshop.folder.join(format!("bkup-{}", self.tag));
         let done = self.unless_stopped(files_into(self.wanted()?, &folder, &*self.tell)).await;
-        let removed = remove(folder).await;
+        let removed = remove_files(folder).await;
         let done = done?;
         removed?;
         Ok(done)
@@ -94,10 +94,9 @@ pub async fn files_into(
 ) -> Result<Done, RestoreError> {
     let manifest = &backup.origin.manifest;
     let mut done = Done::default();
-    room(backup, folder)?;
     tell(format!("writing {} below {}", manifest.backup_id, folder.display()));
     let begun = std::time::Instant::now();
-    fill(backup, folder).await?;
+    fill_files(backup, folder).await?;
     done.loaded.phases.push(phase("fetch and write", manifest, begun));
     tell(format!("comparing {} with what was recorded", manifest.backup_id));
     let begun = std::time::Instant::now();
@@ -122,7 +121,10 @@ pub async fn files_into(
 }
 
 /// Removes what a restore into scratch wrote, folders that are closed to their owner among it.
-pub(super) async fn remove(folder: PathBuf) -> Result<(), RestoreError> {
+///
+/// # Errors
+/// [`RestoreError::Files`].
+pub async fn remove_files(folder: PathBuf) -> Result<(), RestoreError> {
     let removed = tokio::task::spawn_blocking(move || crate::engine::files::remove_all(&folder)).await;
     Ok(removed.map_err(|error| RestoreError::NotServed(format!("removing ended early: {error}")))??)
 }
@@ -138,8 +140,12 @@ fn room(backup: &Opened, folder: &Path) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Streams the tar file below a folder.
-async fn fill(backup: &Opened, folder: &Path) -> Result<(), RestoreError> {
+/// Writes files below a folder that is made for them, once there is room; they are not proven.
+///
+/// # Errors
+/// [`RestoreError`]; what was written is still there.
+pub async fn fill_files(backup: &Opened, folder: &Path) -> Result<(), RestoreError> {
+    room(backup, folder)?;
     let (reader, task) = backup.tar(PartKind::Tar)?;
     let folder = folder.to_owned();
     let written = tokio::task::spawn_blocking(move || write(reader, &folder)).await;

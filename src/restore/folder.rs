@@ -51,7 +51,7 @@ impl Job {
             let placed = filled.and_then(|done| place(&beside, dir).map(|()| done));
             if placed.is_err() {
                 // Why it failed matters more than a folder whose name says what it is.
-                let _ = super::files::remove(beside).await;
+                let _ = super::remove_files(beside).await;
             }
             return placed;
         }

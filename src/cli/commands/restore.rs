@@ -44,7 +44,7 @@ pub struct RestoreArgs {
     /// Of this tenant, by slug
     #[arg(long, value_name = "SLUG")]
     pub tenant: Option<String>,
-    /// Of this scope: database, configuration
+    /// Of this scope: database, configuration, files=SCHEDULE
     #[arg(long, value_name = "SCOPE", conflicts_with = "tenant")]
     pub scope: Option<Scope>,
     /// From this store

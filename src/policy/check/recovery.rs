@@ -81,6 +81,14 @@ fn nothing_makes(
     place: Place,
     cx: &mut Context<'_>,
 ) {
+    if kind == BackupType::Files {
+        if !set.schedules.values().any(|thing| thing.spec.backup == kind) {
+            let message = "the plan needs `files` backups, and no schedule makes them";
+            let help = "add a schedule with `backup: files` and `paths`, or take it out of the plan";
+            cx.error(codes::NOTHING_MAKES_IT, place, message, "nothing makes them", help);
+        }
+        return;
+    }
     // A database or a schedule that could not be read has its own finding.
     let Some(database) =
         spec.databases.iter().find(|name| set.databases.contains_key(*name) && !made.contains(&(kind, *name)))
