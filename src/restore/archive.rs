@@ -139,6 +139,17 @@ impl Opened {
         Ok(self.stream(part))
     }
 
+    /// Reads a part that fits into memory.
+    ///
+    /// # Errors
+    /// When there is none of the kind, it cannot be read back, or it is larger than `cap` bytes.
+    pub async fn read(&self, kind: PartKind, cap: usize) -> Result<bytes::Bytes, RestoreError> {
+        let (reader, task) = self.tar(kind)?;
+        let bytes = reader.collect(cap).await;
+        ended(task).await?;
+        bytes.map_err(|error| RestoreError::NotServed(error.to_string()))
+    }
+
     /// Returns whether it is what tenants have in common.
     #[must_use]
     pub fn is_shared(&self) -> bool {

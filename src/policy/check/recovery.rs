@@ -19,7 +19,9 @@ pub(in crate::policy) fn recovery_plans(set: &PolicySet, known: &Known, cx: &mut
         .flat_map(|thing| thing.spec.databases.iter().map(|database| (thing.spec.backup, database)))
         .collect();
     for Thing { spec, places, .. } in set.recovery_plans.values() {
-        known.databases(Some(&spec.databases), places, "a recovery plan", cx);
+        if places.has("databases") {
+            known.databases(Some(&spec.databases), places, "a recovery plan", cx);
+        }
         for (index, kind) in spec.requires.iter().enumerate() {
             nothing_makes(set, &made, spec, *kind, places.get(&format!("requires[{index}]")), cx);
         }
