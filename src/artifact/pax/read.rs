@@ -136,7 +136,7 @@ impl<R: Read> PaxReader<R> {
                 }
             }
         };
-        let count = usize::try_from(line()?).ok().filter(|count| *count <= MOST_EXTENTS).ok_or_else(wrong)?;
+        let count = usize::try_from(line()?).ok().filter(|count| *count <= MOST_EXTENTS + 1).ok_or_else(wrong)?;
         let mut data = Vec::new();
         let (mut end, mut total) = (0_u64, 0_u64);
         for _ in 0..count {
@@ -146,6 +146,7 @@ impl<R: Read> PaxReader<R> {
             total += extent.length;
             data.push(extent);
         }
+        data.pop_if(|last| last.at == real && last.length == 0);
         let used = before - self.left;
         let rest = used.next_multiple_of(BLOCK as u64) - used;
         if rest > self.left {

@@ -32,7 +32,7 @@ pub fn head(entry: &PaxEntry) -> Vec<u8> {
         record(&mut records, "GNU.sparse.minor", b"0");
         record(&mut records, "GNU.sparse.name", &entry.path);
         record(&mut records, "GNU.sparse.realsize", size.to_string().as_bytes());
-        map = sparse_map(data);
+        map = sparse_map(data, *size);
         // The name under which a reader that knows no sparse files puts what it cannot understand.
         let at = name.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         name.splice(at..at, b"GNUSparseFile.0/".iter().copied());
@@ -113,9 +113,12 @@ fn time(seconds: i64, nanoseconds: u32) -> String {
 }
 
 /// Writes where a sparse file's data lies, in whole blocks.
-fn sparse_map(data: &[Extent]) -> Vec<u8> {
-    let mut text = format!("{}\n", data.len());
-    for extent in data {
+fn sparse_map(data: &[Extent], size: u64) -> Vec<u8> {
+    // Without a run of nothing at its end, readers leave a hole there away.
+    let end = data.last().map_or(0, |last| last.at.saturating_add(last.length));
+    let closing = (end < size).then_some(Extent { at: size, length: 0 });
+    let mut text = format!("{}\n", data.len() + usize::from(closing.is_some()));
+    for extent in data.iter().chain(&closing) {
         text.push_str(&format!("{}\n{}\n", extent.at, extent.length));
     }
     let mut map = text.into_bytes();

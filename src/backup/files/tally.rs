@@ -30,6 +30,7 @@ pub(super) struct Tally {
     pub unreadable: Met,
     pub special: Met,
     pub mounts: Met,
+    pub behind: Met,
     pub loose: u64,
 }
 
@@ -75,6 +76,7 @@ impl Tally {
             LeftOut::Special(what) => self.special.add(path, Some(what)),
             LeftOut::OtherFileSystem => self.mounts.add(path, None),
             LeftOut::Vanished => self.vanished.add(path, None),
+            LeftOut::BehindLink => self.behind.add(path, None),
             LeftOut::Unreadable(words) => self.unreadable.add(path, Some(words)),
         }
     }
@@ -114,6 +116,12 @@ impl Tally {
             "",
             "changed while it was read, and may be half of one state and half of another",
             "changed while they were read, and may be half of one state and half of another",
+        );
+        self.behind.note(
+            &mut notes,
+            "",
+            "is a symbolic link that `paths` names: what it points to is not in the backup",
+            "are symbolic links that `paths` names: what they point to is not in the backup",
         );
         self.vanished.note(&mut notes, "", "vanished before it was read", "vanished before they were read");
         self.special.note(

@@ -276,6 +276,7 @@ impl Writer {
             LeftOut::Special(what) => (*what).to_owned(),
             LeftOut::OtherFileSystem => "another file system".to_owned(),
             LeftOut::Vanished => "vanished".to_owned(),
+            LeftOut::BehindLink => "behind a symbolic link, which is kept as one".to_owned(),
             LeftOut::Unreadable(words) => format!("unreadable: {words}"),
         };
         let path = Some(FilePath::of(relative(path)));

@@ -31,6 +31,8 @@ pub enum LeftOut {
     OtherFileSystem,
     /// It was gone when its turn came.
     Vanished,
+    /// What lies behind a symbolic link that is named itself, and is kept as one.
+    BehindLink,
     /// The system's words.
     Unreadable(String),
 }
@@ -207,6 +209,11 @@ impl Walk {
         match entry.facts.kind {
             Kind::Other(what) if taken => self.leave(entry.path, LeftOut::Special(what)),
             Kind::Other(_) => {}
+            Kind::Symlink if taken && device.is_none() => {
+                let path = entry.path.clone();
+                self.give(entry);
+                self.leave(path, LeftOut::BehindLink);
+            }
             Kind::File | Kind::Symlink if taken => self.give(entry),
             Kind::File | Kind::Symlink => {}
             Kind::Folder => self.visit_folder(entry, taken, device),

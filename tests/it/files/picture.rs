@@ -72,10 +72,14 @@ pub fn plant(root: &Path, plan: &Plan) {
         made.push((path, *mode, *time));
     }
     // The folders' own times last, from the deepest up.
+    let root = rustix::process::geteuid().is_root();
     for (path, mode, time) in made.iter().rev() {
         let facts = std::fs::symlink_metadata(path).unwrap();
+        // Others than root cannot read every folder, and get no rights back that were somebody else's.
+        let mode = if facts.is_dir() { mode | 0o700 } else { *mode };
+        let mode = if root { mode } else { mode & 0o1777 };
         if !facts.is_symlink() {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode)).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         let times = rustix::fs::Timestamps {
             last_access: rustix::fs::Timespec { tv_sec: 1, tv_nsec: 0 },
