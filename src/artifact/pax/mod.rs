@@ -166,12 +166,7 @@ mod tests {
     fn what_would_land_elsewhere_is_refused() {
         for path in ["../a", "/etc/passwd", "a/../../b", "a/..", "", ".", "a//b", "a/./b", "a/", "a\0b"] {
             let folder = archive(&[(entry(path.as_bytes(), PaxKind::Folder), Vec::new())]);
-            // The slash that ends a folder's name in an archive is part of no name.
-            let fine = path == "a/";
-            assert_eq!(matches!(read(&folder), Err(TarError::Outside(_))), !fine, "{path:?}");
-            if fine {
-                continue;
-            }
+            assert!(matches!(read(&folder), Err(TarError::Outside(_))), "{path:?}");
             let link = archive(&[(entry(b"x", PaxKind::Link(path.as_bytes().to_vec())), Vec::new())]);
             assert!(matches!(read(&link), Err(TarError::Outside(_))), "hard link to {path:?}");
         }

@@ -199,6 +199,10 @@ impl Walk {
         if self.selection.excludes(&entry.path) {
             return;
         }
+        // Met on the way, it is not begun at once more.
+        if self.selection.roots().contains(&entry.path) {
+            self.passed.insert(entry.path.clone());
+        }
         let mut taken = inherited;
         if !taken || !self.unmatched.is_empty() {
             for glob in self.selection.matching(&entry.path) {
@@ -222,9 +226,6 @@ impl Walk {
 
     fn visit_folder(&mut self, entry: Entry, taken: bool, device: Option<u64>) {
         let named = self.selection.roots().contains(&entry.path);
-        if named {
-            self.passed.insert(entry.path.clone());
-        }
         let wanted = taken || self.selection.leads_through(&entry.path);
         let mounted = device.is_some_and(|device| device != entry.facts.identity.0) || is_mounted(&entry);
         let barred = mounted && !named && device.is_some();
