@@ -444,7 +444,12 @@ pub(super) async fn confirm(
         }
     }
     let summary = if taken.by_this_attempt {
-        format!("{size} in {}.{:01} s", millis(begun) / 1000, millis(begun) % 1000 / 100)
+        let findings = match backup::findings(&taken.manifest) {
+            0 => String::new(),
+            1 => ", with a finding that its manifest tells".to_owned(),
+            many => format!(", with {many} findings that its manifest tells"),
+        };
+        format!("{size} in {}.{:01} s{findings}", millis(begun) / 1000, millis(begun) % 1000 / 100)
     } else {
         "an earlier attempt had written it; recorded now".to_owned()
     };

@@ -7,13 +7,13 @@ use tokio::sync::Mutex;
 
 use super::ensure::{failed, failed_with};
 use super::runtime::Runtime;
-use crate::backup::{Destination, Source};
+use crate::backup::{Destination, Machine, Source};
 use crate::catalog;
 use crate::crypto::{DigestKey, Recipient};
 use crate::domain::{BackupWork, Instant, Name, Outcome};
 
 /// What names a batch: the slot, its schedule, its database.
-pub(super) type BatchKey = (Instant, Name, Name);
+pub(super) type BatchKey = (Instant, Name, Option<Name>);
 
 /// The backups of one slot.
 #[derive(Default)]
@@ -77,7 +77,11 @@ impl Batch {
 }
 
 async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
-    let connection = runtime.database(&work.database).map_err(failed_with)?.clone();
+    let Some(database) = &work.database else {
+        let source = Box::new(Machine::at((runtime.now)()));
+        return Ok(Common { source, destination: destination(runtime, work).await? });
+    };
+    let connection = runtime.database(database).map_err(failed_with)?.clone();
     let destination = destination(runtime, work).await?;
     let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
     Ok(Common { source, destination })
@@ -112,15 +116,17 @@ pub(super) async fn destination(runtime: &Runtime, work: &BackupWork) -> Result<
 
 /// Returns the key of the content digests: the catalog's, or a fresh one that it keeps from now on.
 async fn digest_key(runtime: &Runtime, work: &BackupWork) -> Result<DigestKey, Outcome> {
-    let known =
-        runtime.catalog.reader().digest_key(&work.store, &work.database).await.map_err(|error| failed(&error))?;
+    let generate = || DigestKey::generate(&mut |bytes| (runtime.random)(bytes)).map_err(|error| failed(&error));
+    // Files have a key for each backup, which lies sealed beside it: nothing compares them but what opens them.
+    let Some(database) = &work.database else { return generate() };
+    let known = runtime.catalog.reader().digest_key(&work.store, database).await.map_err(|error| failed(&error))?;
     let kept = match known {
         Some(known) => known,
         None => {
-            let fresh = DigestKey::generate(&mut |bytes| (runtime.random)(bytes)).map_err(|error| failed(&error))?;
+            let fresh = generate()?;
             let offered = catalog::DigestKey { id: fresh.id(), key: zeroize::Zeroizing::new(fresh.bytes().to_vec()) };
             let catalog = &runtime.catalog;
-            catalog.keep_digest_key(&work.store, &work.database, &offered).await.map_err(|error| failed(&error))?
+            catalog.keep_digest_key(&work.store, database, &offered).await.map_err(|error| failed(&error))?
         }
     };
     let bytes: [u8; 32] =

@@ -70,9 +70,14 @@ async fn perform(
         }
         let handle = runtime.store(&part.store).map_err(failed_with)?;
         let reader: Arc<dyn ReadStore> = Arc::clone(&handle.store) as Arc<dyn ReadStore>;
-        let key = layout::manifest(Some(part.key_database()), &part.scope, &part.backup);
+        let key = layout::manifest(part.key_database(), &part.scope, &part.backup);
         let manifest = store::read_manifest(reader.as_ref(), &key).await.map_err(|error| failed(&error))?;
-        let known = catalog.reader().digest_key(&part.store, &part.database).await.map_err(|error| failed(&error))?;
+        let known = match &part.database {
+            Some(database) => {
+                catalog.reader().digest_key(&part.store, database).await.map_err(|error| failed(&error))?
+            }
+            None => None,
+        };
         let digest_key = known.and_then(|known| known.key.as_slice().try_into().ok()).map(DigestKey::from_bytes);
         let origin = Origin { manifest, store: reader, identities: handle.identities.clone(), digest_key };
         subjects.push(Subject { part: part.clone(), origin });

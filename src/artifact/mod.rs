@@ -8,6 +8,7 @@ mod compress;
 mod decompress;
 mod error;
 mod pack;
+pub mod pax;
 mod pipe;
 mod tar;
 mod unpack;

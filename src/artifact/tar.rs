@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// The size of a block.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// The longest extended header that is read.
 const LONGEST_HEADER: u64 = 1024 * 1024;
 
@@ -207,7 +207,7 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
-fn cut(error: &io::Error) -> TarError {
+pub(super) fn cut(error: &io::Error) -> TarError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => TarError::Damaged("it ends before its end mark".to_owned()),
         _ => TarError::Read(error.to_string()),
@@ -235,7 +235,7 @@ fn head(header: &[u8; BLOCK]) -> Result<(String, u8, u64), TarError> {
 }
 
 /// Reads an octal number, or GNU's binary form of large ones.
-fn number(field: &[u8]) -> Option<u64> {
+pub(super) fn number(field: &[u8]) -> Option<u64> {
     if field.first() == Some(&0x80) {
         let wide = field.get(1..)?;
         let high = wide.len().saturating_sub(8);

@@ -66,7 +66,7 @@ pub async fn adopt(
         method: "MANUAL".to_owned(),
         simulated: order.simulated.is_some(),
         lineage: Some(order.lineage.clone()),
-        database: Some(work.database.to_string()),
+        database: work.database.as_ref().map(ToString::to_string),
         schedule: work.schedule.to_string(),
         retention: serde_json::to_value(&work.retention).unwrap_or_default(),
         protect: false,

@@ -6,6 +6,7 @@ use crate::artifact::ArtifactError;
 use crate::crypto::CryptoError;
 use crate::diag::{Code, Diagnostic, Explain};
 use crate::engine::EngineError;
+use crate::engine::files::FilesError;
 use crate::server::ServerError;
 use crate::store::StoreError;
 
@@ -38,6 +39,9 @@ pub enum BackupError {
         /// Why not.
         why: String,
     },
+    /// The files could not be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The configuration could not be read.
     #[error("the configuration could not be read: {0}")]
     Configuration(ServerError),
@@ -82,6 +86,7 @@ impl Explain for BackupError {
             Self::Artifact(error) => error.explain(),
             Self::Crypto(error) => error.explain(),
             Self::Store(error) => error.explain(),
+            Self::Files(error) => error.explain(),
             Self::Configuration(error) => error.explain(),
             Self::NotServed(_) => Diagnostic::error(Code("BK850"), self.to_string())
                 .help("make the plan again with the version of bkup that applies it"),

@@ -8,7 +8,7 @@ use tokio::time::Instant as Monotonic;
 
 use super::configuration::{self, Policies};
 use super::source::Source;
-use super::{Archive, BackupError, listed, parallel, tables};
+use super::{Archive, BackupError, files, listed, parallel, tables};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
@@ -97,6 +97,9 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     if let Some(taken) = already(order, destination).await? {
         return Ok(taken);
     }
+    if let Some(files) = &work.files {
+        return files::take(order, files, destination).await;
+    }
     let started_at = (order.now)();
     let started = Monotonic::now();
     let mut timings = Vec::new();
@@ -182,7 +185,7 @@ pub(super) async fn publish(
     destination: &Destination,
     manifest: Manifest,
 ) -> Result<Taken, BackupError> {
-    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
+    let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
         ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
         ManifestOutcome::Lost(theirs) => {
@@ -195,7 +198,7 @@ pub(super) async fn publish(
 /// Looks whether the work is done: an attempt that died between its manifest and the catalog, or whose reply was lost,
 /// has done it.
 pub(super) async fn already(order: &Order, destination: &Destination) -> Result<Option<Taken>, BackupError> {
-    let manifest_key = layout::manifest(Some(&order.work.database), &order.work.scope, &order.work.backup);
+    let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     if destination.store.head(&manifest_key).await?.is_none() {
         return Ok(None);
     }
@@ -222,7 +225,7 @@ async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest
     // Taken by an attempt that died, it was needed by nobody's count, and what it needs may have been deleted since.
     if let Some(shared) = &manifest.shared {
         let shared = BackupId::from_text(shared.clone());
-        let key = layout::manifest(Some(&order.work.database), &Scope::Shared, &shared);
+        let key = layout::manifest(order.work.database.as_ref(), &Scope::Shared, &shared);
         if destination.store.head(&key).await?.is_none() {
             return Err(foreign("what it shares with others is gone"));
         }
@@ -244,7 +247,7 @@ pub(super) async fn seal_keys(
     let mut keys = Vec::new();
     for recipient in &destination.recipients {
         let fingerprint = recipient.fingerprint();
-        let key = layout::key_object(Some(&work.database), &work.scope, &work.backup, order.attempt, &fingerprint);
+        let key = layout::key_object(work.database.as_ref(), &work.scope, &work.backup, order.attempt, &fingerprint);
         let sealed = data_key.seal(recipient, destination.digest_key.as_ref())?;
         // Keys live outside the attempt's data prefix and are never conditional: the attempt owns its prefix alone.
         let _ = destination.store.put(&key, Bytes::from(sealed), PutOptions::default()).await?;
@@ -346,7 +349,7 @@ pub(super) fn request(
     let name = format!("{name}{compressed}{encrypted}");
     PackRequest {
         store: Arc::clone(&destination.store),
-        key: layout::part(Some(&work.database), &work.scope, &work.backup, order.attempt, &name),
+        key: layout::part(work.database.as_ref(), &work.scope, &work.backup, order.attempt, &name),
         kind,
         compression: work.compression,
         recipient: data_key.map(|key| key.recipient().clone()),
@@ -392,7 +395,7 @@ fn manifest(
         method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
         simulated: order.simulated.is_some(),
         lineage: Some(order.lineage.clone()),
-        database: Some(work.database.to_string()),
+        database: work.database.as_ref().map(ToString::to_string),
         schedule: work.schedule.to_string(),
         retention: serde_json::to_value(&work.retention).unwrap_or_default(),
         protect: work.protect,

@@ -383,7 +383,7 @@ impl<'a> Run<'a> {
     async fn other_instant(&self, whole: &[(usize, Vec<DataPart>, Box<DumpSummary>)]) -> Option<String> {
         let member = &self.members[whole.first()?.0];
         let work = &member.order.work;
-        let key = layout::manifest(Some(&work.database), &Scope::Shared, work.shared.as_ref()?);
+        let key = layout::manifest(work.database.as_ref(), &Scope::Shared, work.shared.as_ref()?);
         let shared = read_manifest(member.destination.store.as_ref(), &key).await.ok()?;
         let facts = self.source.facts();
         let same = shared.snapshot.as_deref() == Some(facts.id.as_str())

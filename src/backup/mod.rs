@@ -5,6 +5,7 @@
 mod adopted;
 mod configuration;
 mod failure;
+mod files;
 mod lanes;
 mod listed;
 mod logical;
@@ -16,6 +17,7 @@ mod tables;
 pub use adopted::adopt;
 pub use configuration::Policies;
 pub use failure::BackupError;
+pub use files::{FINDING, Machine, findings};
 pub use logical::{Destination, Fence, Order, Taken, run};
 pub use many::{Member, MemberEnd, Settle, run_many};
 pub use source::{Archive, Exporter, Passing, Servers, Source};

@@ -70,10 +70,10 @@ impl Writer {
         let work = intent.work;
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
-        if let Some(moved) = check_names(&mut transaction, &work.schedule, &work.database, &work.store).await? {
+        if let Some(moved) = check_names(&mut transaction, &work.schedule, work.database.as_ref(), &work.store).await? {
             return Err(CatalogError::Conflict { reason: format!("{moved}; plan again") });
         }
-        let slot = (work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot);
+        let slot = (work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot);
         if let Some((holder, _)) = holder(&mut transaction, slot).await? {
             return Ok(Intended::SlotTaken(holder));
         }
@@ -122,14 +122,14 @@ impl Writer {
         .bind(lease.action.to_string())
         .bind(intent.run.as_str())
         .bind(work.backup_type.sql())
-        .bind(name(work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot))
+        .bind(name(work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot))
         .bind(word_of(&work.method)?)
         .bind(Stamp(work.slot))
         .bind(Stamp(intent.started_at))
         .bind(work.schedule.as_str())
         .bind(local)
         .bind(zone.as_str())
-        .bind(work.database.as_str())
+        .bind(work.database.as_ref().map(Name::as_str))
         .bind(work.scope.to_string())
         .bind(work.scope.tenant())
         .bind(work.tenant.as_ref().map(|tenant| tenant.schema.as_str()))

@@ -189,14 +189,18 @@ pub(super) async fn forget(connection: &mut PgConnection, address: &Address) -> 
 pub(super) async fn check_names(
     connection: &mut PgConnection,
     schedule: &Name,
-    database: &Name,
+    database: Option<&Name>,
     store: &Name,
 ) -> Result<Option<String>, CatalogError> {
-    let addresses: Vec<String> =
-        [(Section::Schedule, schedule), (Section::Database, database), (Section::Store, store)]
-            .into_iter()
-            .map(|(section, name)| Address::of(section, name.clone()).to_string())
-            .collect();
+    let addresses: Vec<String> = [
+        Some((Section::Schedule, schedule)),
+        database.map(|database| (Section::Database, database)),
+        Some((Section::Store, store)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(section, name)| Address::of(section, name.clone()).to_string())
+    .collect();
     sqlx::query("SELECT FROM bkup.policies WHERE address = ANY($1) ORDER BY address FOR SHARE")
         .bind(&addresses)
         .fetch_all(&mut *connection)

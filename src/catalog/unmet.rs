@@ -6,7 +6,7 @@ use super::backups::holder;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp};
 use super::state::Reader;
-use crate::domain::{Action, ActionKind, Address, BackupId, Digest, Instant, Precondition};
+use crate::domain::{Action, ActionKind, Address, BackupId, Digest, Instant, Name, Precondition};
 
 impl Reader {
     /// Returns the first precondition that no longer holds, in words; `None` where all of them do. A precondition that
@@ -65,7 +65,7 @@ async fn unmet(
         // What is no longer there was carried already, which is no obstacle; the rename itself says what is.
         (Precondition::HistoryAt(_), _) => Ok(None),
         (Precondition::SlotFree, ActionKind::BackUp(work)) => {
-            let slot = (work.schedule.as_str(), Some(work.database.as_str()), &work.scope, work.slot);
+            let slot = (work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot);
             let holder = holder(connection, slot).await?;
             Ok(holder.map(|(backup, _)| format!("the slot has its backup already: {backup}")))
         }

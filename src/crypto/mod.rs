@@ -7,6 +7,7 @@
 mod digest;
 mod error;
 mod keys;
+mod sparse;
 mod stream;
 
 pub use digest::{ContentHasher, DigestKey};
@@ -14,6 +15,7 @@ pub use error::CryptoError;
 pub use keys::{
     DataKey, GeneratedIdentity, Identity, OpenedKey, Recipient, fingerprint, generate_identity, open_key_object,
 };
+pub use sparse::SparseHasher;
 pub use stream::{Decrypting, Encrypting, decrypting, encrypting};
 
 /// A source of random bytes: fills the whole slice.

@@ -227,8 +227,8 @@ pub struct StaleUpload {
 pub struct BackupWork {
     /// The schedule.
     pub schedule: Name,
-    /// The database.
-    pub database: Name,
+    /// The database; absent for files.
+    pub database: Option<Name>,
     /// The scope.
     pub scope: Scope,
     /// The tenant, where the scope is one: its schema as seen when the plan was made.
@@ -277,6 +277,9 @@ pub struct BackupWork {
     /// How many programs read a whole database at once; absent: one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u32>,
+    /// For a backup of files: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesWork>,
     /// For a backup that is taken over from elsewhere: what was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Box<FoundBackup>>,
@@ -289,6 +292,16 @@ pub struct ConfigurationWork {
     pub digest: Option<Digest>,
     /// Whether the passwords of roles go in.
     pub passwords: bool,
+}
+
+/// Which files of the machine that runs the work are to be backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesWork {
+    /// Globs over absolute paths.
+    pub paths: Vec<String>,
+    /// Globs over what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
 }
 
 /// A drill to run.
@@ -317,8 +330,8 @@ pub struct DrillWork {
 pub struct DrillBackup {
     /// The backup.
     pub backup: BackupId,
-    /// Its database.
-    pub database: Name,
+    /// Its database; absent for files.
+    pub database: Option<Name>,
     /// The database's name in the store's keys, where it was renamed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filed_under: Option<Name>,
@@ -331,8 +344,8 @@ pub struct DrillBackup {
 impl DrillBackup {
     /// Returns the database's name in the store's keys.
     #[must_use]
-    pub fn key_database(&self) -> &Name {
-        self.filed_under.as_ref().unwrap_or(&self.database)
+    pub fn key_database(&self) -> Option<&Name> {
+        self.filed_under.as_ref().or(self.database.as_ref())
     }
 }
 

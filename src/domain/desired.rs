@@ -217,8 +217,7 @@ impl ScheduleSpec {
     pub fn not_served(&self) -> Option<&'static str> {
         match (self.backup, self.engine) {
             (BackupType::FullSystem, _) => Some("backups of a whole cluster are not made by this version of bkup yet"),
-            (BackupType::Files, _) => Some("backups of files are not made by this version of bkup yet"),
-            (BackupType::Configuration, _) => None,
+            (BackupType::Files | BackupType::Configuration, _) => None,
             (_, Engine::Physical | Engine::Incremental) => {
                 Some("physical backups are not made by this version of bkup yet")
             }

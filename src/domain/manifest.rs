@@ -229,6 +229,8 @@ pub enum PartKind {
     Rows,
     /// The rows of one table or view as a CSV file with a header.
     Csv,
+    /// The list of the files in a tar file: a line of JSON for each, with its digest.
+    FileList,
 }
 
 /// One copy of the backup's data key, for one recipient.

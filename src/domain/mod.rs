@@ -13,6 +13,7 @@ mod drift;
 mod event;
 mod evidence;
 mod explanation;
+mod file_list;
 mod forecast;
 mod found;
 mod id;
@@ -44,7 +45,7 @@ mod trial;
 mod when;
 
 pub use action::{
-    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork,
+    Action, ActionClass, ActionKind, BackupWork, ConfigurationWork, DocumentOp, DrillBackup, DrillWork, FilesWork,
     Phase as PlanPhase, Precondition, PruneWork, Reason, ReasonCode, StaleUpload,
 };
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
@@ -61,6 +62,7 @@ pub use drift::{DRIFT_CODES, DriftFinding, DriftKind, DriftSeverity};
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};
+pub use file_list::{FILE_LIST_FORMAT, FileKind, FileLine, FilePath};
 pub use forecast::{
     ChangeForecast, Cost, FORECAST_FORMAT, ForecastLine, ForecastReport, ForecastSide, ForecastStart, LossAt, LossLine,
     LostBackup, Milestone, MissForecast, ObjectiveForecast, ObjectiveKind, Prices, Requests, SizeSource,

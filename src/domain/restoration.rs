@@ -60,6 +60,12 @@ pub struct RestoreProof {
     pub rows: u64,
     /// Sequences that were compared.
     pub sequences: u64,
+    /// Files that were compared, for a backup of files; folders and links are not counted.
+    #[serde(default)]
+    pub files: u64,
+    /// Their content in bytes.
+    #[serde(default)]
+    pub file_bytes: u64,
 }
 
 /// A scratch server that runs on.

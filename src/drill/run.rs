@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant as Monotonic;
 
-use super::checks;
+use super::{checks, files};
 use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Period, Phase};
 use crate::engine::restore::create_database;
 use crate::engine::{Connection, EntryFailure, RestoreOptions};
@@ -79,17 +79,17 @@ impl Stage for Workshop {
 }
 
 #[derive(Default)]
-struct Seen {
-    phases: Vec<Phase>,
-    checks: Vec<CheckResult>,
-    fetched: Bytes,
+pub(super) struct Seen {
+    pub phases: Vec<Phase>,
+    pub checks: Vec<CheckResult>,
+    pub fetched: Bytes,
     server_version: String,
     damaged: Option<(DrillBackup, String)>,
 }
 
 impl Seen {
     /// Remembers whose damage an error is.
-    fn blame<T>(&mut self, part: &DrillBackup, result: Result<T, RestoreError>) -> Result<T, RestoreError> {
+    pub fn blame<T>(&mut self, part: &DrillBackup, result: Result<T, RestoreError>) -> Result<T, RestoreError> {
         if let Err(error) = &result
             && error.is_damage()
         {
@@ -100,8 +100,16 @@ impl Seen {
 }
 
 async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<(), RestoreError> {
+    let (of_files, subjects): (Vec<&Subject>, Vec<&Subject>) =
+        drill.subjects.iter().partition(|subject| matches!(subject.part.scope, crate::domain::Scope::Files(_)));
+    for (number, subject) in of_files.into_iter().enumerate() {
+        files::attempt(workshop, drill, subject, number, seen).await?;
+    }
+    if subjects.is_empty() {
+        return Ok(());
+    }
     let begun = Monotonic::now();
-    let manifests = drill.subjects.iter().map(|subject| &subject.origin.manifest);
+    let manifests = subjects.iter().map(|subject| &subject.origin.manifest);
     let major = manifests.clone().map(restore::major_of).max().unwrap_or(0);
     let expected = manifests.flat_map(|manifest| &manifest.parts).map(|part| Bytes(part.original_size)).sum();
     let spec = ScratchSpec { major, tag: drill.tag.clone(), expected };
@@ -113,7 +121,7 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
     // be of several slots and schedules, each with its shared archive: in one database these would meet each other's tables.
     let mut databases: BTreeMap<String, Connection> = BTreeMap::new();
     let mut restored = Vec::new();
-    for subject in &drill.subjects {
+    for subject in subjects {
         let manifest = &subject.origin.manifest;
         let key = manifest.shared.clone().unwrap_or_else(|| subject.part.backup.to_string());
         let target = match databases.get(&key) {
@@ -164,7 +172,7 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
     Ok(())
 }
 
-fn phase(name: &str, subject: &str, begun: Monotonic) -> Phase {
+pub(super) fn phase(name: &str, subject: &str, begun: Monotonic) -> Phase {
     Phase {
         phase: name.to_owned(),
         subject: subject.to_owned(),
@@ -179,7 +187,12 @@ fn evidence(drill: &Drill, begin: Instant, elapsed: u64, seen: Seen, failure: Op
     let minutes = |period: Period| u64::try_from(period.as_seconds() / 60).unwrap_or(0);
     let rpo_compliant = work.rpo.map(|rpo| age <= rpo);
     // What comes after the last check is tidying up, not recovery.
-    let tidying: u64 = seen.phases.iter().filter(|p| p.phase == "remove server").map(|p| p.milliseconds).sum();
+    let tidying: u64 = seen
+        .phases
+        .iter()
+        .filter(|p| ["remove server", "remove files"].contains(&p.phase.as_str()))
+        .map(|p| p.milliseconds)
+        .sum();
     let restore_ms = elapsed.saturating_sub(tidying);
     let rto_compliant =
         work.rto.map(|rto| restore_ms <= u64::try_from(rto.as_seconds()).unwrap_or(0).saturating_mul(1000));

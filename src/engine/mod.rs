@@ -12,6 +12,7 @@ mod csv;
 pub mod digest;
 pub mod dump;
 pub mod failure;
+pub mod files;
 pub mod git;
 pub mod globals;
 pub mod invocation;

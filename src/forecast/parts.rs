@@ -13,23 +13,31 @@ use crate::plan::drill_wants;
 /// The schedules of one part.
 pub(super) type Part = BTreeSet<Name>;
 
+/// What a schedule makes: of a database, or of none, which are files.
+type Made<'a> = (BackupType, Option<&'a Name>);
+
 /// Divides the schedules of policies and catalog.
 pub(super) fn split(desired: &Desired, facts: Option<&CatalogFacts>) -> Vec<Part> {
-    let mut makes: BTreeMap<&Name, BTreeSet<(BackupType, &Name)>> = BTreeMap::new();
+    let mut makes: BTreeMap<&Name, BTreeSet<Made<'_>>> = BTreeMap::new();
     for (name, spec) in &desired.schedules {
-        makes.entry(name).or_default().extend(spec.databases.iter().map(|database| (spec.backup, database)));
+        let made = makes.entry(name).or_default();
+        made.extend(spec.databases.iter().map(|database| (spec.backup, Some(database))));
+        if spec.backup == BackupType::Files {
+            made.insert((spec.backup, None));
+        }
     }
     for backup in facts.into_iter().flat_map(|facts| &facts.backups) {
         let made = makes.entry(&backup.schedule).or_default();
-        made.extend(backup.database.as_ref().map(|database| (backup.backup_type, database)));
+        made.insert((backup.backup_type, backup.database.as_ref()));
     }
     let mut parts: Vec<BTreeSet<Name>> = makes.keys().map(|name| BTreeSet::from([(*name).clone()])).collect();
     for plan in desired.recovery_plans.values().filter(|plan| is_drilled(plan)) {
         let wanted = drill_wants(plan);
-        let restores = |(name, made): (&&Name, &BTreeSet<(BackupType, &Name)>)| {
+        let restores = |(name, made): (&&Name, &BTreeSet<Made<'_>>)| {
             wanted.iter().any(|(kind, schedule)| {
                 schedule.is_none_or(|schedule| schedule == *name)
-                    && plan.databases.iter().any(|database| made.contains(&(*kind, database)))
+                    && (made.contains(&(*kind, None))
+                        || plan.databases.iter().any(|database| made.contains(&(*kind, Some(database)))))
             })
         };
         let joined: BTreeSet<Name> =

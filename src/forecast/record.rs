@@ -85,9 +85,9 @@ impl Record {
         for action in &plan.actions {
             match &action.kind {
                 ActionKind::BackUp(work) => {
-                    let weight = population.weight(Some(&work.database), &work.scope);
+                    let weight = population.weight(work.database.as_ref(), &work.scope);
                     let (amount, total) = sizes.amount(work, now, weight);
-                    let stream = (work.schedule.clone(), Some(work.database.clone()), work.scope.clone());
+                    let stream = (work.schedule.clone(), work.database.clone(), work.scope.clone());
                     self.covered.entry(stream).or_default().push((now, amount.duration.after(now)));
                     self.bytes.insert(work.backup.clone(), total);
                     self.slots.insert((work.schedule.clone(), work.slot));

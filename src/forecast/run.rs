@@ -43,7 +43,7 @@ pub(super) fn run(world: &mut World, span: Span<'_>, population: &Population, si
         let plan = world.plan();
         record.note(&plan, world, population, sizes, next_day.min(record.days.len().saturating_sub(1)));
         world.fold(&plan, &mut |work, at| {
-            sizes.amount(work, at, population.weight(Some(&work.database), &work.scope)).0
+            sizes.amount(work, at, population.weight(work.database.as_ref(), &work.scope)).0
         });
         let next = if !span.faults.is_none() {
             next_run += runs[next_run..].partition_point(|run| *run <= now);

@@ -109,7 +109,7 @@ impl Sizes {
 
     /// Returns what a backup comes to, and the bytes of all the `weight` ones it stands for.
     pub fn amount(&self, work: &BackupWork, now: Instant, weight: u64) -> (Amount, u64) {
-        let stream = (work.schedule.clone(), Some(work.database.clone()), work.scope.clone());
+        let stream = (work.schedule.clone(), work.database.clone(), work.scope.clone());
         let days = Period::between(self.begin, now).as_seconds() / 86_400;
         let grown = |bytes: u64| self.growth.after(bytes, days.unsigned_abs());
         match self.measured.get(&stream) {
@@ -122,7 +122,7 @@ impl Sizes {
                 (one, grown(*total))
             }
             None => {
-                let size = grown(self.assumed(&work.database, &work.scope));
+                let size = grown(work.database.as_ref().map_or(0, |database| self.assumed(database, &work.scope)));
                 let one = Amount { size: Bytes(size), original: Bytes(size), duration: Period::seconds(0) };
                 (one, size.saturating_mul(weight))
             }

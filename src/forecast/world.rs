@@ -196,7 +196,7 @@ impl World {
         let amount = amount(work, now);
         let backup = Backup {
             id: work.backup.clone(),
-            database: Some(work.database.clone()),
+            database: work.database.clone(),
             filed_under: None,
             scope: work.scope.clone(),
             backup_type: work.backup_type,

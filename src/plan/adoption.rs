@@ -164,7 +164,7 @@ fn action(
         class: ActionClass::Due,
         kind: ActionKind::BackUp(BackupWork {
             schedule: name.clone(),
-            database: database.clone(),
+            database: Some(database.clone()),
             scope: scope.clone(),
             tenant,
             slot: whole_second(found.at),
@@ -186,6 +186,7 @@ fn action(
             tables: Vec::new(),
             csv: false,
             jobs: None,
+            files: None,
             found: Some(Box::new(found.clone())),
         }),
         reason: Reason {

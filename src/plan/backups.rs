@@ -8,8 +8,8 @@ use super::world::{Eligible, View, schedule_address};
 use super::{configuration, on_demand};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, AskedFor, BackupId, BackupMethod, BackupType, BackupWork,
-    Bytes, CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, OnDemand, Plan, Precondition, Reason,
-    ReasonCode, ScheduleSpec, Scope, Section, Tenant, Timing, Wanted,
+    Bytes, CanceledSlot, ConfigurationWork, FilesWork, Held, HeldReason, Instant, Name, OnDemand, Plan, Precondition,
+    Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant, Timing, Wanted,
 };
 use crate::schedule::Calendar;
 
@@ -55,7 +55,7 @@ pub fn plan(view: &View<'_>, draft: &mut Plan) -> Vec<PlannedBackup> {
             });
             continue;
         }
-        for database in &spec.databases {
+        for database in of(spec) {
             let run = Run { view, name, spec, address: &address, calendar: &calendar, database, asked: None };
             run.plan(draft, &mut planned);
         }
@@ -79,14 +79,19 @@ fn not_served(view: &View<'_>, spec: &ScheduleSpec) -> Option<&'static str> {
     spec.not_served().or((!thawed).then_some(frozen))
 }
 
-/// One schedule with one of its databases.
+/// Returns the databases of a schedule; files have none, and are planned once.
+fn of(spec: &ScheduleSpec) -> Vec<Option<&Name>> {
+    if spec.backup == BackupType::Files { vec![None] } else { spec.databases.iter().map(Some).collect() }
+}
+
+/// One schedule with one of its databases, or with none.
 pub(super) struct Run<'a> {
     pub view: &'a View<'a>,
     pub name: &'a Name,
     pub spec: &'a ScheduleSpec,
     pub address: &'a Address,
     pub calendar: &'a Calendar,
-    pub database: &'a Name,
+    pub database: Option<&'a Name>,
     /// What somebody asked for, where that is not the schedule itself.
     pub asked: Option<&'a OnDemand>,
 }
@@ -116,7 +121,8 @@ impl Run<'_> {
         if let Some(words) = self.view.pause(&self.things()) {
             return self.hold(draft, None, HeldReason::Suspended, words);
         }
-        let change = match configuration::change(self.view, self.name, self.spec, self.database) {
+        let Some(database) = self.database else { return };
+        let change = match configuration::change(self.view, self.name, self.spec, database) {
             Ok(Some(change)) => change,
             Ok(None) => return,
             Err((reason, words)) => return self.hold(draft, Some(Scope::Configuration), reason, words),
@@ -156,18 +162,16 @@ impl Run<'_> {
     }
 
     /// Everything whose pause pauses this run.
-    fn things(&self) -> [Address; 3] {
-        [
-            self.address.clone(),
-            Address::of(Section::Database, self.database.clone()),
-            Address::of(Section::Store, self.spec.store.clone()),
-        ]
+    fn things(&self) -> Vec<Address> {
+        let mut things = vec![self.address.clone(), Address::of(Section::Store, self.spec.store.clone())];
+        things.extend(self.database.map(|database| Address::of(Section::Database, database.clone())));
+        things
     }
 
     fn hold(&self, draft: &mut Plan, scope: Option<Scope>, reason: HeldReason, words: impl Into<String>) {
         draft.held.push(Held {
             address: self.address.clone(),
-            database: Some(self.database.clone()),
+            database: self.database.cloned(),
             scope,
             work: "back_up".to_owned(),
             reason,
@@ -176,7 +180,7 @@ impl Run<'_> {
     }
 
     fn plan_slot(&self, slot: Instant, requested: bool, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
-        if let Err((reason, words)) = self.view.server(self.database) {
+        if let Some(Err((reason, words))) = self.database.map(|database| self.view.server(database)) {
             return self.hold(draft, None, reason, words);
         }
         let targets = self.awake(self.targets(), draft);
@@ -184,7 +188,7 @@ impl Run<'_> {
         let deadline = self.spec.start_within.after(slot);
         let mut due = Vec::new();
         for target in &targets {
-            let done = self.view.group(self.name, Some(self.database), &target.scope).iter().any(|b| b.slot == slot);
+            let done = self.view.group(self.name, self.database, &target.scope).iter().any(|b| b.slot == slot);
             if done {
                 continue;
             }
@@ -234,7 +238,14 @@ impl Run<'_> {
             };
             return vec![Target { scope, tenant: None, priority: 0 }];
         }
-        covered(self.view.desired, self.spec, self.database)
+        match self.database {
+            Some(database) => covered(self.view.desired, self.spec, database),
+            None => vec![Target { scope: Scope::Files(self.name.clone()), tenant: None, priority: 0 }],
+        }
+    }
+
+    fn tenants(&self) -> &[(Tenant, Option<Name>)] {
+        self.database.map_or(&[], |database| self.view.tenants(database))
     }
 
     /// Leaves out the tenants whose class is paused, each class held once.
@@ -244,7 +255,7 @@ impl Run<'_> {
         }
         let mut paused: BTreeSet<&Name> = BTreeSet::new();
         let class_of = |tenant: &Tenant| {
-            let tenants = self.view.tenants(self.database);
+            let tenants = self.tenants();
             let at = tenants.binary_search_by(|(other, _)| other.slug.cmp(&tenant.slug)).ok()?;
             tenants[at].1.as_ref()
         };
@@ -268,21 +279,18 @@ impl Run<'_> {
     /// begin again within minutes. Canceling what tenants share cancels them, who cannot be without it.
     fn canceled(&self, scope: &Scope, slot: Instant) -> Option<&str> {
         let of_scope = |other: &Scope| other == scope || (*other == Scope::Shared && scope.tenant().is_some());
-        let own = |c: &&CanceledSlot| &c.schedule == self.name && c.database.as_ref() == Some(self.database);
+        let own = |c: &&CanceledSlot| &c.schedule == self.name && c.database.as_ref() == self.database;
         let all = self.view.catalog.map_or(&[][..], |facts| &facts.canceled);
         all.iter().filter(own).find(|c| c.slot == slot && of_scope(&c.scope)).map(|c| c.words.as_str())
     }
 
     fn settled(&self) -> Option<Instant> {
         let progress = &self.view.catalog?.progress;
-        progress
-            .iter()
-            .find(|p| &p.schedule == self.name && p.database.as_ref() == Some(self.database))
-            .map(|p| p.settled)
+        progress.iter().find(|p| &p.schedule == self.name && p.database.as_ref() == self.database).map(|p| p.settled)
     }
 
     fn has_eligible(&self, scope: &Scope) -> bool {
-        let group = self.view.group(self.name, Some(self.database), scope);
+        let group = self.view.group(self.name, self.database, scope);
         group.iter().any(|backup| self.view.eligible(backup) == Eligible::Yes)
     }
 
@@ -330,7 +338,7 @@ impl Run<'_> {
         draft.actions.push(Action {
             id: ActionId::of(
                 "record_missed",
-                Some(self.database.as_str()),
+                self.database.map(Name::as_str),
                 None,
                 self.address,
                 Some(&last.to_string()),
@@ -339,7 +347,7 @@ impl Run<'_> {
             class: ActionClass::Due,
             kind: ActionKind::RecordMissed {
                 schedule: self.name.clone(),
-                database: Some(self.database.clone()),
+                database: self.database.cloned(),
                 slots,
                 scopes,
             },
@@ -351,7 +359,7 @@ impl Run<'_> {
     }
 
     fn holds(&self, scope: &Scope, slot: Instant) -> bool {
-        self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot == slot)
+        self.view.group(self.name, self.database, scope).iter().any(|backup| backup.slot == slot)
     }
 
     fn is_protected(&self) -> bool {
@@ -361,7 +369,7 @@ impl Run<'_> {
 
     /// Returns whether a scope had a backup before a slot.
     fn is_older(&self, scope: &Scope, slot: Instant) -> bool {
-        self.view.group(self.name, Some(self.database), scope).iter().any(|backup| backup.slot < slot)
+        self.view.group(self.name, self.database, scope).iter().any(|backup| backup.slot < slot)
     }
 
     fn location(&self) -> Option<crate::domain::SourceLocation> {
@@ -370,7 +378,7 @@ impl Run<'_> {
 
     /// Returns how large a backup of a scope will likely be: as the newest one of it.
     fn expected(&self, scope: &Scope) -> Option<Bytes> {
-        let group = self.view.group(self.name, Some(self.database), scope);
+        let group = self.view.group(self.name, self.database, scope);
         group.iter().max_by_key(|backup| backup.consistent_at).map(|backup| backup.size)
     }
 
@@ -379,7 +387,10 @@ impl Run<'_> {
         if *scope != Scope::Database || self.spec.databases.len() != 1 {
             return None;
         }
-        let worth = self.view.server(self.database).map_or(1, |facts| facts.size.0 / WORTH_A_PROGRAM + 1);
+        let worth = self
+            .database
+            .and_then(|database| self.view.server(database).ok())
+            .map_or(1, |facts| facts.size.0 / WORTH_A_PROGRAM + 1);
         let worth = u32::try_from(worth).unwrap_or(u32::MAX);
         let jobs = match self.asked.and_then(|asked| asked.jobs) {
             Some(jobs) => jobs,
@@ -389,7 +400,7 @@ impl Run<'_> {
     }
 
     fn id(&self, scope: &Scope, slot: Instant) -> (ActionId, BackupId) {
-        backup_id(self.name, Some(self.database), scope, slot)
+        backup_id(self.name, self.database, scope, slot)
     }
 
     /// Returns the shared archive of the slot, planned here unless an earlier run took it.
@@ -403,9 +414,9 @@ impl Run<'_> {
         let (_, mut id) = self.id(&Scope::Shared, slot);
         // By the slot, not by the id: an archive that was taken before a rename has another one. One that lies under
         // another database name is of no use, since tenant backups name it within their own.
-        let at_slot = self.view.group(self.name, Some(self.database), &Scope::Shared).iter().find(|b| b.slot == slot);
+        let at_slot = self.view.group(self.name, self.database, &Scope::Shared).iter().find(|b| b.slot == slot);
         let there = at_slot.or(self.view.backup(&id).as_ref()).map(|shared| match self.view.eligible(shared) {
-            Eligible::Yes if shared.key_database() != Some(self.database) => Eligible::Missing,
+            Eligible::Yes if shared.key_database() != self.database => Eligible::Missing,
             eligible => eligible,
         });
         if let Some(shared) = at_slot {
@@ -462,8 +473,7 @@ impl Run<'_> {
         planned: &mut Vec<PlannedBackup>,
     ) {
         let leave_out = if target.scope == Scope::Shared {
-            let schemas: BTreeSet<String> =
-                self.view.tenants(self.database).iter().map(|(tenant, _)| tenant.schema.clone()).collect();
+            let schemas: BTreeSet<String> = self.tenants().iter().map(|(tenant, _)| tenant.schema.clone()).collect();
             schemas.into_iter().collect()
         } else {
             Vec::new()
@@ -473,7 +483,7 @@ impl Run<'_> {
         let work =
             BackupWork {
                 schedule: self.name.clone(),
-                database: self.database.clone(),
+                database: self.database.cloned(),
                 scope: target.scope.clone(),
                 tenant: target.tenant.cloned(),
                 slot,
@@ -491,7 +501,9 @@ impl Run<'_> {
                 parallel: self.spec.max_parallel_jobs,
                 protect: self.is_protected(),
                 configuration: (target.scope == Scope::Configuration).then(|| ConfigurationWork {
-                    digest: configuration::digest(self.view, self.spec, self.database).ok().flatten(),
+                    digest: self
+                        .database
+                        .and_then(|database| configuration::digest(self.view, self.spec, database).ok().flatten()),
                     passwords: self.spec.passwords,
                 }),
                 asked_for: self.view.request.asked_for.clone().filter(|_| method == BackupMethod::Manual).map(
@@ -500,6 +512,8 @@ impl Run<'_> {
                 tables: self.spec.tables.clone(),
                 csv: self.asked.is_some_and(|asked| asked.csv),
                 jobs: self.jobs(&target.scope),
+                files: matches!(target.scope, Scope::Files(_))
+                    .then(|| FilesWork { paths: self.spec.paths.clone(), exclude: self.spec.exclude.clone() }),
                 found: None,
             };
         let after = shared

@@ -166,13 +166,13 @@ fn not_served(spec: &RecoveryPlanSpec, drill: &DrillSpec) -> Option<&'static str
             _ => None,
         })
     };
-    let served = |kind: BackupType| matches!(kind, BackupType::Database | BackupType::TenantData);
+    let served = |kind: BackupType| matches!(kind, BackupType::Database | BackupType::TenantData | BackupType::Files);
     if drill.into != DrillInto::Scratch {
         Some("drills on a server of your own are not run by this version of bkup yet")
     } else if drill.checks.contains(&Check::Amcheck) {
         Some("`amcheck` is not run by this version of bkup yet")
     } else if restores().any(|restore| restore.backup.is_some_and(|kind| !served(kind))) {
-        Some("restores of clusters, files and configurations are not drilled by this version of bkup yet")
+        Some("restores of clusters and configurations are not drilled by this version of bkup yet")
     } else if restores().any(|restore| !restore.tables.is_empty()) {
         Some("restores of single tables are not drilled by this version of bkup yet")
     } else {
@@ -215,21 +215,33 @@ fn choose(
     };
     let wanted = wanted(spec);
     let mut chosen: Vec<Candidate> = Vec::new();
-    for database in &spec.databases {
-        for (backup_type, schedule) in &wanted {
-            let all = candidates(view, planned, database, *backup_type, *schedule, latest);
-            let newest = newest_by_scope(all);
-            if newest.is_empty() {
-                return Err(format!("database.{database} has no {} backup that could be restored", backup_type.word()));
-            }
-            for candidate in sample(newest, name, attempt, drill.sample_tenants) {
-                if let Some(shared) = &candidate.shared
-                    && !chosen.iter().any(|c| &c.part.backup == shared)
-                {
-                    chosen.push(shared_candidate(view, planned, shared, &candidate)?);
+    // Files belong to no database; they come first, as the smaller part of what an application needs.
+    let (files, of_databases): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(kind, _)| *kind == BackupType::Files);
+    let places = files.iter().map(|of| (None, of));
+    let databases = spec.databases.iter().flat_map(|database| of_databases.iter().map(move |of| (Some(database), of)));
+    for (database, (backup_type, schedule)) in places.chain(databases) {
+        let all = candidates(view, planned, database, *backup_type, *schedule, latest);
+        let newest = newest_by_scope(all);
+        if newest.is_empty() {
+            return Err(match (database, schedule) {
+                (Some(database), _) => {
+                    format!("database.{database} has no {} backup that could be restored", backup_type.word())
                 }
-                chosen.push(candidate);
+                (None, Some(schedule)) => format!("schedule.{schedule} has no backup that could be restored"),
+                (None, None) => "there is no backup of files that could be restored".to_owned(),
+            });
+        }
+        let sample = match database {
+            Some(_) => sample(newest, name, attempt, drill.sample_tenants),
+            None => newest,
+        };
+        for candidate in sample {
+            if let Some(shared) = &candidate.shared
+                && !chosen.iter().any(|c| &c.part.backup == shared)
+            {
+                chosen.push(shared_candidate(view, planned, shared, &candidate)?);
             }
+            chosen.push(candidate);
         }
     }
     Ok(chosen)
@@ -238,7 +250,7 @@ fn choose(
 fn candidates(
     view: &View<'_>,
     planned: &[PlannedBackup],
-    database: &Name,
+    database: Option<&Name>,
     backup_type: BackupType,
     schedule: Option<&Name>,
     latest: Instant,
@@ -246,7 +258,7 @@ fn candidates(
     // Some tables are no database: only a step that names their schedule means them.
     let whole = |scope: &Scope| schedule.is_some() || !matches!(scope, Scope::Tables(_));
     let there = view.backups().iter().filter(|b| {
-        b.database.as_ref() == Some(database)
+        b.database.as_ref() == database
             && b.backup_type == backup_type
             && b.scope != Scope::Shared
             && whole(&b.scope)
@@ -258,7 +270,7 @@ fn candidates(
         at: b.consistent_at,
         part: DrillBackup {
             backup: b.id.clone(),
-            database: database.clone(),
+            database: database.cloned(),
             filed_under: b.filed_under.clone(),
             scope: b.scope.clone(),
             store: b.store.clone(),
@@ -268,7 +280,7 @@ fn candidates(
         schedule: b.schedule.clone(),
     });
     let to_come = planned.iter().filter(|p| {
-        &p.work.database == database
+        p.work.database.as_ref() == database
             && p.work.backup_type == backup_type
             && p.work.scope != Scope::Shared
             && whole(&p.work.scope)
@@ -279,7 +291,7 @@ fn candidates(
         at: view.now(),
         part: DrillBackup {
             backup: p.work.backup.clone(),
-            database: database.clone(),
+            database: database.cloned(),
             filed_under: None,
             scope: p.work.scope.clone(),
             store: p.work.store.clone(),

@@ -150,7 +150,7 @@ fn left_over(
     let there = restorable(view, database, scope);
     let left: Vec<&&Backup> = there.iter().filter(|b| !gone.contains(&b.id)).collect();
     let coming = draft.actions.iter().filter(
-        |action| matches!(&action.kind, ActionKind::BackUp(work) if &work.database == database && &work.scope == scope),
+        |action| matches!(&action.kind, ActionKind::BackUp(work) if work.database.as_ref() == Some(database) && &work.scope == scope),
     );
     let coming = coming.count() as u64;
     let floor = u64::from(in_force(view).min_keep.max(1)).min(there.len() as u64);

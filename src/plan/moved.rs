@@ -216,7 +216,7 @@ fn touched(action: &Action) -> Vec<Address> {
     match &action.kind {
         ActionKind::BackUp(work) => {
             add(Section::Schedule, Some(&work.schedule));
-            add(Section::Database, Some(&work.database));
+            add(Section::Database, work.database.as_ref());
             add(Section::Store, Some(&work.store));
         }
         ActionKind::RecordMissed { schedule, database, .. } => {
@@ -226,7 +226,7 @@ fn touched(action: &Action) -> Vec<Address> {
         ActionKind::Drill(work) => {
             add(Section::RecoveryPlan, Some(&work.plan));
             for part in &work.backups {
-                add(Section::Database, Some(&part.database));
+                add(Section::Database, part.database.as_ref());
                 add(Section::Store, Some(&part.store));
             }
         }

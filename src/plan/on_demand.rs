@@ -37,7 +37,7 @@ pub(super) fn plan(view: &View<'_>, asked: &OnDemand, draft: &mut Plan, planned:
         spec: &spec,
         address: &address,
         calendar: &calendar,
-        database: &asked.database,
+        database: Some(&asked.database),
         asked: Some(asked),
     };
     run.plan(draft, planned);

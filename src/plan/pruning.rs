@@ -25,7 +25,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
     let mut coming: HashMap<GroupKey<'_>, Vec<&PlannedBackup>> = HashMap::new();
     for backup in planned {
         let work = &backup.work;
-        coming.entry((&work.schedule, Some(&work.database), &work.scope)).or_default().push(backup);
+        coming.entry((&work.schedule, work.database.as_ref(), &work.scope)).or_default().push(backup);
     }
     let drilled: HashMap<&BackupId, ActionId> =
         drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();

@@ -41,12 +41,12 @@ pub fn action_title(action: &Action, style: &Style) -> String {
         ActionKind::BackUp(work) if let Some(found) = &work.found => format!(
             "adopt {} as a backup of {}, for {}",
             style.name(&found.key),
-            place(Some(&work.database), &work.scope, style),
+            place(work.database.as_ref(), &work.scope, style),
             work.schedule
         ),
         ActionKind::BackUp(work) => format!(
             "back up {} for {}, slot {}",
-            place(Some(&work.database), &work.scope, style),
+            place(work.database.as_ref(), &work.scope, style),
             work.schedule,
             moment(work.slot)
         ),

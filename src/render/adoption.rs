@@ -36,7 +36,7 @@ pub fn adoption_text(
                 style.name(&found.key),
                 moment(found.at),
                 found.size.to_string(),
-                place(Some(&work.database), &work.scope, style),
+                place(work.database.as_ref(), &work.scope, style),
                 work.schedule.to_string(),
             ]);
         }

@@ -13,14 +13,17 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
         (Some(database), Some((kind, name))) => format!("{kind} {} of {}", style.name(name), style.name(database)),
         (Some(database), None) if restoration.scope == "database" => format!("database {}", style.name(database)),
         (Some(database), None) => format!("{} of {}", style.name(&restoration.scope), style.name(database)),
+        (None, Some(("files", schedule))) => format!("the files of schedule.{}", style.name(schedule)),
         (None, _) => style.name(&restoration.scope),
     };
+    let is_files = restoration.scope.starts_with("files=");
     let proven =
         if restoration.proofs.is_empty() { "; nothing was recorded to compare it with" } else { ", proven equal" };
     let verdict = match restoration.into.split_once(':') {
         Some(("folder", dir)) => format!("Restored {what} into {}, every byte as recorded", style.name(dir)),
         Some((_, name)) => format!("Restored {what} into {}{proven}", style.name(name)),
         None if restoration.into == "live" => format!("Restored {what} into the live server{proven}"),
+        None if is_files => format!("Restored {what} into a folder that is gone again{proven}"),
         None => format!("Restored {what} into a scratch server{proven}"),
     };
     let mut out = format!("{} {}\n", style.mark(Symbol::Good), style.paint(Tone::Good, &verdict));
@@ -32,6 +35,16 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
     ];
     out.push_str(&format!("  {}\n", facts.join(style.dot())));
     for proof in &restoration.proofs {
+        if is_files {
+            out.push_str(&format!(
+                "  {} {}: {} with {}, equal to what was recorded\n",
+                style.mark(Symbol::Good),
+                style.name(&proof.scope),
+                many(proof.files, "file"),
+                Bytes(proof.file_bytes),
+            ));
+            continue;
+        }
         out.push_str(&format!(
             "  {} {} in {}: {} with {}, and {}, equal to what was recorded\n",
             style.mark(Symbol::Good),

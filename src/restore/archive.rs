@@ -8,8 +8,8 @@ use std::time::Instant as Monotonic;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::RestoreError;
 use super::bridge::{has_bridge, load_bridge};
+use super::{FilesProof, RestoreError};
 use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
@@ -104,6 +104,16 @@ impl Opened {
         self
     }
 
+    /// Returns the key of the content's digests, where it is the one the manifest names; the inner one is absent where
+    /// they have none.
+    pub(super) fn content_key(&self) -> Option<Option<DigestKey>> {
+        match (&self.origin.manifest.digest_key_id, &self.digest_key) {
+            (None, _) => Some(None),
+            (Some(id), Some(key)) if *id == key.id() => Some(Some(key.clone())),
+            (Some(_), _) => None,
+        }
+    }
+
     /// Begins to stream a part. Its content is not to be relied on before the task has ended well.
     pub(super) fn stream(&self, part: &DataPart) -> (PipeReader, JoinHandle<Result<(), ArtifactError>>) {
         let (writer, reader) = pipe(8);
@@ -143,6 +153,17 @@ impl Opened {
             return Err(RestoreError::NotServed(words));
         };
         Ok(self.stream(part))
+    }
+
+    /// Reads a part that fits into memory.
+    ///
+    /// # Errors
+    /// When there is none of the kind, it cannot be read back, or it is larger than `cap` bytes.
+    pub async fn read(&self, kind: PartKind, cap: usize) -> Result<bytes::Bytes, RestoreError> {
+        let (reader, task) = self.tar(kind)?;
+        let bytes = reader.collect(cap).await;
+        ended(task).await?;
+        bytes.map_err(|error| RestoreError::NotServed(error.to_string()))
     }
 
     /// Returns whether it is what tenants have in common.
@@ -328,6 +349,8 @@ pub struct Proof {
     pub sequences: u64,
     /// Tables and sequences that were not compared, since they could not be restored without other tenants.
     pub left_out: Vec<String>,
+    /// For a backup of files: what was compared instead of tables.
+    pub files: Option<FilesProof>,
 }
 
 impl Proof {
@@ -375,6 +398,7 @@ pub async fn prove_but(opened: &Opened, target: &Connection, deferred: &[EntryFa
         comparison,
         sequences: manifest.scope.sequences.len() as u64,
         left_out,
+        files: None,
     })
 }
 

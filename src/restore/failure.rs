@@ -4,6 +4,7 @@ use crate::artifact::ArtifactError;
 use crate::crypto::CryptoError;
 use crate::diag::{Code, Diagnostic, Explain};
 use crate::engine::EngineError;
+use crate::engine::files::FilesError;
 use crate::store::StoreError;
 
 /// Why a restore did not happen, or was not believed.
@@ -21,6 +22,9 @@ pub enum RestoreError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Files could not be written or read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// No such backup.
     #[error("there is no backup {wanted} in {place}")]
     NotFound {
@@ -123,6 +127,7 @@ impl Explain for RestoreError {
             Self::Artifact(error) => return error.explain(),
             Self::Crypto(error) => return error.explain(),
             Self::Store(error) => return error.explain(),
+            Self::Files(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),
             Self::TooNew { .. } => ("BK868", "install the programs of the server's own version"),
             Self::Ambiguous { .. } => ("BK866", "write more of the id, as `bkup list` shows it"),

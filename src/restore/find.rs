@@ -17,8 +17,8 @@ pub enum Wanted {
     Id(String),
     /// The newest of a scope.
     Latest {
-        /// The database.
-        database: Name,
+        /// The database; absent for files.
+        database: Option<Name>,
         /// The scope.
         scope: Scope,
         /// Not younger than this.
@@ -49,7 +49,9 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
         let fits = match wanted {
             Wanted::Id(id) => entry.id.as_str().starts_with(id.as_str()),
             Wanted::Latest { database, scope, .. } => {
-                let of_it = entry.database == store::layout::encode(database.as_str());
+                let segment =
+                    database.as_ref().map_or_else(|| "_".to_owned(), |name| store::layout::encode(name.as_str()));
+                let of_it = entry.database == segment;
                 others.extend(entry.scope.clone().filter(|_| of_it));
                 of_it && entry.scope.as_ref().is_none_or(|s| s == scope)
             }
@@ -105,7 +107,7 @@ pub fn find_in_catalog<'a>(
         }
         Wanted::Latest { database, scope, not_after } => {
             let mut fits: Vec<&Backup> = Vec::new();
-            for backup in backups.filter(|backup| backup.database.as_ref() == Some(database)) {
+            for backup in backups.filter(|backup| backup.database == *database) {
                 if backup.tombstoned_at.is_some() || not_after.is_some_and(|limit| backup.consistent_at > limit) {
                     continue;
                 }
@@ -131,7 +133,8 @@ fn not_found(wanted: &Wanted, place: &str, others: BTreeSet<Scope>) -> RestoreEr
     let (words, others) = match wanted {
         Wanted::Id(id) => (id.clone(), Vec::new()),
         Wanted::Latest { database, scope, .. } => {
-            (format!("of {} of database {database}", words(scope)), some(others.iter().map(words).collect()))
+            let of = database.as_ref().map_or_else(String::new, |database| format!(" of database {database}"));
+            (format!("of {}{of}", words(scope)), some(others.iter().map(words).collect()))
         }
     };
     RestoreError::NotFound { wanted: words, place: place.to_owned(), others }
@@ -147,6 +150,7 @@ fn words(scope: &Scope) -> String {
     match scope {
         Scope::Tenant(slug) => format!("tenant {slug:?}"),
         Scope::Database => "the whole".to_owned(),
+        Scope::Files(schedule) => format!("the files of schedule.{schedule}"),
         other => other.to_string(),
     }
 }

@@ -46,6 +46,15 @@ impl Job {
         let mut own = name.to_os_string();
         own.push(format!(".bkup-{}", self.tag));
         let beside = dir.with_file_name(own);
+        if backup.is_files() {
+            let filled = self.unless_stopped(super::files_into(backup, &beside, &*self.tell)).await;
+            let placed = filled.and_then(|done| place(&beside, dir).map(|()| done));
+            if placed.is_err() {
+                // Why it failed matters more than a folder whose name says what it is.
+                let _ = super::remove_files(beside).await;
+            }
+            return placed;
+        }
         let filled = self.unless_stopped(fill(backup, beside.clone())).await;
         let placed = filled.and_then(|()| place(&beside, dir));
         if let Err(error) = placed {
@@ -161,7 +170,7 @@ async fn unpacked_and_loaded(
 fn unpack(reader: PipeReader, into: &Path) -> Result<(), RestoreError> {
     let broken = |error: crate::artifact::TarError| RestoreError::NotServed(error.to_string());
     DirBuilder::new().mode(0o700).create(into).map_err(|error| failed(into, error))?;
-    let mut tar = TarReader::new(Piped { reader, current: Bytes::new() });
+    let mut tar = TarReader::new(Piped::new(reader));
     while let Some(member) = tar.next_member().map_err(broken)? {
         let path = into.join(&member.path);
         let folder = if member.folder { path.as_path() } else { path.parent().unwrap_or(into) };
@@ -190,14 +199,20 @@ fn place(beside: &Path, dir: &Path) -> Result<(), RestoreError> {
     fs::rename(beside, dir).map_err(|error| failed(dir, error))
 }
 
-fn failed(path: &Path, error: io::Error) -> RestoreError {
+pub(super) fn failed(path: &Path, error: io::Error) -> RestoreError {
     RestoreError::Engine(EngineError::io(format!("writing {}", path.display()), error))
 }
 
 /// A pipe as a reader for threads that may block.
-struct Piped {
+pub(super) struct Piped {
     reader: PipeReader,
     current: Bytes,
+}
+
+impl Piped {
+    pub(super) const fn new(reader: PipeReader) -> Self {
+        Self { reader, current: Bytes::new() }
+    }
 }
 
 impl Read for Piped {

@@ -4,6 +4,7 @@
 mod archive;
 mod bridge;
 mod failure;
+mod files;
 mod find;
 mod folder;
 mod hold;
@@ -14,6 +15,7 @@ mod workshop;
 pub use archive::{Loaded, Opened, Origin, Proof, load, load_all, load_deferred, open, prove, prove_but};
 pub use bridge::{has_bridge, load_bridge};
 pub use failure::RestoreError;
+pub use files::{FilesProof, files_into, fill_files, prove_files, remove_files};
 pub use find::{Found, Wanted, find_in_catalog, find_in_store};
 pub use hold::Hold;
 pub use job::{Done, Job, Proven, Tell, major_of};

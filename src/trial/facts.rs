@@ -123,7 +123,9 @@ pub(super) fn action_facts(action: &Action, backups: &HashMap<&BackupId, &Backup
     match &action.kind {
         ActionKind::BackUp(work) => {
             add("schedule", one(&work.schedule));
-            add("database", one(&work.database));
+            if let Some(database) = &work.database {
+                add("database", one(database));
+            }
             add("scope", one(&work.scope));
             add("slot", slots(&[work.slot]));
             add("store", one(&work.store));

@@ -61,7 +61,8 @@ fn follow_with(world: &World, major: Major, dir: &Path, database: &str, commands
         .output()
         .unwrap();
     let left: Vec<_> = std::fs::read_dir(&work).unwrap().flatten().map(|item| item.file_name()).collect();
-    assert!(left.iter().all(|name| name == "globals.sql" || name == "configuration"), "no key stays behind: {left:?}");
+    let fine = ["globals.sql", "configuration", "files", "files.jsonl"];
+    assert!(left.iter().all(|name| fine.iter().any(|fine| name == fine)), "no key stays behind: {left:?}");
     output
 }
 
@@ -164,4 +165,33 @@ async fn a_configuration_comes_back_by_hand() {
     must(&follow_with(&world, Major::V17, &dir, "by-hand", &commands));
     let globals = world.cli.path("work-by-hand").join("configuration/globals.sql");
     assert!(std::fs::read_to_string(globals).unwrap().contains("CREATE ROLE teller"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_back_without_bkup() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("b\\s"), "content").unwrap();
+    let (_pipe, holes) = (
+        rustix::fs::mkfifoat(rustix::fs::CWD, source.path().join("pipe"), rustix::fs::Mode::from_raw_mode(0o600)),
+        std::fs::File::create(source.path().join("holes")).unwrap(),
+    );
+    holes.set_len(3 << 20).unwrap();
+    let schedule = format!(
+        "version: 1\nretention:\n  keep: {{ within: 30d }}\nschedules:\n  uploads: {{ backup: files, paths: [\"{}\"], when: \
+         {{ on: request }}, retention: keep, store: primary }}\n",
+        source.path().display()
+    );
+    world.policy("schedules.yaml", &schedule);
+    let _ = world.back_up("uploads");
+    let manifest = world.objects("backups/_").into_iter().find(|path| path.ends_with("manifest.json")).unwrap();
+    let dir = manifest.parent().unwrap().strip_prefix(&world.store).unwrap().to_owned();
+    let commands = format!("{}{}", blocks("```sh disaster")[0], blocks("```sh files").concat());
+    let output = follow_with(&world, Major::V17, &dir, "app", &commands);
+    must(&output);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("left out:") && said.contains("pipe: a pipe"), "{said}");
+    let there = world.cli.path("work-app/files").join(source.path().strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(there.join("b\\s")).unwrap(), "content");
+    assert_eq!(std::fs::metadata(there.join("holes")).unwrap().len(), 3 << 20);
 }

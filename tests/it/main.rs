@@ -28,6 +28,7 @@ mod examples;
 mod explain;
 mod export;
 mod faults;
+mod files;
 mod findings;
 mod forecast;
 mod github;

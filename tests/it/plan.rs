@@ -457,3 +457,42 @@ proptest! {
         }
     }
 }
+
+fn files_daily() -> bkup::domain::ScheduleSpec {
+    bkup::domain::ScheduleSpec {
+        databases: Vec::new(),
+        paths: vec!["/srv/**".to_owned()],
+        exclude: vec!["*.tmp".to_owned()],
+        ..schedule(BackupType::Files, cron("0 3 * * *"), keep_last(2))
+    }
+}
+
+#[test]
+fn files_belong_to_no_database_and_are_planned_missed_kept_and_pruned_as_all_else() {
+    let mut model = Model::new("2026-11-20T03:10:00Z", &["acme"]).schedule("uploads", files_daily());
+    // A server that nobody reaches is no reason to leave files alone.
+    let app = name("app");
+    let _ = model.observed.servers.insert(app, Observation::Unreachable("gone".to_owned()));
+    let plan = model.step();
+    assert_eq!(backups(&plan), ["files=uploads"]);
+    let ActionKind::BackUp(work) = &plan.actions.iter().find(|a| a.kind.word() == "back_up").expect("a backup").kind
+    else {
+        unreachable!()
+    };
+    assert_eq!(work.database, None);
+    let files = work.files.as_ref().expect("which files");
+    assert_eq!(
+        (files.paths.as_slice(), files.exclude.as_slice()),
+        (&["/srv/**".to_owned()][..], &["*.tmp".to_owned()][..])
+    );
+    model.assert_converges();
+    model.pass(Period::days(3));
+    let plan = model.step();
+    assert_eq!(words(&plan), ["record_missed", "back_up"]);
+    for _ in 0..12 {
+        model.pass(Period::days(1));
+        model.run();
+    }
+    let left = model.live(&Scope::Files(name("uploads")));
+    assert_eq!(left.iter().filter(|backup| backup.tombstoned_at.is_none()).count(), 2, "{left:?}");
+}

@@ -40,13 +40,12 @@ fn days(model: &mut Model, days: usize) {
 #[test]
 fn what_this_version_does_not_do_is_held_and_never_missed() {
     let base = ScheduleSpec { backup: BackupType::FullSystem, engine: Engine::Physical, ..tenants_daily(7) };
-    let files = ScheduleSpec { backup: BackupType::Files, databases: Vec::new(), ..tenants_daily(7) };
-    let mut model = Model::new("2026-03-01T03:10:00Z", &["a"]).schedule("base", base).schedule("files", files);
+    let mut model = Model::new("2026-03-01T03:10:00Z", &["a"]).schedule("base", base);
     model.run();
     for _ in 0..3 {
         model.pass(Period::days(9));
         let plan = model.plan();
-        assert_eq!(held(&plan), ["schedule.base: NotServed", "schedule.files: NotServed"]);
+        assert_eq!(held(&plan), ["schedule.base: NotServed"]);
         assert_eq!(plan.actions, [], "nothing is missed that nobody could have run");
     }
 }

@@ -44,7 +44,7 @@ pub struct RestoreArgs {
     /// Of this tenant, by slug
     #[arg(long, value_name = "SLUG")]
     pub tenant: Option<String>,
-    /// Of this scope: database, configuration
+    /// Of this scope: database, configuration, files=SCHEDULE
     #[arg(long, value_name = "SCOPE", conflicts_with = "tenant")]
     pub scope: Option<Scope>,
     /// From this store
@@ -113,10 +113,18 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
 /// Where a restore goes, resolved.
 enum Target {
     Scratch,
+    /// A folder for files that is gone when they are proven.
+    Files,
     Folder(PathBuf),
-    New { server: Connection, name: String },
+    New {
+        server: Connection,
+        name: String,
+    },
     LiveTenant(Connection),
-    LiveDatabase { server: Connection, name: String },
+    LiveDatabase {
+        server: Connection,
+        name: String,
+    },
 }
 
 impl Target {
@@ -125,6 +133,9 @@ impl Target {
         let csv = manifest.parts.iter().any(|part| part.kind == PartKind::Csv);
         match &args.into {
             RestoreInto::Folder(dir) if files || csv => return Ok(Self::Folder(cwd.join(dir))),
+            RestoreInto::Scratch if manifest.parts.iter().any(|part| part.kind == PartKind::FileList) && !args.keep => {
+                return Ok(Self::Files);
+            }
             RestoreInto::Folder(_) => {
                 return Err(CliError::usage(
                     format!("{} is a dump, and a folder is for a configuration or for files", manifest.backup_id),
@@ -160,7 +171,7 @@ impl Target {
 
     const fn server(&self) -> Option<&Connection> {
         match self {
-            Self::Scratch | Self::Folder(_) => None,
+            Self::Scratch | Self::Files | Self::Folder(_) => None,
             Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
         }
     }
@@ -168,7 +179,7 @@ impl Target {
     /// Returns the target as the report words it.
     fn words(&self) -> String {
         match self {
-            Self::Scratch => "scratch".to_owned(),
+            Self::Scratch | Self::Files => "scratch".to_owned(),
             Self::Folder(dir) => format!("folder:{}", dir.display()),
             Self::New { name, .. } => format!("new:{name}"),
             Self::LiveTenant(_) | Self::LiveDatabase { .. } => "live".to_owned(),
@@ -178,7 +189,7 @@ impl Target {
     /// Checks that nothing is in the way, before anything is fetched.
     async fn check(&self, manifest: &Manifest) -> Result<(), RestoreError> {
         match self {
-            Self::Scratch => Ok(()),
+            Self::Scratch | Self::Files => Ok(()),
             Self::Folder(dir) => Job::check_folder(dir),
             Self::New { server, name } | Self::LiveDatabase { server, name } => {
                 Job::check_no_database(server, name).await
@@ -206,7 +217,7 @@ async fn prepare(source: &Source, target: &Target, wiring: &Wiring, tell: &Tell)
     if let Some(server) = target.server() {
         job.check_programs(server).await.map_err(|error| failure(&error))?;
     }
-    if !matches!(target, Target::New { .. } | Target::Folder(_)) {
+    if !matches!(target, Target::New { .. } | Target::Folder(_) | Target::Files) {
         let (needed, free) = job.workshop.room(job.expected()).map_err(|error| failure(&error))?;
         tell(format!("a scratch server wants {needed} in {}, and {free} are free", job.workshop.folder.display()));
     }
@@ -226,6 +237,10 @@ fn perform(
     match target {
         Target::New { server, name } => {
             let done = beating(context, job.into_database(server, name))?;
+            report.add(&place, done);
+        }
+        Target::Files => {
+            let done = beating(context, job.files_in_scratch())?;
             report.add(&place, done);
         }
         Target::Folder(dir) => {
@@ -249,7 +264,7 @@ fn perform(
     }
     report.took(clock.elapsed());
     let done: Done = match target {
-        Target::Scratch | Target::New { .. } | Target::Folder(_) => return Ok(()),
+        Target::Scratch | Target::Files | Target::New { .. } | Target::Folder(_) => return Ok(()),
         Target::LiveTenant(live) => {
             approve(context, args, job, live, begun)?;
             beating(context, job.into_live_tenant(live))?

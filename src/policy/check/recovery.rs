@@ -19,7 +19,9 @@ pub(in crate::policy) fn recovery_plans(set: &PolicySet, known: &Known, cx: &mut
         .flat_map(|thing| thing.spec.databases.iter().map(|database| (thing.spec.backup, database)))
         .collect();
     for Thing { spec, places, .. } in set.recovery_plans.values() {
-        known.databases(Some(&spec.databases), places, "a recovery plan", cx);
+        if places.has("databases") {
+            known.databases(Some(&spec.databases), places, "a recovery plan", cx);
+        }
         for (index, kind) in spec.requires.iter().enumerate() {
             nothing_makes(set, &made, spec, *kind, places.get(&format!("requires[{index}]")), cx);
         }
@@ -81,6 +83,14 @@ fn nothing_makes(
     place: Place,
     cx: &mut Context<'_>,
 ) {
+    if kind == BackupType::Files {
+        if !set.schedules.values().any(|thing| thing.spec.backup == kind) {
+            let message = "the plan needs `files` backups, and no schedule makes them";
+            let help = "add a schedule with `backup: files` and `paths`, or take it out of the plan";
+            cx.error(codes::NOTHING_MAKES_IT, place, message, "nothing makes them", help);
+        }
+        return;
+    }
     // A database or a schedule that could not be read has its own finding.
     let Some(database) =
         spec.databases.iter().find(|name| set.databases.contains_key(*name) && !made.contains(&(kind, *name)))

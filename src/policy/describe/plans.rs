@@ -17,7 +17,8 @@ pub(super) fn describe(_set: &PolicySet, spec: &RecoveryPlanSpec, now: Instant) 
         PlanType::TenantRecovery => "A plan for the recovery of tenants",
     };
     let description = spec.description.as_ref().map(|text| format!(" {}.", text.trim_end_matches('.')));
-    let summary = format!("{kind} of {}.{}", words::listed(&spec.databases), description.unwrap_or_default());
+    let of = if spec.databases.is_empty() { "files".to_owned() } else { words::listed(&spec.databases) };
+    let summary = format!("{kind} of {of}.{}", description.unwrap_or_default());
     let steps = spec.steps.iter().enumerate().map(|(index, step)| format!("{}. {}", index + 1, step_words(step)));
     let mut computed = vec![Computed::plain("approval.status", "draft")];
     if spec.approval.by.is_none() && spec.approval.at.is_none() {

@@ -7,6 +7,7 @@ mod classes;
 mod clocks;
 mod crowd;
 mod ended;
+mod files;
 mod measured;
 mod plans;
 mod reach;
@@ -67,6 +68,7 @@ impl PolicySet {
 fn prove(set: &PolicySet, facts: &Facts, cx: &mut Context<'_>) {
     let mut view = view::View::new(set, facts);
     rpo::prove(&mut view, cx);
+    files::prove(&mut view, cx);
     rto::prove(&view, cx);
     classes::prove(set, cx);
     standby::prove(set, cx);

@@ -85,6 +85,11 @@ fn whole_cluster(restore: &RestoreStep, index: usize, thing: &Thing<RecoveryPlan
             "a whole cluster cannot be restored into a server that runs",
             "write `into: { folder: \"/empty/data/dir\" }`, and cut over to it by `run` and manual steps",
         ),
+        RestoreInto::Folder(_) if restore.backup == Some(BackupType::Files) => return,
+        RestoreInto::Live | RestoreInto::New(_) if restore.backup == Some(BackupType::Files) => (
+            "files are restored into a folder, and no server is one",
+            "write `into: scratch` or `into: { folder: \"/empty/dir\" }`, and move them by `run` and manual steps",
+        ),
         RestoreInto::Folder(_) if known && !cluster => (
             "a data folder is restored from a backup of the whole cluster",
             "write `backup: full_system`, or restore `into: scratch`, `into: { new: NAME }` or `into: live`",
@@ -107,7 +112,8 @@ fn elsewhere(
     let Some(store) = &restore.store else { return };
     let makes = |spec: &&Thing<ScheduleSpec>| {
         let kind = restore.backup.is_none_or(|kind| kind == spec.spec.backup);
-        kind && spec.spec.databases.iter().any(|database| thing.spec.databases.contains(database))
+        let of_files = spec.spec.backup == BackupType::Files && restore.backup == Some(BackupType::Files);
+        kind && (of_files || spec.spec.databases.iter().any(|database| thing.spec.databases.contains(database)))
     };
     let mut made = match &restore.schedule {
         Some(name) => set.schedules.get(name).into_iter().collect::<Vec<_>>(),

@@ -24,9 +24,9 @@ record! {
         scope: PlanScope, required;
         /// How bad the incident is that it answers: `sev1` is worst.
         severity: IncidentSeverity;
-        /// Which databases.
+        /// Which databases. Needed but for a plan that restores files alone.
         #[schemars(length(min = 1))]
-        databases: Vec<Name>, required;
+        databases: Vec<Name>;
         /// Recovery time objective: how long it may take.
         rto: Period;
         /// Recovery point objective: how much of the past may be lost.
@@ -377,6 +377,15 @@ impl Restore {
     }
 }
 
+/// Returns whether what a plan restores belongs to no database.
+fn restores_files_alone(steps: &[PlanStep]) -> bool {
+    let mut restores = steps.iter().filter_map(|step| match step {
+        PlanStep::Restore(restore) => Some(restore.backup == Some(BackupType::Files)),
+        _ => None,
+    });
+    restores.next() == Some(true) && restores.all(|files| files)
+}
+
 impl RecoveryPlan {
     /// Fills in the defaults; `None` where something needed is missing.
     pub fn spec(&self, places: &Places, cx: &mut Context<'_>) -> Option<RecoveryPlanSpec> {
@@ -417,17 +426,26 @@ impl RecoveryPlan {
         }
         let escalation = self.contacts.as_ref().and_then(|contacts| contacts.escalation.clone()).unwrap_or_default();
         raw_steps?;
+        let steps = steps.into_iter().collect::<Option<Vec<_>>>();
+        let databases = match (&self.databases, &steps) {
+            (Some(databases), _) => databases.clone(),
+            (None, Some(steps)) if restores_files_alone(steps) => Vec::new(),
+            (None, _) => {
+                cx.missing(places.get(""), "databases", "a recovery plan");
+                return None;
+            }
+        };
         Some(RecoveryPlanSpec {
             description: self.description.as_ref().map(|text| text.0.clone()),
             plan_type: self.r#type?,
             scope: self.scope?,
             severity: self.severity,
-            databases: self.databases.clone()?,
+            databases,
             rto: self.rto,
             rpo: self.rpo,
             requires: self.requires.clone().unwrap_or_default(),
             minimum_backup_age: self.minimum_backup_age,
-            steps: steps.into_iter().collect::<Option<Vec<_>>>()?,
+            steps: steps?,
             approval,
             primary_contact: self
                 .contacts

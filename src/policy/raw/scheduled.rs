@@ -131,6 +131,15 @@ impl Schedule {
             cx.bad_value(place, "a path of files is absolute", "begin it with `/`, as in \"/srv/uploads/**\"");
             whole = false;
         }
+        let climbs = |path: &String| {
+            let mut steps = path.trim_matches('/').split('/');
+            path.starts_with('/') && path.len() > 1 && steps.any(|step| matches!(step, "" | "." | ".."))
+        };
+        if let Some(index) = texts(self.paths.as_ref()).iter().position(climbs) {
+            let place = places.get(&format!("paths[{index}]"));
+            cx.bad_value(place, "a path of files goes straight down", "take out `.`, `..` and `//`");
+            whole = false;
+        }
         whole
     }
 }

@@ -178,7 +178,9 @@ fn day(day: &DayRule) -> Value {
 pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
     let mut lines = Vec::new();
     if !spec.databases.is_empty() {
-        lines.push(Line::new("databases", Value::words(&spec.databases)));
+        if !spec.databases.is_empty() {
+            lines.push(Line::new("databases", Value::words(&spec.databases)));
+        }
     }
     lines.push(Line::new("backup", Value::word(word(&spec.backup))));
     let usual = if spec.backup == BackupType::FullSystem { Engine::Physical } else { Engine::Logical };
@@ -266,7 +268,9 @@ pub(in crate::policy) fn plan_lines(spec: &RecoveryPlanSpec) -> Vec<Line> {
     if let Some(severity) = &spec.severity {
         lines.push(Line::new("severity", Value::word(word(severity))));
     }
-    lines.push(Line::new("databases", Value::words(&spec.databases)));
+    if !spec.databases.is_empty() {
+        lines.push(Line::new("databases", Value::words(&spec.databases)));
+    }
     for (key, period) in [("rpo", spec.rpo), ("rto", spec.rto)] {
         if let Some(period) = period {
             lines.push(Line::new(key, Value::period(period)));

@@ -106,7 +106,11 @@ fn work(plan: &Plan) -> BTreeMap<(&Name, &Scope), Work> {
     }
     for action in &plan.actions {
         match &action.kind {
-            ActionKind::BackUp(work) => all.entry((&work.database, &work.scope)).or_default().made += 1,
+            ActionKind::BackUp(work) => {
+                if let Some(database) = &work.database {
+                    all.entry((database, &work.scope)).or_default().made += 1;
+                }
+            }
             ActionKind::Tombstone(work) => {
                 if let Some(database) = &work.database {
                     all.entry((database, &work.scope)).or_default().gone += 1;

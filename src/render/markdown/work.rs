@@ -140,10 +140,10 @@ pub(super) fn due(plan: &Plan, counted: bool) -> Option<String> {
     }
     let mut out = format!("<details><summary><b>{title}</b>: {}</summary>\n\n", parts.join(", "));
     out.push_str("| work | of | slot | size | because |\n|---|---|---|--:|---|\n");
-    let mut groups: BTreeMap<(&Name, &Name, Instant), Vec<&Action>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&Name, Option<&Name>, Instant), Vec<&Action>> = BTreeMap::new();
     for action in &actions {
         if let ActionKind::BackUp(work) = &action.kind {
-            groups.entry((&work.schedule, &work.database, work.slot)).or_default().push(action);
+            groups.entry((&work.schedule, work.database.as_ref(), work.slot)).or_default().push(action);
         }
     }
     for ((schedule, database, slot), group) in groups {
@@ -156,7 +156,8 @@ pub(super) fn due(plan: &Plan, counted: bool) -> Option<String> {
             .collect();
         out.push_str(&row(
             &format!("back up, {}", code(schedule.as_str())),
-            &format!("{} {}", code(database.as_str()), names(&scopes)),
+            &database
+                .map_or_else(|| names(&scopes), |database| format!("{} {}", code(database.as_str()), names(&scopes))),
             &moment(slot),
             &group,
         ));

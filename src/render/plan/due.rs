@@ -23,10 +23,10 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
     table.whole(3);
     table.whole(4);
     table.right(4);
-    let mut groups: BTreeMap<(&Name, &Name, Instant), Vec<&Action>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&Name, Option<&Name>, Instant), Vec<&Action>> = BTreeMap::new();
     for action in &actions {
         if let ActionKind::BackUp(work) = &action.kind {
-            groups.entry((&work.schedule, &work.database, work.slot)).or_default().push(action);
+            groups.entry((&work.schedule, work.database.as_ref(), work.slot)).or_default().push(action);
         }
     }
     for ((schedule, database, slot), group) in groups {
@@ -37,7 +37,7 @@ pub(super) fn due(plan: &Plan, style: &Style) -> Option<String> {
         table.row(vec![
             style.symbol(action_symbol(&group[0].kind)).to_owned(),
             format!("back up, {schedule}"),
-            format!("{database} {}", names(&scopes, style)),
+            database.map_or_else(|| names(&scopes, style), |database| format!("{database} {}", names(&scopes, style))),
             // The first backup of a configuration has no backup before that its slot could follow.
             if slot == Instant::UNIX_EPOCH { "on change".to_owned() } else { moment(slot) },
             bytes(&group),

@@ -189,7 +189,7 @@ impl Scene<'_> {
             19 => {
                 let name = name("nightly");
                 let slots = [work.slot];
-                both.ask(&words, async |l| l.settle(&lease, &name, Some(&work.database), &slots, 1, now).await).await;
+                both.ask(&words, async |l| l.settle(&lease, &name, work.database.as_ref(), &slots, 1, now).await).await;
             }
             20 => self.read(&work).await,
             21 => {

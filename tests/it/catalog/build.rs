@@ -39,7 +39,7 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
     });
     BackupWork {
         schedule: name("nightly"),
-        database: name("app"),
+        database: Some(name("app")),
         tenant,
         slot,
         start_before: None,
@@ -60,6 +60,7 @@ pub fn work(scope: Scope, slot: Instant) -> BackupWork {
         tables: Vec::new(),
         csv: false,
         jobs: None,
+        files: None,
         found: None,
         scope,
     }
@@ -87,7 +88,7 @@ pub fn manifest(work: &BackupWork, attempt: u64) -> Manifest {
         method: "SCHEDULED".to_owned(),
         simulated: false,
         lineage: None,
-        database: Some(work.database.to_string()),
+        database: work.database.as_ref().map(ToString::to_string),
         schedule: work.schedule.to_string(),
         retention: serde_json::json!({"daily": 7, "pick": "first", "timezone": "UTC"}),
         protect: false,
@@ -161,7 +162,7 @@ pub async fn complete(writer: &dyn Ledger, lease: &Lease, manifest: &Manifest) -
 pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> PruneWork {
     PruneWork {
         backup: work.backup.clone(),
-        database: Some(work.database.clone()),
+        database: work.database.clone(),
         filed_under: None,
         scope: work.scope.clone(),
         store: work.store.clone(),

@@ -113,7 +113,7 @@ async fn a_canceled_attempt_is_fenced_off_and_its_slot_is_told() {
     let state = facts(&writer).await;
     let expected = CanceledSlot {
         schedule: work.schedule.clone(),
-        database: Some(work.database.clone()),
+        database: work.database.clone(),
         scope,
         slot,
         at: slot,

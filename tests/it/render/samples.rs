@@ -55,7 +55,7 @@ fn action(address_text: &str, class: ActionClass, kind: ActionKind, why: Reason,
 fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
     let work = BackupWork {
         schedule: name("nightly"),
-        database: name("app"),
+        database: Some(name("app")),
         scope: if slug == "shared" { Scope::Shared } else { tenant(slug) },
         tenant: None,
         slot: at(slot),
@@ -77,6 +77,7 @@ fn back_up(slug: &str, slot: &str, code: ReasonCode, words: &str) -> Action {
         tables: Vec::new(),
         csv: false,
         jobs: None,
+        files: None,
         found: None,
     };
     action("schedule.nightly", ActionClass::Due, ActionKind::BackUp(work), reason(code, words, Some(14)), Some(3 << 20))
@@ -187,7 +188,7 @@ pub fn plan() -> Plan {
         drill: "tenant-loss-0001".to_owned(),
         backups: vec![DrillBackup {
             backup: BackupId::from_text("20261120T020000Z-nightly-tenant-01".to_owned()),
-            database: name("app"),
+            database: Some(name("app")),
             filed_under: None,
             scope: tenant("tenant-01"),
             store: name("primary"),

@@ -271,7 +271,7 @@ impl Ledger for Memory {
     async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended> {
         let work = intent.work;
         let mut tables = self.fenced(lease)?;
-        if let Some(row) = tables.holder(&work.schedule, Some(&work.database), &work.scope, work.slot) {
+        if let Some(row) = tables.holder(&work.schedule, work.database.as_ref(), &work.scope, work.slot) {
             return Ok(Intended::SlotTaken(row.backup.clone()));
         }
         let at = as_recorded(intent.started_at);

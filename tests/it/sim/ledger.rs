@@ -272,7 +272,7 @@ impl ReadLedger for Memory {
                     (there != *wanted).then(|| format!("{} was changed", action.address))
                 }
                 (Precondition::SlotFree, ActionKind::BackUp(work)) => tables
-                    .holder(&work.schedule, Some(&work.database), &work.scope, work.slot)
+                    .holder(&work.schedule, work.database.as_ref(), &work.scope, work.slot)
                     .map(|row| format!("the slot has its backup already: {}", row.backup)),
                 (Precondition::Prunable, ActionKind::Tombstone(work) | ActionKind::Purge(work)) => {
                     let row = tables.rows.iter().find(|row| row.backup == work.backup && row.done.is_some());

@@ -51,7 +51,7 @@ impl Row {
             action: lease.action,
             status: Status::Running,
             schedule: work.schedule.clone(),
-            database: Some(work.database.clone()),
+            database: work.database.clone(),
             scope: work.scope.clone(),
             slot: work.slot,
             store: work.store.clone(),

@@ -300,7 +300,7 @@ impl Model {
             ActionKind::BackUp(work) => {
                 let backup = Backup {
                     id: work.backup.clone(),
-                    database: Some(work.database.clone()),
+                    database: work.database.clone(),
                     filed_under: None,
                     scope: work.scope.clone(),
                     backup_type: work.backup_type,

@@ -68,6 +68,14 @@ impl Report {
             }
         }
         for proof in done.proofs {
+            let files = proof.files.unwrap_or_default();
+            if files.left_out + files.unsettled > 0 {
+                report.notes.push(format!(
+                    "{} of what matched are not in the backup, and {} changed or failed while they were read; its list of \
+                     the files names them",
+                    files.left_out, files.unsettled
+                ));
+            }
             report.proofs.push(RestoreProof {
                 place: place.to_owned(),
                 backup: proof.backup,
@@ -75,6 +83,8 @@ impl Report {
                 tables: proof.comparison.tables,
                 rows: proof.comparison.rows,
                 sequences: proof.sequences,
+                files: files.files,
+                file_bytes: files.bytes.0,
             });
         }
     }

@@ -32,6 +32,9 @@ pub(super) fn wanted(session: &Session, args: &RestoreArgs) -> Result<Wanted, Cl
     if let Some(id) = &args.backup {
         return Ok(Wanted::Id(id.clone()));
     }
+    if let Some(scope @ Scope::Files(_)) = &args.scope {
+        return Ok(Wanted::Latest { database: None, scope: scope.clone(), not_after: None });
+    }
     let mut databases = base.databases.keys();
     let database = match (&args.database, databases.next(), databases.next()) {
         (Some(database), ..) => database.clone(),
@@ -43,7 +46,7 @@ pub(super) fn wanted(session: &Session, args: &RestoreArgs) -> Result<Wanted, Cl
         }
     };
     let scope = args.tenant.clone().map(Scope::Tenant).or_else(|| args.scope.clone()).unwrap_or(Scope::Database);
-    Ok(Wanted::Latest { database, scope, not_after: None })
+    Ok(Wanted::Latest { database: Some(database), scope, not_after: None })
 }
 
 /// Returns how the live server of a database is reached.
