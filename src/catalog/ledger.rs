@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
-    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RemovedBackups, RunId, Tenant,
+    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RemovedBackups, RunId, Tenant, TenantWork,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -155,6 +155,8 @@ pub trait Ledger: Send + Sync {
     async fn store_learnt(&self, lease: &Lease, record: &StoreRecord) -> Answer<()>;
     async fn keep_digest_key(&self, store: &Name, database: &Name, offered: &DigestKey) -> Answer<DigestKey>;
     async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()>;
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome>;
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome>;
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()>;
     async fn settle(
         &self,
@@ -402,6 +404,14 @@ impl Ledger for Writer {
 
     async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()> {
         Self::tenants_seen(self, database, tenants, at).await
+    }
+
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::offboard(self, lease, work, at).await
+    }
+
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::onboard(self, lease, work, at).await
     }
 
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()> {

@@ -102,7 +102,7 @@ pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
 pub use tally::Tally;
-pub use tenant::Tenant;
+pub use tenant::{Tenant, TenantRecord, TenantWork};
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};

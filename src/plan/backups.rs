@@ -8,7 +8,7 @@ use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
-    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode,
+    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ResolvedTenants,
     ScheduleSpec, Scope, Section, Tenant, Timing,
 };
 use crate::schedule::Calendar;
@@ -158,6 +158,12 @@ impl Run<'_> {
     fn plan_slot(&self, slot: Instant, requested: bool, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
         if let Err((reason, words)) = self.view.server(self.database) {
             return self.hold(draft, None, reason, words);
+        }
+        if self.spec.backup == BackupType::TenantData
+            && let Some(ResolvedTenants::Unknown(why)) = self.view.desired.tenants.get(self.database)
+        {
+            let words = format!("its tenants are not known: {why}");
+            return self.hold(draft, None, HeldReason::DatabaseUnreachable, words);
         }
         let targets = self.awake(self.targets(), draft);
         let settled = self.settled();
@@ -421,6 +427,7 @@ impl Run<'_> {
         planned: &mut Vec<PlannedBackup>,
     ) {
         let leave_out = if target.scope == Scope::Shared {
+            // The schema of a tenant that is gone and has left it behind goes in: else nothing would back it up at all.
             let schemas: BTreeSet<String> =
                 self.view.tenants(self.database).iter().map(|(tenant, _)| tenant.schema.clone()).collect();
             schemas.into_iter().collect()

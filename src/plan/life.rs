@@ -8,7 +8,7 @@ use crate::domain::{
     Action, ActionKind, Address, Backup, BackupId, BackupLife, CatalogFacts, Desired, Held, Instant, KeptBackup,
     LifeState, Name, Observed, Orphan, OrphanGroup, Plan, RemovedBackups, RetentionRule, Scope, Section,
 };
-use crate::retention::{Floors, Point, decide, describe};
+use crate::retention::{Floors, Point, Tenure, decide_in, describe};
 use crate::schedule::Calendar;
 
 use super::removed::Fates;
@@ -167,11 +167,13 @@ impl<'a> Lives<'a> {
         let mut points: Vec<Point<'_>> = group.iter().map(|b| Point::of(b, false)).collect();
         let Some(index) = group.iter().position(|b| b.id == backup.id) else { return never("") };
         let now = self.view.now();
+        let tenure = self.view.tenure(backup.database.as_ref(), &backup.scope);
         let kept_at = |points: &[Point<'_>], now: Instant| {
-            let verdict = &decide(points, rule, Floors { min_keep }, now)[index];
+            let verdict = &decide_in(points, rule, Floors { min_keep }, tenure, now)[index];
             (verdict.keep, verdict.reasons.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
-        let slots = self.slots(backup);
+        // Nothing new comes of a tenant that is gone.
+        let slots = if tenure == Tenure::Lives { self.slots(backup) } else { Vec::new() };
         let id = BackupId::from_text("to come".to_owned());
         points.extend(slots.iter().map(|slot| Point { verified: true, ..Point::new(&id, *slot) }));
         let there = group.len();
@@ -196,6 +198,10 @@ impl<'a> Lives<'a> {
         let until = self.kept.get(&backup.id).and_then(|kept| kept.until);
         match until {
             Some(until) => (vec![format!("released by time alone at {}", day_time(until))], Some(until)),
+            None if tenure != Tenure::Lives => never(&format!(
+                "not by time alone: its tenant is gone and a floor or a count keeps it; `bkup erase {}` deletes all of it",
+                backup.scope.tenant().unwrap_or_default()
+            )),
             None => never(if slots.is_empty() {
                 "not by time alone: it is counted, or a floor keeps it, and no backups are added"
             } else {

@@ -19,6 +19,7 @@ mod objectives;
 mod offers;
 mod pruning;
 mod removed;
+mod tenancy;
 mod unserved;
 mod world;
 
@@ -101,6 +102,7 @@ pub fn outline(desired: &Desired, observed: &Observed, request: &Request) -> Pla
     ensure::plan(&view, &mut draft);
     drift::plan(&view, &mut draft);
     removed::plan(&view, &mut draft);
+    tenancy::plan(&view, &mut draft);
     offers::plan(&view, &mut draft);
     unserved::plan(&view, &mut draft);
     let planned = backups::plan(&view, &mut draft);

@@ -225,6 +225,7 @@ fn observe(
             datname: name.to_string(),
             size: DATABASE_SIZE,
             tenants,
+            tenants_unread: None,
             configuration: ConfigurationSeen::Assumed,
         };
         servers.insert(name.clone(), seen(reachable(Section::Database, name), facts));
@@ -276,5 +277,6 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
         removals: BTreeMap::new(),
+        tenants: Vec::new(),
     }
 }

@@ -119,6 +119,7 @@ impl Model {
             datname: "app".to_owned(),
             size: Bytes(1 << 30),
             tenants: None,
+            tenants_unread: None,
             configuration: ConfigurationSeen::NotAsked,
         };
         let mut model = Self {
