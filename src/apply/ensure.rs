@@ -155,7 +155,8 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             marked(told.offboard(lease, work, now).await, "its clock has begun", "it was offboarded already")
         }
         ActionKind::Onboard(work) => {
-            let facts = json!({ "database": work.database, "schema": work.schema, "offboarded_at": work.offboarded_at });
+            let facts =
+                json!({ "database": work.database, "schema": work.schema, "offboarded_at": work.offboarded_at });
             let told = catalog.telling(runtime.event("tenant onboarded", format!("tenant={}", work.slug), facts));
             marked(told.onboard(lease, work, now).await, "its clock has stopped", "it is known as present already")
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::domain::{
     ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, ConfigurationSeen,
     Consent, Desired, DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period,
-    Plan, Progress, PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Verification, TenantRecord,
+    Plan, Progress, PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, TenantRecord, Verification,
 };
 use crate::plan::{self, Request};
 

@@ -8,8 +8,8 @@ use super::coverage::{Target, backup_id, covered};
 use super::world::{Eligible, View, schedule_address};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, BackupId, BackupMethod, BackupType, BackupWork, Bytes,
-    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode, ResolvedTenants,
-    ScheduleSpec, Scope, Section, Tenant, Timing,
+    CanceledSlot, ConfigurationWork, Held, HeldReason, Instant, Name, Plan, Precondition, Reason, ReasonCode,
+    ResolvedTenants, ScheduleSpec, Scope, Section, Tenant, Timing,
 };
 use crate::schedule::Calendar;
 

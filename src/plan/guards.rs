@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::digests::change_digest;
-use super::{floors, tenancy};
 use super::world::View;
+use super::{floors, tenancy};
 use crate::domain::{
     ActionKind, Backup, BackupId, Bytes, Consent, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan,
     Scope, Section,

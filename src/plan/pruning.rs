@@ -161,7 +161,7 @@ impl<'a> Prune<'a, '_> {
         let tenure = view.tenure(database, scope);
         let verdicts = decide_in(&points, rules.wanted, floors, tenure, now);
         // Most groups are judged once: nothing comes, and the rule is the one that was applied.
-        let today = 
+        let today =
             (!coming.is_empty()).then(|| decide_in(&points[..backups.len()], rules.wanted, floors, tenure, now));
         let same = rules.wanted == rules.applied && self.guards.min_keep == self.before.min_keep;
         let floors_before = Floors { min_keep: self.before.min_keep };

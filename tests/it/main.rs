@@ -40,6 +40,7 @@ mod markdown;
 mod plan;
 mod plan_marks;
 mod plan_moves;
+mod plan_tenants;
 mod policy;
 mod policy_fix;
 mod policy_format;
