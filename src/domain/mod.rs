@@ -10,6 +10,7 @@ mod configuration;
 mod coverage;
 mod desired;
 mod drift;
+mod erasure;
 mod event;
 mod evidence;
 mod explanation;
@@ -57,6 +58,7 @@ pub use desired::{
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use drift::{DRIFT_CODES, DriftFinding, DriftKind, DriftSeverity};
+pub use erasure::{Condemned, ERASURE_FORMAT, Erased, Erasure, HeldBackup, Holder, LeftOver};
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};

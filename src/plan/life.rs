@@ -19,8 +19,8 @@ const AHEAD: usize = 4096;
 
 /// A plan with what it was made of, to ask about backups.
 pub struct Lives<'a> {
-    view: View<'a>,
-    facts: &'a CatalogFacts,
+    pub(super) view: View<'a>,
+    pub(super) facts: &'a CatalogFacts,
     plan: &'a Plan,
     kept: HashMap<&'a BackupId, &'a KeptBackup>,
     actions: HashMap<&'a BackupId, &'a Action>,
