@@ -110,6 +110,22 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Returns the backups that an erasure is about.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn erasure_backups(&self, digest: &str) -> Result<Vec<BackupId>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let ids: Vec<String> =
+            sqlx::query_scalar("SELECT backup_id FROM bkup.erased_backups WHERE erasure = $1 ORDER BY backup_id")
+                .bind(digest)
+                .fetch_all(&mut *connection)
+                .await?;
+        Ok(ids.into_iter().map(BackupId::from_text).collect())
+    }
+}
+
 impl Writer {
     /// Records that a tenant is being erased, before the first key goes. The rows are looked at again under their locks:
     /// a backup that came since, a reader, a pin or a tenant that is back stand against it. To begin again what was begun

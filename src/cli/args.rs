@@ -144,6 +144,8 @@ pub enum Command {
     Orphans(commands::orphans::OrphansArgs),
     /// Bring a tombstoned backup back, and keep it for a while
     Undelete(commands::undelete::UndeleteArgs),
+    /// Destroy every backup of one tenant for good, its keys first
+    Erase(commands::erase::EraseArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a schedule's backup now
@@ -160,7 +162,7 @@ pub enum Command {
     Catalog(commands::catalog::CatalogArgs),
     /// Prove the audit log
     Audit(commands::audit::AuditArgs),
-    /// Make keys
+    /// Make keys, and destroy those of a tenant
     Key(commands::key::KeyArgs),
     /// See the whole promise on this machine, with a server of its own
     Demo(commands::demo::DemoArgs),
