@@ -140,7 +140,7 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Stop a backup that is being taken, or a run
     Cancel(commands::cancel::CancelArgs),
-    /// List backups of what is gone from the policies, and what would release them
+    /// List backups of what is gone from the policies, and of tenants that are gone, and what would release them
     Orphans(commands::orphans::OrphansArgs),
     /// Bring a tombstoned backup back, and keep it for a while
     Undelete(commands::undelete::UndeleteArgs),

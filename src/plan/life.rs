@@ -223,7 +223,8 @@ impl<'a> Lives<'a> {
         std::iter::successors(calendar.next_after(self.view.now()), next).take(AHEAD).collect()
     }
 
-    /// Returns the backups of what is gone from the policies: by schedule, else by database, else by store.
+    /// Returns the backups of what is gone: from the policies by schedule, else by database, else by store; and those of
+    /// tenants that were offboarded.
     #[must_use]
     pub fn orphans(&self) -> Vec<OrphanGroup> {
         let desired = self.view.desired;
@@ -240,14 +241,27 @@ impl<'a> Lives<'a> {
                 (_, Some(name)) => desired.stores.contains_key(name),
                 _ => true,
             };
-            let Some(gone) = things.into_iter().flatten().find(|address| !defined(address)) else { continue };
+            let undefined = things.into_iter().flatten().find(|address| !defined(address));
+            let (gone, tenant, since) = match (undefined, self.offboarding(backup)) {
+                (Some(gone), _) => {
+                    let since = self.facts.applied.get(&gone).and_then(|applied| applied.archived_at);
+                    (gone, None, since)
+                }
+                (None, Some((database, slug, at))) => {
+                    (Address::of(Section::Database, database.clone()), Some(slug.to_owned()), Some(at))
+                }
+                (None, None) => continue,
+            };
             let orphan = self.orphan(backup);
-            match groups.iter_mut().find(|group| group.address == gone) {
+            let place = (&gone, &tenant);
+            match groups.iter_mut().find(|group| (&group.address, &group.tenant) == place) {
                 Some(group) => group.backups.push(orphan),
                 None => {
-                    let rule = self.rule(&backup.schedule).filter(|_| gone.section() == Section::Schedule);
+                    let one_rule = gone.section() == Section::Schedule || tenant.is_some();
+                    let rule = self.rule(&backup.schedule).filter(|_| one_rule);
                     groups.push(OrphanGroup {
-                        archived_at: self.facts.applied.get(&gone).and_then(|applied| applied.archived_at),
+                        archived_at: since,
+                        tenant,
                         fate: Fates::of(&self.view).fate(backup),
                         rule: rule.map(describe),
                         backups: vec![orphan],
@@ -256,8 +270,16 @@ impl<'a> Lives<'a> {
                 }
             }
         }
-        groups.sort_by(|a, b| a.address.cmp(&b.address));
+        groups.sort_by(|a, b| (&a.address, &a.tenant).cmp(&(&b.address, &b.tenant)));
         groups
+    }
+
+    /// Returns the tenant of a backup and when it was offboarded, where it was.
+    fn offboarding<'b>(&self, backup: &'b Backup) -> Option<(&'b Name, &'b str, Instant)> {
+        match self.view.tenure(backup.database.as_ref(), &backup.scope) {
+            Tenure::Lives => None,
+            Tenure::Ended(at) | Tenure::Unsure(at) => Some((backup.database.as_ref()?, backup.scope.tenant()?, at)),
+        }
     }
 
     fn orphan(&self, backup: &Backup) -> Orphan {

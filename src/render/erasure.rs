@@ -66,7 +66,7 @@ pub fn erasure_text(erasure: &Erasure, done: Option<(Instant, &str)>, style: &St
 }
 
 /// Writes a slug as a shell reads it back.
-fn quoted(slug: &str) -> String {
+pub(super) fn quoted(slug: &str) -> String {
     let plain = slug.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) && !slug.starts_with('-');
     if plain { slug.to_owned() } else { format!("'{}'", slug.replace('\'', "'\\''")) }
 }
