@@ -57,4 +57,5 @@ mod signals;
 mod sim;
 mod store;
 mod store_faults;
+mod tenants;
 mod trial;
