@@ -259,6 +259,19 @@ impl Writer {
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
         let (database, slug) = (erased.erasure.database.as_str(), erased.erasure.slug.as_str());
+        let archive: bool = sqlx::query_scalar("SELECT has_table_privilege('bkup.executions_archive', 'UPDATE')")
+            .fetch_one(&mut *transaction)
+            .await?;
+        if archive {
+            sqlx::query(
+                "UPDATE bkup.executions_archive SET tenant_schema = NULL, tenant_id = NULL, backup_tenant_id = NULL, \
+                     notes = NULL, error_message = NULL WHERE database = $1 AND tenant_slug = $2",
+            )
+            .bind(database)
+            .bind(slug)
+            .execute(&mut *transaction)
+            .await?;
+        }
         for statement in [
             "UPDATE bkup.executions SET tenant_schema = NULL, tenant_id = NULL, backup_tenant_id = NULL, notes = NULL, \
                  error_message = NULL, updated_at = now() WHERE database = $1 AND tenant_slug = $2",

@@ -78,7 +78,8 @@ impl Lives<'_> {
     fn standing(&self, database: &Name, scope: &Scope, offboarded: bool) -> Result<(), ErasureRefusal> {
         let stands = |words: String, help: &str| Err(ErasureRefusal::Stands { words, help: help.to_owned() });
         match (self.view.tenure(Some(database), scope), self.view.desired.tenants.get(database)) {
-            (Tenure::Ended(_), _) | (Tenure::Lives, None) => Ok(()),
+            (Tenure::Ended(_), _) => Ok(()),
+            (Tenure::Lives, None) if !self.view.desired.databases.contains_key(database) => Ok(()),
             (_, Some(ResolvedTenants::Unknown(why))) => stands(
                 format!("whether it is still there cannot be seen: {why}"),
                 "make the database reachable; one that is gone for good is taken out of the policies first",
@@ -89,6 +90,10 @@ impl Lives<'_> {
                     "take it out of the application first; the next `bkup apply` offboards it",
                 )
             }
+            (_, None) => stands(
+                "the policies name no way to find tenants of its database, so nobody can say that it is gone".to_owned(),
+                "write `tenants` for the database, and let `bkup apply` offboard it",
+            ),
             (_, _) if !offboarded => stands(
                 "it was not offboarded yet".to_owned(),
                 "`bkup apply --only retention` records that it is gone; then ask again",
