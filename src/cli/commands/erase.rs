@@ -48,7 +48,7 @@ pub struct TenantArgs {
     /// Why, for the record: the number of the request
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Do it: the digest that was shown, or the first 16 digits of it
+    /// Do it: the digest that was shown, or the first 12 digits of it
     #[arg(long, value_name = "DIGEST")]
     pub confirm: Option<String>,
 }
