@@ -10,7 +10,7 @@ use super::progress::{Progress, document_digest, millis};
 use super::queue::Queue;
 use super::recheck;
 use super::runtime::{Runtime, op_word};
-use crate::catalog::{DocumentChange, Lease, MarkOutcome, Rename, StoreRecord};
+use crate::catalog::{CatalogError, DocumentChange, Lease, MarkOutcome, Rename, StoreRecord};
 use crate::domain::{Action, ActionId, ActionKind, Address, Digest, DocumentOp, Name, Outcome, Plan, ReasonCode};
 use crate::plan::planned_moves;
 use crate::store;
@@ -74,6 +74,8 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
                 | ActionKind::ApplyDocument { .. }
                 | ActionKind::Move { .. }
                 | ActionKind::Release { .. }
+                | ActionKind::Offboard(_)
+                | ActionKind::Onboard(_)
                 | ActionKind::RecordMissed { .. }
                 | ActionKind::Quarantine { .. }
         )
@@ -153,6 +155,17 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 .map_err(|error| failed(&error))?;
             Ok(Outcome::Done { summary: format!("recorded: {}", after.word()) })
         }
+        ActionKind::Offboard(work) => {
+            let facts = json!({ "database": work.database, "schema": work.schema, "backups": work.backups });
+            let told = catalog.telling(runtime.event("tenant offboarded", format!("tenant={}", work.slug), facts));
+            marked(told.offboard(lease, work, now).await, "its clock has begun", "it was offboarded already")
+        }
+        ActionKind::Onboard(work) => {
+            let facts =
+                json!({ "database": work.database, "schema": work.schema, "offboarded_at": work.offboarded_at });
+            let told = catalog.telling(runtime.event("tenant onboarded", format!("tenant={}", work.slug), facts));
+            marked(told.onboard(lease, work, now).await, "its clock has stopped", "it is known as present already")
+        }
         ActionKind::RecordMissed { schedule, database, slots, scopes } => {
             let facts = json!({ "slots": slots, "scopes": scopes, "database": database });
             let catalog = catalog.telling(runtime.event("slots missed", action.address.to_string(), facts));
@@ -187,6 +200,15 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
         }
         _ => Err(failed_with("the action belongs to another phase")),
     }
+}
+
+/// Words what became of a mark.
+fn marked(marked: Result<MarkOutcome, CatalogError>, done: &str, already: &str) -> Result<Outcome, Outcome> {
+    Ok(match marked.map_err(|error| failed(&error))? {
+        MarkOutcome::Done => Outcome::Done { summary: done.to_owned() },
+        MarkOutcome::AlreadyDone => Outcome::AlreadyDone { summary: already.to_owned() },
+        MarkOutcome::Refused(reason) => Outcome::Skipped { reason },
+    })
 }
 
 async fn ensure_store(progress: &mut Progress<'_>, lease: &Lease, name: &Name, url: &str) -> Result<Outcome, Outcome> {

@@ -8,6 +8,7 @@ mod batch;
 mod claims;
 mod drills;
 mod ensure;
+mod erase;
 mod failure;
 mod finish;
 mod group;
@@ -22,6 +23,7 @@ mod runtime;
 mod stop;
 mod undelete;
 
+pub use erase::{ErasureEnd, erase};
 pub use failure::ApplyError;
 pub use run::apply;
 pub use runtime::{Runtime, StoreHandle};

@@ -157,7 +157,11 @@ const ROUNDS: usize = 8;
 async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
     let mut gone = 0;
     for _ in 0..ROUNDS {
-        match delete_listed(store, prefix).await? {
+        let (more, left) = delete_listed(store, prefix).await?;
+        if let Some((key, error)) = left.first() {
+            return Err(failed_with(format!("{key} could not be deleted: {error}")));
+        }
+        match more {
             0 => return Ok(gone),
             more => gone += more,
         }
@@ -165,32 +169,34 @@ async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize
     Err(failed_with(format!("{prefix} still shows objects after they were deleted {ROUNDS} times")))
 }
 
-/// Deletes what one listing shows, page by page.
-async fn delete_listed(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+/// Deletes what one listing shows, page by page. Returns how many objects went, and which ones the store keeps.
+pub(super) async fn delete_listed(
+    store: &Arc<dyn WriteStore>,
+    prefix: &str,
+) -> Result<(usize, Vec<(String, StoreError)>), Outcome> {
     let reader: Arc<dyn ReadStore> = Arc::clone(store) as Arc<dyn ReadStore>;
     let mut objects = store::list(reader, prefix);
     let mut batch = Vec::new();
     let mut gone = 0;
+    let mut kept = Vec::new();
     loop {
         let next = objects.next().await.transpose().map_err(|error| failed(&error))?;
         let ended = next.is_none();
         batch.extend(next.map(|facts| facts.key));
         if batch.len() >= BATCH || (ended && !batch.is_empty()) {
             let left = store.delete_many(&batch).await.map_err(|error| failed(&error))?;
-            if let Some((key, error)) = left.first() {
-                return Err(failed_with(format!("{key} could not be deleted: {error}")));
-            }
-            gone += batch.len();
+            gone += batch.len() - left.len().min(batch.len());
+            kept.extend(left);
             batch.clear();
         }
         if ended {
-            return Ok(gone);
+            return Ok((gone, kept));
         }
     }
 }
 
 /// Ends uploads below a prefix that nobody finishes any more. In a folder they are temporary files, which no listing shows.
-async fn abort_uploads(
+pub(super) async fn abort_uploads(
     store: &Arc<dyn WriteStore>,
     prefix: &str,
     unwanted: impl Fn(&UnfinishedUpload) -> bool,

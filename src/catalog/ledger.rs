@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use async_trait::async_trait;
 
 use super::{
-    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading, ReadingEnd, ReadingKind, Recorded,
-    RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, Validation, Writer,
+    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange,
+    ErasureAsked, ErasureBegun, Intended, Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading,
+    ReadingEnd, ReadingKind, Recorded, RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, Validation,
+    Writer,
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
-    DrillWork, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RemovedBackups, RunId, Tenant,
+    DrillWork, Erased, Evidence, Instant, Kept, Name, Period, Plan, PruneWork, RemovedBackups, RunId, Tenant,
+    TenantWork,
 };
 
 type Answer<T> = Result<T, CatalogError>;
@@ -159,6 +161,8 @@ pub trait Ledger: Send + Sync {
     async fn store_learnt(&self, lease: &Lease, record: &StoreRecord) -> Answer<()>;
     async fn keep_digest_key(&self, store: &Name, database: &Name, offered: &DigestKey) -> Answer<DigestKey>;
     async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()>;
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome>;
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome>;
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()>;
     async fn settle(
         &self,
@@ -194,6 +198,16 @@ pub trait Ledger: Send + Sync {
         _at: Instant,
     ) -> Answer<()> {
         Err(CatalogError::corrupt("removals", "are not recorded in this catalog"))
+    }
+    /// Without an answer of its own, a catalog that erases nobody.
+    async fn begin_erasure(&self, _lease: &Lease, _asked: &ErasureAsked<'_>) -> Answer<ErasureBegun> {
+        Ok(ErasureBegun::Refused("this catalog erases nobody".to_owned()))
+    }
+    async fn keys_destroyed(&self, _lease: &Lease, _backups: &[BackupId], _at: Instant) -> Answer<()> {
+        Ok(())
+    }
+    async fn end_erasure(&self, _lease: &Lease, _digest: &Digest, _erased: &Erased) -> Answer<()> {
+        Ok(())
     }
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome>;
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome>;
@@ -412,6 +426,14 @@ impl Ledger for Writer {
         Self::tenants_seen(self, database, tenants, at).await
     }
 
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::offboard(self, lease, work, at).await
+    }
+
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        Self::onboard(self, lease, work, at).await
+    }
+
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()> {
         Self::show_next_runs(self, next).await
     }
@@ -477,6 +499,18 @@ impl Ledger for Writer {
         at: Instant,
     ) -> Answer<()> {
         Self::record_removal(self, lease, address, backups, run, at).await
+    }
+
+    async fn begin_erasure(&self, lease: &Lease, asked: &ErasureAsked<'_>) -> Answer<ErasureBegun> {
+        Self::begin_erasure(self, lease, asked).await
+    }
+
+    async fn keys_destroyed(&self, lease: &Lease, backups: &[BackupId], at: Instant) -> Answer<()> {
+        Self::keys_destroyed(self, lease, backups, at).await
+    }
+
+    async fn end_erasure(&self, lease: &Lease, digest: &Digest, erased: &Erased) -> Answer<()> {
+        Self::end_erasure(self, lease, digest, erased).await
     }
 
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {

@@ -14,6 +14,7 @@ use super::failure::CatalogError;
 use super::migrate::presence;
 use super::session::Session;
 use super::stamp::Cells;
+use super::tenants::records;
 use super::texts::Texts;
 use crate::domain::{
     Address, Applied, AskedFor, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, DrillRecord, Garbage,
@@ -113,6 +114,7 @@ impl Reader {
             leased: leased(&mut transaction).await?,
             stores: stores(&mut transaction).await?,
             removals: if version < HAS_RENAMES { BTreeMap::new() } else { removals(&mut transaction).await? },
+            tenants: records(&mut transaction).await?,
         };
         transaction.commit().await?;
         Ok(CatalogState::Present(Box::new(facts)))

@@ -1,10 +1,14 @@
-//! The tenants that were seen, by slug.
+//! The tenants that were seen, by slug; when each was taken for gone, and when it came back.
 
+use sqlx::PgConnection;
+
+use super::claims::Lease;
 use super::failure::CatalogError;
+use super::marks::MarkOutcome;
 use super::stamp::{Cells, Stamp};
 use super::state::Reader;
-use super::writer::Writer;
-use crate::domain::{Instant, Name, Tenant};
+use super::writer::{Writer, fence};
+use crate::domain::{Instant, Name, Tenant, TenantRecord, TenantWork};
 
 /// A tenant as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,21 +92,84 @@ impl Writer {
         Ok(())
     }
 
-    /// Records tenants as gone; their backups stay.
+    /// Records a tenant as gone, by one that discovered it so; its backups stay, and the clock of its offboarding begins at
+    /// `at`. One that somebody saw since the plan was made is not gone.
     ///
     /// # Errors
-    /// As every statement: unreachable, refused.
-    pub async fn tenants_offboarded(&self, database: &Name, slugs: &[String], at: Instant) -> Result<(), CatalogError> {
-        let mut connection = self.session().connection().await?;
-        sqlx::query(
-            "UPDATE bkup.tenants SET offboarded_at = $3 \
-             WHERE database = $1 AND slug = ANY($2) AND offboarded_at IS NULL",
+    /// [`CatalogError::Fenced`]; what stands against it is an outcome.
+    pub async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        fence(&mut transaction, lease).await?;
+        let row = sqlx::query(
+            "SELECT last_seen_at > $3 AS seen, offboarded_at IS NOT NULL AS gone FROM bkup.tenants \
+             WHERE database = $1 AND slug = $2 FOR UPDATE",
         )
-        .bind(database.as_str())
-        .bind(slugs)
-        .bind(Stamp(at))
-        .execute(&mut *connection)
+        .bind(work.database.as_str())
+        .bind(&work.slug)
+        .bind(Stamp(work.last_seen_at))
+        .fetch_optional(&mut *transaction)
         .await?;
-        Ok(())
+        match row {
+            None => return Ok(MarkOutcome::Refused("the catalog knows no such tenant".to_owned())),
+            Some(row) if row.flag("gone")? => return Ok(MarkOutcome::AlreadyDone),
+            Some(row) if row.flag("seen")? => {
+                return Ok(MarkOutcome::Refused("it was seen again since the plan was made".to_owned()));
+            }
+            Some(_) => {}
+        }
+        sqlx::query("UPDATE bkup.tenants SET offboarded_at = $3 WHERE database = $1 AND slug = $2")
+            .bind(work.database.as_str())
+            .bind(&work.slug)
+            .bind(Stamp(at))
+            .execute(&mut *transaction)
+            .await?;
+        self.seal(transaction).await?;
+        Ok(MarkOutcome::Done)
     }
+
+    /// Records that a tenant which was taken for gone is there: the clock of its offboarding stops.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`]; what stands against it is an outcome.
+    pub async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Result<MarkOutcome, CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        fence(&mut transaction, lease).await?;
+        let back = sqlx::query(
+            "UPDATE bkup.tenants SET offboarded_at = NULL, schema_name = $3, last_seen_at = greatest(last_seen_at, $4) \
+             WHERE database = $1 AND slug = $2 AND offboarded_at IS NOT NULL",
+        )
+        .bind(work.database.as_str())
+        .bind(&work.slug)
+        .bind(&work.schema)
+        .bind(Stamp(at))
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if back == 0 {
+            return Ok(MarkOutcome::AlreadyDone);
+        }
+        self.seal(transaction).await?;
+        Ok(MarkOutcome::Done)
+    }
+}
+
+/// Reads every tenant that was ever seen.
+pub(super) async fn records(connection: &mut PgConnection) -> Result<Vec<TenantRecord>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT database, slug, schema_name, last_seen_at, offboarded_at FROM bkup.tenants \
+         ORDER BY database COLLATE \"C\", slug COLLATE \"C\"",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TenantRecord {
+                database: row.parsed("database")?,
+                slug: row.text("slug")?,
+                schema: row.text("schema_name")?,
+                last_seen_at: row.at("last_seen_at")?,
+                offboarded_at: row.maybe_at("offboarded_at")?,
+            })
+        })
+        .collect()
 }

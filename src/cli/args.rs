@@ -140,10 +140,12 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Stop a backup that is being taken, or a run
     Cancel(commands::cancel::CancelArgs),
-    /// List backups of what is gone from the policies, and what would release them
+    /// List backups of what is gone from the policies, and of tenants that are gone, and what would release them
     Orphans(commands::orphans::OrphansArgs),
     /// Bring a tombstoned backup back, and keep it for a while
     Undelete(commands::undelete::UndeleteArgs),
+    /// Destroy every backup of one tenant for good, its keys first
+    Erase(commands::erase::EraseArgs),
     /// Bring a database or a tenant back
     Restore(commands::restore::RestoreArgs),
     /// Take a backup now, of a schedule or of what is named
@@ -160,7 +162,7 @@ pub enum Command {
     Catalog(commands::catalog::CatalogArgs),
     /// Prove the audit log
     Audit(commands::audit::AuditArgs),
-    /// Make keys
+    /// Make keys, and destroy those of a tenant
     Key(commands::key::KeyArgs),
     /// See the whole promise on this machine, with a server of its own
     Demo(commands::demo::DemoArgs),

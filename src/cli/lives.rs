@@ -4,7 +4,8 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::CliError;
 use super::session::{Facts, Session, Survey, Wish};
-use crate::catalog::Reader;
+use crate::catalog::{ErasureRow, Reader};
+use crate::diag::{Code, Diagnostic};
 use crate::domain::{Backup, BackupId, CatalogFacts, CatalogState, Instant, Observation, Plan};
 use crate::plan::{Lives, Request, after_renames};
 
@@ -91,6 +92,9 @@ impl Looked {
     }
 
     fn missing(&self, context: &mut Context, wanted: &str) -> CliError {
+        if let Ok(Some((id, row))) = self.erased(context, wanted) {
+            return erased(&id, &row);
+        }
         match self.purged(context, wanted) {
             Ok(Some((id, at))) => no_backup(
                 format!("backup {id} was purged at {}: its objects are gone", at.strftime("%Y-%m-%d %H:%M UTC")),
@@ -104,11 +108,48 @@ impl Looked {
         }
     }
 
+    fn erased(&self, context: &mut Context, wanted: &str) -> Result<Option<(BackupId, ErasureRow)>, CliError> {
+        let options = self.session.catalog()?.options();
+        let asked = context.block_on_reading(async { Reader::with(options).erasure_that_took(wanted).await })?;
+        asked.map_err(|error| CliError::of(&error, Exit::Failed))
+    }
+
     fn purged(&self, context: &mut Context, wanted: &str) -> Result<Option<(BackupId, Instant)>, CliError> {
         let options = self.session.catalog()?.options();
         let asked = context.block_on_reading(async { Reader::with(options).purged(wanted).await })?;
         asked.map_err(|error| CliError::of(&error, Exit::Failed))
     }
+}
+
+/// Makes the error of a backup that was erased with its tenant.
+#[must_use]
+pub fn erased(backup: &BackupId, row: &ErasureRow) -> CliError {
+    let words = format!(
+        "backup {backup} was erased with its tenant {:?} at {}, as {} asked: its keys are destroyed",
+        row.slug,
+        row.begun_at.strftime("%Y-%m-%d %H:%M UTC"),
+        row.by
+    );
+    erased_as(words)
+}
+
+/// Makes the error of a tenant that was erased.
+#[must_use]
+pub fn tenant_erased(row: &ErasureRow) -> CliError {
+    let words = format!(
+        "tenant {:?} of {} was erased at {}, as {} asked: the keys of its backups are destroyed",
+        row.slug,
+        row.database,
+        row.begun_at.strftime("%Y-%m-%d %H:%M UTC"),
+        row.by
+    );
+    erased_as(words)
+}
+
+fn erased_as(words: String) -> CliError {
+    let help = "nothing brings it back, and that was meant; `bkup erase tenant SLUG` shows what else held its data";
+    let finding = Diagnostic::error(Code("BK946"), words).help(help);
+    CliError::Failed { finding: Box::new(finding), exit: Exit::Failed }
 }
 
 fn no_backup(words: impl Into<String>, help: impl Into<String>) -> CliError {

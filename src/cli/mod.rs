@@ -119,6 +119,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Exit, CliError> {
         Command::Cancel(args) => commands::cancel::run(context, &args),
         Command::Orphans(args) => commands::orphans::run(context, &args),
         Command::Undelete(args) => commands::undelete::run(context, &args),
+        Command::Erase(args) => commands::erase::run(context, &args),
         Command::Restore(args) => commands::restore::run(context, &args),
         Command::Backup(args) => commands::backup::run(context, &args),
         Command::Drill(args) => commands::drill::run(context, &args),

@@ -252,7 +252,10 @@ impl Session {
         let mut tenants = BTreeMap::new();
         for (name, server) in &observed.servers {
             let live = match server {
-                Observation::Known(facts) => LiveTenants::Known(facts.tenants.clone().unwrap_or_default()),
+                Observation::Known(facts) => match &facts.tenants_unread {
+                    Some(reason) => LiveTenants::Unknown(reason.clone()),
+                    None => LiveTenants::Known(facts.tenants.clone().unwrap_or_default()),
+                },
                 Observation::Unreachable(reason) => LiveTenants::Unknown(reason.clone()),
             };
             tenants.insert(name.clone(), live);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActionId, Address, AskedFor, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine,
-    FoundBackup, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
+    FoundBackup, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant, TenantWork,
 };
 
 /// One thing to do.
@@ -101,6 +101,10 @@ pub enum ActionKind {
         /// How many backups that is about.
         backups: u64,
     },
+    /// Records that a tenant is gone: from then on its backups are kept by the clock of its offboarding.
+    Offboard(TenantWork),
+    /// Records that a tenant which was taken for gone is there: its clock stops.
+    Onboard(TenantWork),
     /// Takes a backup.
     BackUp(BackupWork),
     /// Records slots that nobody ran in time, once.
@@ -161,6 +165,8 @@ impl ActionKind {
             | Self::ApplyDocument { .. }
             | Self::Move { .. }
             | Self::Release { .. }
+            | Self::Offboard(_)
+            | Self::Onboard(_)
             | Self::RecordMissed { .. } => Phase::Ensure,
             Self::BackUp(_) => Phase::BackUp,
             Self::Quarantine { .. } => Phase::Verify,
@@ -179,6 +185,8 @@ impl ActionKind {
             Self::ApplyDocument { .. } => "apply_document",
             Self::Move { .. } => "move",
             Self::Release { .. } => "release",
+            Self::Offboard(_) => "offboard",
+            Self::Onboard(_) => "onboard",
             Self::BackUp(_) => "back_up",
             Self::RecordMissed { .. } => "record_missed",
             Self::Drill(_) => "drill",
@@ -410,6 +418,10 @@ pub enum ReasonCode {
     PolicyRemoved,
     /// The policies give it another name.
     Renamed,
+    /// Discovery no longer shows the tenant.
+    TenantGone,
+    /// Discovery shows a tenant again that was taken for gone.
+    TenantBack,
     /// The slot has come.
     SlotDue,
     /// The scope has no backup yet.

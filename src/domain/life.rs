@@ -41,9 +41,12 @@ pub struct BackupLife {
 /// Backups of something that is gone from the policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrphanGroup {
-    /// What is gone.
+    /// What is gone; of a tenant that is gone, its database.
     pub address: Address,
-    /// When it left the policies, where the catalog knows.
+    /// The tenant that is gone, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// When it left the policies, or was offboarded, where the catalog knows.
     pub archived_at: Option<Instant>,
     /// What the policies say becomes of them.
     pub fate: Option<RemovedBackups>,

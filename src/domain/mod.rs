@@ -10,6 +10,7 @@ mod configuration;
 mod coverage;
 mod desired;
 mod drift;
+mod erasure;
 mod event;
 mod evidence;
 mod explanation;
@@ -59,6 +60,7 @@ pub use desired::{
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use drift::{DRIFT_CODES, DriftFinding, DriftKind, DriftSeverity};
+pub use erasure::{Condemned, ERASURE_FORMAT, Erased, Erasure, HeldBackup, Holder, LeftOver};
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};
@@ -106,7 +108,7 @@ pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
 pub use tally::Tally;
-pub use tenant::Tenant;
+pub use tenant::{Tenant, TenantRecord, TenantWork};
 pub use text::EnvText;
 pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Address, Backup, BackupId, Bytes, CanceledSlot, ConfigurationSeen, Digest, Instant, Name, Period, RemovedBackups,
-    RetentionRule, Scope, Signs, Tenant,
+    RetentionRule, Scope, Signs, Tenant, TenantRecord,
 };
 
 /// Something that was looked at, or the reason why it could not be.
@@ -99,6 +99,8 @@ pub struct CatalogFacts {
     pub stores: BTreeMap<Name, String>,
     /// What becomes of the backups of things that left the policies, where they say it.
     pub removals: BTreeMap<Address, RemovedBackups>,
+    /// Every tenant that was ever seen, by database and slug.
+    pub tenants: Vec<TenantRecord>,
 }
 
 /// A policy thing as it was applied.
@@ -194,8 +196,10 @@ pub struct ServerFacts {
     pub datname: String,
     /// Its size.
     pub size: Bytes,
-    /// Its tenants, sorted by slug; absent where the policy names no way to find them.
+    /// Its tenants, sorted by slug; absent where the policy names no way to find them, or they could not be read.
     pub tenants: Option<Vec<Tenant>>,
+    /// Why they could not be read, although the rest could.
+    pub tenants_unread: Option<String>,
     /// Its configuration.
     pub configuration: ConfigurationSeen,
 }

@@ -80,6 +80,8 @@ pub(super) fn restrict(world: &World, part: &Part) -> World {
             leased: facts.leased.clone(),
             stores: facts.stores.clone(),
             removals: facts.removals.clone(),
+            // Those that are there are the policies' to say: placeholders and groups stand for them.
+            tenants: facts.tenants.iter().filter(|record| record.offboarded_at.is_some()).cloned().collect(),
         };
         small.put_catalog(facts);
     }

@@ -74,7 +74,16 @@ pub(super) fn group(
     }
     let leased: BTreeSet<&BackupId> = facts.into_iter().flat_map(|facts| &facts.leased).collect();
     let mut groups: BTreeMap<(Name, Digest), Vec<Who>> = BTreeMap::new();
+    let gone: HashMap<(&Name, &str), crate::domain::Instant> = facts
+        .into_iter()
+        .flat_map(|facts| &facts.tenants)
+        .filter_map(|record| Some(((&record.database, record.slug.as_str()), record.offboarded_at?)))
+        .collect();
     for (who, candidate) in &mut all {
+        // The clock of a tenant that is gone is its own.
+        if let Some(at) = gone.get(&(&who.0, who.1.as_str())) {
+            candidate.key.extend(at.as_second().to_be_bytes());
+        }
         candidate.history.sort_by(|a, b| (&a.schedule, a.slot, &a.id).cmp(&(&b.schedule, b.slot, &b.id)));
         for backup in &candidate.history {
             shape(backup, leased.contains(&backup.id), &mut candidate.key);
@@ -175,6 +184,8 @@ fn without_backups(facts: &CatalogFacts) -> CatalogFacts {
         leased: facts.leased.clone(),
         stores: facts.stores.clone(),
         removals: facts.removals.clone(),
+        // Those that are there are the policies' to say: placeholders and groups stand for them.
+        tenants: facts.tenants.iter().filter(|record| record.offboarded_at.is_some()).cloned().collect(),
     }
 }
 

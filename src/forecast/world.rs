@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::domain::{
     ActionKind, Address, Applied, Backup, BackupId, BackupWork, Bytes, CatalogFacts, CatalogState, ConfigurationSeen,
     Consent, Desired, DocumentOp, DrillRecord, Instant, Moved, Name, Narrowing, Observation, Observed, Percent, Period,
-    Plan, Progress, PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, Verification,
+    Plan, Progress, PruneWork, Section, ServerFacts, Signs, StoreFacts, StoreMarker, TenantRecord, Verification,
 };
 use crate::plan::{self, Request};
 
@@ -48,6 +48,7 @@ impl World {
                 datname: name.as_str().to_owned(),
                 size,
                 tenants: None,
+                tenants_unread: None,
                 configuration: ConfigurationSeen::Assumed,
             };
             (name.clone(), Observation::Known(facts))
@@ -118,6 +119,7 @@ impl World {
             leased: Vec::new(),
             stores: BTreeMap::new(),
             removals: BTreeMap::new(),
+            tenants: Vec::new(),
         }
     }
 
@@ -315,6 +317,18 @@ impl World {
             ActionKind::Release { after, .. } => {
                 if let Some(facts) = self.facts_mut() {
                     facts.removals.insert(address.clone(), *after);
+                }
+            }
+            ActionKind::Offboard(work) => {
+                let of_it = |r: &&mut TenantRecord| r.database == work.database && r.slug == work.slug;
+                if let Some(record) = self.facts_mut().and_then(|facts| facts.tenants.iter_mut().find(of_it)) {
+                    record.offboarded_at = Some(now);
+                }
+            }
+            ActionKind::Onboard(work) => {
+                let of_it = |r: &&mut TenantRecord| r.database == work.database && r.slug == work.slug;
+                if let Some(record) = self.facts_mut().and_then(|facts| facts.tenants.iter_mut().find(of_it)) {
+                    record.offboarded_at = None;
                 }
             }
             // Uploads do not exist here; the rest is done by `fold` itself, in one pass.

@@ -9,7 +9,7 @@ use super::{configuration, on_demand};
 use crate::domain::{
     Action, ActionClass, ActionId, ActionKind, Address, AskedFor, BackupId, BackupMethod, BackupType, BackupWork,
     Bytes, CanceledSlot, ConfigurationWork, FilesWork, Held, HeldReason, Instant, Name, OnDemand, Plan, Precondition,
-    Reason, ReasonCode, ScheduleSpec, Scope, Section, Tenant, Timing, Wanted,
+    Reason, ReasonCode, ResolvedTenants, ScheduleSpec, Scope, Section, Tenant, Timing, Wanted,
 };
 use crate::schedule::Calendar;
 
@@ -182,6 +182,13 @@ impl Run<'_> {
     fn plan_slot(&self, slot: Instant, requested: bool, draft: &mut Plan, planned: &mut Vec<PlannedBackup>) {
         if let Some(Err((reason, words))) = self.database.map(|database| self.view.server(database)) {
             return self.hold(draft, None, reason, words);
+        }
+        if self.spec.backup == BackupType::TenantData
+            && let Some(ResolvedTenants::Unknown(why)) =
+                self.database.and_then(|database| self.view.desired.tenants.get(database))
+        {
+            let words = format!("its tenants are not known: {why}");
+            return self.hold(draft, None, HeldReason::DatabaseUnreachable, words);
         }
         let targets = self.awake(self.targets(), draft);
         let settled = self.settled();
@@ -473,6 +480,7 @@ impl Run<'_> {
         planned: &mut Vec<PlannedBackup>,
     ) {
         let leave_out = if target.scope == Scope::Shared {
+            // The schema of a tenant that is gone and has left it behind goes in: else nothing would back it up at all.
             let schemas: BTreeSet<String> = self.tenants().iter().map(|(tenant, _)| tenant.schema.clone()).collect();
             schemas.into_iter().collect()
         } else {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::digests::change_digest;
-use super::floors;
 use super::world::View;
+use super::{floors, tenancy};
 use crate::domain::{
     ActionKind, Backup, BackupId, Bytes, Consent, GuardRefusal, Guards, Name, Observation, Percent, Period, Plan,
     Scope, Section,
@@ -200,7 +200,7 @@ fn damaged<'a>(view: &View<'a>, store: &Name) -> impl Iterator<Item = &'a Backup
 
 /// Judges the deletions that a change causes: how much of each scope and store, and what is left of each scope.
 fn deletions(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
-    if caused.is_empty() {
+    if caused.is_empty() && !tenancy::needs_consent(draft) {
         return;
     }
     let change = change_digest(draft);
@@ -211,6 +211,7 @@ fn deletions(view: &View<'_>, caused: &[BackupId], draft: &mut Plan) {
     let before = draft.refusals.len();
     max_delete(view, caused, limit, draft);
     floors::check(view, limit.is_all(), draft);
+    tenancy::check(view, limit, &begin_of(draft), draft);
     if draft.refusals.len() > before
         && let Some(consent) = asked.filter(|_| granted.is_none())
     {

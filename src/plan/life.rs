@@ -8,7 +8,7 @@ use crate::domain::{
     Action, ActionKind, Address, Backup, BackupId, BackupLife, CatalogFacts, Desired, Held, Instant, KeptBackup,
     LifeState, Name, Observed, Orphan, OrphanGroup, Plan, RemovedBackups, RetentionRule, Scope, Section,
 };
-use crate::retention::{Floors, Point, decide, describe};
+use crate::retention::{Floors, Point, Tenure, decide_in, describe};
 use crate::schedule::Calendar;
 
 use super::removed::Fates;
@@ -19,8 +19,8 @@ const AHEAD: usize = 4096;
 
 /// A plan with what it was made of, to ask about backups.
 pub struct Lives<'a> {
-    view: View<'a>,
-    facts: &'a CatalogFacts,
+    pub(super) view: View<'a>,
+    pub(super) facts: &'a CatalogFacts,
     plan: &'a Plan,
     kept: HashMap<&'a BackupId, &'a KeptBackup>,
     actions: HashMap<&'a BackupId, &'a Action>,
@@ -170,11 +170,13 @@ impl<'a> Lives<'a> {
         let mut points: Vec<Point<'_>> = group.iter().map(|b| Point::of(b, false)).collect();
         let Some(index) = group.iter().position(|b| b.id == backup.id) else { return never("") };
         let now = self.view.now();
+        let tenure = self.view.tenure(backup.database.as_ref(), &backup.scope);
         let kept_at = |points: &[Point<'_>], now: Instant| {
-            let verdict = &decide(points, rule, Floors { min_keep }, now)[index];
+            let verdict = &decide_in(points, rule, Floors { min_keep }, tenure, now)[index];
             (verdict.keep, verdict.reasons.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
-        let slots = self.slots(backup);
+        // Nothing new comes of a tenant that is gone.
+        let slots = if tenure == Tenure::Lives { self.slots(backup) } else { Vec::new() };
         let id = BackupId::from_text("to come".to_owned());
         points.extend(slots.iter().map(|slot| Point { verified: true, ..Point::new(&id, *slot) }));
         let there = group.len();
@@ -199,6 +201,10 @@ impl<'a> Lives<'a> {
         let until = self.kept.get(&backup.id).and_then(|kept| kept.until);
         match until {
             Some(until) => (vec![format!("released by time alone at {}", day_time(until))], Some(until)),
+            None if tenure != Tenure::Lives => never(&format!(
+                "not by time alone: its tenant is gone and a floor or a count keeps it; `bkup erase {}` deletes all of it",
+                backup.scope.tenant().unwrap_or_default()
+            )),
             None => never(if slots.is_empty() {
                 "not by time alone: it is counted, or a floor keeps it, and no backups are added"
             } else {
@@ -220,7 +226,8 @@ impl<'a> Lives<'a> {
         std::iter::successors(calendar.next_after(self.view.now()), next).take(AHEAD).collect()
     }
 
-    /// Returns the backups of what is gone from the policies: by schedule, else by database, else by store.
+    /// Returns the backups of what is gone: from the policies by schedule, else by database, else by store; and those of
+    /// tenants that were offboarded.
     #[must_use]
     pub fn orphans(&self) -> Vec<OrphanGroup> {
         let desired = self.view.desired;
@@ -237,14 +244,27 @@ impl<'a> Lives<'a> {
                 (_, Some(name)) => desired.stores.contains_key(name),
                 _ => true,
             };
-            let Some(gone) = things.into_iter().flatten().find(|address| !defined(address)) else { continue };
+            let undefined = things.into_iter().flatten().find(|address| !defined(address));
+            let (gone, tenant, since) = match (undefined, self.offboarding(backup)) {
+                (Some(gone), _) => {
+                    let since = self.facts.applied.get(&gone).and_then(|applied| applied.archived_at);
+                    (gone, None, since)
+                }
+                (None, Some((database, slug, at))) => {
+                    (Address::of(Section::Database, database.clone()), Some(slug.to_owned()), Some(at))
+                }
+                (None, None) => continue,
+            };
             let orphan = self.orphan(backup);
-            match groups.iter_mut().find(|group| group.address == gone) {
+            let place = (&gone, &tenant);
+            match groups.iter_mut().find(|group| (&group.address, &group.tenant) == place) {
                 Some(group) => group.backups.push(orphan),
                 None => {
-                    let rule = self.rule(&backup.schedule).filter(|_| gone.section() == Section::Schedule);
+                    let one_rule = gone.section() == Section::Schedule || tenant.is_some();
+                    let rule = self.rule(&backup.schedule).filter(|_| one_rule);
                     groups.push(OrphanGroup {
-                        archived_at: self.facts.applied.get(&gone).and_then(|applied| applied.archived_at),
+                        archived_at: since,
+                        tenant,
                         fate: Fates::of(&self.view).fate(backup),
                         rule: rule.map(describe),
                         backups: vec![orphan],
@@ -253,8 +273,16 @@ impl<'a> Lives<'a> {
                 }
             }
         }
-        groups.sort_by(|a, b| a.address.cmp(&b.address));
+        groups.sort_by(|a, b| (&a.address, &a.tenant).cmp(&(&b.address, &b.tenant)));
         groups
+    }
+
+    /// Returns the tenant of a backup and when it was offboarded, where it was.
+    fn offboarding<'b>(&self, backup: &'b Backup) -> Option<(&'b Name, &'b str, Instant)> {
+        match self.view.tenure(backup.database.as_ref(), &backup.scope) {
+            Tenure::Lives => None,
+            Tenure::Ended(at) | Tenure::Unsure(at) => Some((backup.database.as_ref()?, backup.scope.tenant()?, at)),
+        }
     }
 
     fn orphan(&self, backup: &Backup) -> Orphan {

@@ -133,6 +133,9 @@ pub fn carry(facts: &mut CatalogFacts, moved: &Moved) {
                 backup.filed_under = Some(filed).filter(|filed| filed != to);
                 backup.database = Some(to.clone());
             }
+            // As the catalog does: what was remembered under the new name is not of this database.
+            facts.tenants.retain(|record| &record.database != to);
+            facts.tenants.iter_mut().filter(|r| &r.database == from).for_each(|r| r.database = to.clone());
             let of_it = |p: &&mut crate::domain::Progress| p.database.as_ref() == Some(from);
             facts.progress.iter_mut().filter(of_it).for_each(|p| p.database = Some(to.clone()));
             settle_once(facts);
@@ -242,6 +245,7 @@ fn touched(action: &Action) -> Vec<Address> {
         | ActionKind::ApplyDocument { .. }
         | ActionKind::Move { .. }
         | ActionKind::Release { .. } => {}
+        ActionKind::Offboard(work) | ActionKind::Onboard(work) => add(Section::Database, Some(&work.database)),
     }
     all
 }

@@ -14,7 +14,9 @@ use crate::domain::{
     Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RemovedBackups, RetentionRule, Scope,
     Section,
 };
-use crate::retention::{DropReason, Floors, KeepReason, Point, PurgeState, Verdict, decide, holds, purge_state};
+use crate::retention::{
+    DropReason, Floors, KeepReason, Point, PurgeState, Tenure, Verdict, decide_in, holds, purge_state,
+};
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
 /// the policies causes, also those that cannot be done in this plan: the guard judges the change, not its timing.
@@ -165,12 +167,14 @@ impl<'a> Prune<'a, '_> {
             ..Point::new(&p.work.backup, now)
         }));
         let floors = Floors { min_keep: self.guards.min_keep };
-        let verdicts = decide(&points, rules.wanted, floors, now);
+        let tenure = view.tenure(database, scope);
+        let verdicts = decide_in(&points, rules.wanted, floors, tenure, now);
         // Most groups are judged once: nothing comes, and the rule is the one that was applied.
-        let today = (!coming.is_empty()).then(|| decide(&points[..backups.len()], rules.wanted, floors, now));
+        let today =
+            (!coming.is_empty()).then(|| decide_in(&points[..backups.len()], rules.wanted, floors, tenure, now));
         let same = rules.wanted == rules.applied && self.guards.min_keep == self.before.min_keep;
         let floors_before = Floors { min_keep: self.before.min_keep };
-        let before = (!same).then(|| decide(&points, rules.applied, floors_before, now));
+        let before = (!same).then(|| decide_in(&points, rules.applied, floors_before, tenure, now));
         Some(Judged { backups, points, verdicts, today, before })
     }
 
@@ -331,6 +335,9 @@ impl<'a> Prune<'a, '_> {
             _ if given_up => (ReasonCode::PolicyRemoved, "what it belongs to was removed with `backups: delete`"),
             _ if backup.scope == Scope::Shared => (ReasonCode::RetentionOver, "no tenant backup names it any longer"),
             _ if caused_by_change => (ReasonCode::PolicyChanged, "the changed retention no longer keeps it"),
+            _ if self.view.tenure(backup.database.as_ref(), &backup.scope) != Tenure::Lives => {
+                (ReasonCode::RetentionOver, "its tenant was offboarded, and no rule keeps it any longer since")
+            }
             _ => (ReasonCode::RetentionOver, "no rule keeps it any longer"),
         };
         let class = if caused_by_change { ActionClass::Change } else { ActionClass::Due };

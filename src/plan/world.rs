@@ -3,11 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::tenancy::{Tenures, tenures};
 use super::{Request, narrow, on_demand};
 use crate::domain::{
     Address, Backup, BackupId, CatalogFacts, CatalogSigns, Desired, HeldReason, Instant, Name, Observation, Observed,
     ResolvedTenants, RetentionRule, Scope, Section, ServerFacts, StoreFacts,
 };
+use crate::retention::Tenure;
 
 /// The oldest and newest server major versions that logical backups serve.
 const SERVED_MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
@@ -22,6 +24,7 @@ pub struct View<'a> {
     leased: HashSet<&'a BackupId>,
     doubted: HashSet<&'a BackupId>,
     protected: HashSet<&'a Address>,
+    tenures: Tenures<'a>,
     /// The places of the backups in the order of their ids, made when first asked for: with nothing to do, nobody asks.
     by_id: OnceCell<Vec<usize>>,
     /// What other backups need, as shared archive or parent, and whether it can be counted on.
@@ -83,6 +86,7 @@ impl<'a> View<'a> {
             leased,
             doubted,
             protected,
+            tenures: tenures(desired, catalog),
             by_id,
             needed,
             groups,
@@ -207,6 +211,12 @@ impl<'a> View<'a> {
             Some(ResolvedTenants::Known(tenants)) => tenants,
             _ => &[],
         }
+    }
+
+    /// Returns whether the tenant that a scope is of is still there, and since when it is not.
+    pub fn tenure<'s>(&'s self, database: Option<&'s Name>, scope: &'s Scope) -> Tenure {
+        let (Some(database), Scope::Tenant(slug)) = (database, scope) else { return Tenure::Lives };
+        self.tenures.get(&(database, slug.as_str())).copied().unwrap_or_default()
     }
 
     /// Returns whether this kind of work is asked for at all: `changes`, `backups`, `retention`, `drills`.

@@ -38,6 +38,15 @@ pub fn action_title(action: &Action, style: &Style) -> String {
                 RemovedBackups::Delete => format!("{address}: give up its {what}"),
             }
         }
+        ActionKind::Offboard(work) => {
+            let scope = Scope::Tenant(work.slug.clone());
+            let what = count64(work.backups, "backup");
+            format!("offboard {}, which has {what}", place(Some(&work.database), &scope, style))
+        }
+        ActionKind::Onboard(work) => {
+            let scope = Scope::Tenant(work.slug.clone());
+            format!("take {} up again", place(Some(&work.database), &scope, style))
+        }
         ActionKind::BackUp(work) if let Some(found) = &work.found => format!(
             "adopt {} as a backup of {}, for {}",
             style.name(&found.key),
@@ -96,6 +105,8 @@ pub(super) const fn action_symbol(kind: &ActionKind) -> Symbol {
         ActionKind::Move { .. } => Symbol::Arrow,
         ActionKind::Release { after: RemovedBackups::Delete, .. } => Symbol::Remove,
         ActionKind::Release { .. } => Symbol::Update,
+        ActionKind::Offboard(_) => Symbol::Remove,
+        ActionKind::Onboard(_) => Symbol::Create,
         ActionKind::BackUp(_) | ActionKind::Drill(_) => Symbol::Run,
         ActionKind::RecordMissed { .. } | ActionKind::Quarantine { .. } => Symbol::Attention,
         ActionKind::Tombstone(_) => Symbol::Prune,

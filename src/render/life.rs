@@ -87,14 +87,16 @@ pub fn life_json(life: &BackupLife, as_of: Instant) -> String {
 #[must_use]
 pub fn orphans_text(groups: &[OrphanGroup], as_of: Instant, style: &Style) -> String {
     if groups.is_empty() {
-        return "No orphans: every backup belongs to something that the policies define.\n".to_owned();
+        return "No orphans: every backup belongs to something that the policies define, and to no tenant that is gone.\n"
+            .to_owned();
     }
     let width = style.width.min(WIDEST);
     let mut out = String::new();
     for group in groups {
         let bytes: Bytes = group.backups.iter().map(|orphan| orphan.size).sum();
         let total = format!("{}{}{bytes}", count(group.backups.len(), "backup"), style.dot());
-        out.push_str(&format!("{}  {total}\n", style.heading(&group.address.to_string())));
+        let whose = group.tenant.as_ref().map(|slug| style.name(&format!(" tenant={slug}"))).unwrap_or_default();
+        out.push_str(&format!("{}  {total}\n", style.heading(&format!("{}{whose}", group.address))));
         hanging("  ", &standing(group), width, &mut out);
         let mut table = Table::new(style, &["backup", "of", "content of (UTC)", "age", "size", "released"]);
         (0..6).for_each(|column| table.whole(column));
@@ -125,7 +127,7 @@ pub fn orphans_text(groups: &[OrphanGroup], as_of: Instant, style: &Style) -> St
             hanging("  - ", &style.name(&format!("{whose}{reasons}")), width, &mut out);
         }
         for words in ways_out(group) {
-            out.push_str(&format!("  {} {words}\n", style.mark(Symbol::Arrow)));
+            out.push_str(&format!("  {} {}\n", style.mark(Symbol::Arrow), style.name(&words)));
         }
         out.push('\n');
     }
@@ -150,6 +152,11 @@ fn undated(group: &OrphanGroup) -> Vec<(Vec<&str>, String)> {
 }
 
 fn standing(group: &OrphanGroup) -> String {
+    if group.tenant.is_some() {
+        let since = group.archived_at.map(|at| format!(" at {}", moment(at))).unwrap_or_default();
+        let rule = group.rule.as_ref().map(|rule| format!(", which is: {rule}")).unwrap_or_default();
+        return format!("was offboarded{since}; its rule is counted from then{rule}");
+    }
     let since = group
         .archived_at
         .map_or_else(|| "is not in the policies".to_owned(), |at| format!("left the policies at {}", moment(at)));
@@ -164,6 +171,10 @@ fn standing(group: &OrphanGroup) -> String {
 }
 
 fn ways_out(group: &OrphanGroup) -> Vec<String> {
+    if let (Some(slug), Some(database)) = (&group.tenant, group.address.name()) {
+        let slug = super::erasure::quoted(slug);
+        return vec![format!("to erase all of it, keys first: `bkup erase tenant {slug} --database {database}`")];
+    }
     let entry = |fate: &str| format!("`removed: [{{ from: {}, backups: {fate} }}]`", group.address);
     let delete = format!("to delete them, after the grace period: {}", entry("delete"));
     let keep = format!("to keep them for good: {}", entry("keep"));

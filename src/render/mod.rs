@@ -13,6 +13,7 @@ mod diagnostics;
 mod difference;
 mod document;
 mod drift;
+mod erasure;
 mod escape;
 mod evidence;
 mod explanation;
@@ -48,6 +49,7 @@ pub use diagnostics::{
 };
 pub use difference::{FormattedFile, FormattedState, difference_text, formatted_json};
 pub use drift::{DRIFT_FORMAT, drift_json, drift_text};
+pub use erasure::{erased_json, erased_text, erasure_json, erasure_text};
 pub use escape::escape;
 pub use evidence::evidence_text;
 pub use explanation::{EXPLANATION_FORMAT, explanations_json, explanations_text};

@@ -220,6 +220,9 @@ pages! {
     BK941
     BK942
     BK943
+    BK944
+    BK945
+    BK946
     BK950
     BK951
     BK952
@@ -238,6 +241,8 @@ pages! {
     BK965
     BK966
     BK967
+    BK968
+    BK969
     BK970
     BK971
     BK972

@@ -4,7 +4,8 @@
 //! column of a later version is not open to a runner for want of a grant that was forgotten.
 
 /// The tables that a pruner writes.
-const PRUNER: &str = "bkup.claims, bkup.executions, bkup.plan_actions, bkup.plans, bkup.runs, bkup.tenants";
+const PRUNER: &str = "bkup.claims, bkup.erased_backups, bkup.erasures, bkup.executions, bkup.plan_actions, bkup.plans, \
+    bkup.runs, bkup.tenants";
 
 /// Returns the SQL that makes the catalog's roles and gives them their rights. It may be run again at any time, and
 /// after each migration of the catalog.

@@ -86,6 +86,21 @@ pub enum Bucket {
     Year(i16),
 }
 
+impl Bucket {
+    /// Returns the tier it is of.
+    #[must_use]
+    pub const fn tier(&self) -> Tier {
+        match self {
+            Self::Hour { .. } => Tier::Hourly,
+            Self::Day(_) => Tier::Daily,
+            Self::IsoWeek { .. } => Tier::Weekly,
+            Self::Month { .. } => Tier::Monthly,
+            Self::Quarter { .. } => Tier::Quarterly,
+            Self::Year(_) => Tier::Yearly,
+        }
+    }
+}
+
 impl fmt::Display for Bucket {
     /// Writes tier and key: `daily 2026-11-20`, `weekly 2026-W47`, `hourly 2026-10-25T02+01`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

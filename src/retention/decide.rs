@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
+use super::tenure::apply_clock;
 use super::{Bucket, DropReason, KeepReason, Point, Tier, Verdict};
 use crate::domain::{Guards, Instant, Period, Pick, RetentionRule};
 
@@ -21,8 +22,20 @@ impl From<&Guards> for Floors {
     }
 }
 
-/// Decides over the points of one partition; the verdicts stand in the order of the points.
+/// Decides over the points of one partition; the verdicts stand in the order of the points. [`super::decide_in`] does so
+/// for backups of a tenant, which may be gone.
 pub fn decide(points: &[Point<'_>], rule: &RetentionRule, floors: Floors, now: Instant) -> Vec<Verdict> {
+    judge(points, rule, floors, None, now)
+}
+
+/// The same; `ended` is when the tenant was offboarded. A clock that begins after now has not begun.
+pub(super) fn judge(
+    points: &[Point<'_>],
+    rule: &RetentionRule,
+    floors: Floors,
+    ended: Option<Instant>,
+    now: Instant,
+) -> Vec<Verdict> {
     // The instants are copied beside the indices: a sort that looks each up in a million points waits for memory.
     let eligible = points.iter().enumerate().filter(|(_, point)| point.is_eligible(now));
     let mut order: Vec<(Instant, usize)> = eligible.map(|(index, point)| (point.at, index)).collect();
@@ -30,7 +43,10 @@ pub fn decide(points: &[Point<'_>], rule: &RetentionRule, floors: Floors, now: I
     let newest_first: Vec<usize> = order.into_iter().map(|(_, index)| index).collect();
 
     let mut reasons: Vec<Vec<KeepReason>> = vec![Vec::new(); points.len()];
-    apply_rule(points, rule, now, &newest_first, &mut reasons);
+    match ended.filter(|ended| *ended <= now) {
+        None => apply_rule(points, rule, now, &newest_first, &mut reasons),
+        Some(ended) => apply_clock(points, rule, ended, now, &newest_first, &mut reasons),
+    }
 
     // Age goes after the rules, so that a backup that is too old keeps its bucket from the next one: with a larger
     // `max_age` the next one would not be kept either.
@@ -70,7 +86,7 @@ pub fn decide(points: &[Point<'_>], rule: &RetentionRule, floors: Floors, now: I
 }
 
 /// Adds a reason; most backups have one, and a million vectors of four would be most of the memory.
-fn give(reasons: &mut Vec<KeepReason>, reason: KeepReason) {
+pub(super) fn give(reasons: &mut Vec<KeepReason>, reason: KeepReason) {
     if reasons.is_empty() {
         reasons.reserve_exact(1);
     }
@@ -103,7 +119,7 @@ pub fn holds(point: &Point<'_>, now: Instant) -> Vec<KeepReason> {
 }
 
 /// Adds the reasons that the rule's parts give to eligible points.
-fn apply_rule(
+pub(super) fn apply_rule(
     points: &[Point<'_>],
     rule: &RetentionRule,
     now: Instant,
@@ -200,7 +216,9 @@ fn release_at(reasons: &[KeepReason], too_old_at: Option<Instant>) -> Option<Ins
     let mut counted = false;
     for reason in reasons {
         match reason {
-            KeepReason::Within { until, .. } => rule_ends = rule_ends.max(Some(*until)),
+            KeepReason::Within { until, .. }
+            | KeepReason::WithinOffboarding { until, .. }
+            | KeepReason::BucketOffboarding { until, .. } => rule_ends = rule_ends.max(Some(*until)),
             KeepReason::Locked(until) | KeepReason::BroughtBack(until) => lock_ends = lock_ends.max(Some(*until)),
             KeepReason::Last(_) | KeepReason::Bucket(_) | KeepReason::Forever => counted = true,
             KeepReason::MinKeep(_)

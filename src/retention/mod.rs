@@ -19,6 +19,8 @@
 //! - A **tombstoned** backup is on its way out: no bucket, no floor, and no rule brings it back, only `undelete`. Its
 //!   verdict keeps it where something must stop its purge: a pin, a lock, a lease, a quarantine.
 //! - A point **after `now`** (clocks that disagree) is kept, and counts for nothing: it must not push out a real one.
+//! - Of a tenant that was **offboarded** what the rule kept then is kept as long again as the rule says, counted from
+//!   that instant ([`Tenure`]); floors hold on after it.
 //! - Ages are half-open: `within: 30d` keeps while `now < instant + 30d`; at that instant time releases it.
 //!
 //! [`Pick`]: crate::domain::Pick
@@ -30,6 +32,7 @@ mod decide;
 mod partition;
 mod point;
 mod purge;
+mod tenure;
 mod verdict;
 mod words;
 
@@ -40,5 +43,6 @@ pub use decide::{Floors, decide, holds};
 pub use partition::{Partition, partition};
 pub use point::Point;
 pub use purge::{PurgeState, purge_state};
+pub use tenure::{Tenure, decide_in};
 pub use verdict::{DropReason, KeepReason, Verdict};
 pub use words::describe;

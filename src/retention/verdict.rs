@@ -34,6 +34,20 @@ pub enum KeepReason {
         /// When it leaves the window.
         until: Instant,
     },
+    /// Its tenant is gone, and it was younger than `within` then.
+    WithinOffboarding {
+        /// The window.
+        window: Period,
+        /// When the window, counted from the offboarding, ends.
+        until: Instant,
+    },
+    /// Its tenant is gone, and it was its bucket's then.
+    BucketOffboarding {
+        /// The bucket.
+        bucket: Bucket,
+        /// When as many hours, days, weeks, months or years as the rule counts have passed since the offboarding.
+        until: Instant,
+    },
     /// The rule keeps everything.
     Forever,
     /// It is among the newest eligible ones that every scope keeps.
@@ -71,6 +85,17 @@ impl fmt::Display for KeepReason {
                 } else {
                     write!(f, "within {window} until {until}")
                 }
+            }
+            Self::WithinOffboarding { window, until } => {
+                if window.as_seconds() % 86_400 == 0 {
+                    write!(f, "within {window} of its tenant's offboarding, until {}", until.strftime("%Y-%m-%d"))
+                } else {
+                    write!(f, "within {window} of its tenant's offboarding, until {until}")
+                }
+            }
+            Self::BucketOffboarding { bucket, until } => {
+                let until = until.strftime("%Y-%m-%d %H:%M UTC");
+                write!(f, "{bucket} when its tenant was offboarded, until {until}")
             }
             Self::Forever => f.write_str("forever"),
             Self::MinKeep(count) => write!(f, "floor: min_keep {count}"),

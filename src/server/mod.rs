@@ -3,6 +3,7 @@
 mod configuration;
 mod inspect;
 mod signs;
+mod tenants;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::diag::{Code, Diagnostic, Explain};
-use crate::domain::{Bytes, ConfigurationSeen, Instant, ServerFacts, ServerSigns, Tenant, TenantSelector};
+use crate::domain::{Bytes, ConfigurationSeen, Instant, ServerFacts, ServerSigns, TenantSelector};
 
 pub use configuration::configuration;
 pub use inspect::inspect;
@@ -156,7 +157,11 @@ async fn read_facts(session: &mut PgConnection, tenants: Option<&TenantSelector>
         return Err(ServerError::Version(major.to_string()));
     }
     if let Some(selector) = tenants {
-        reading.facts.tenants = Some(discover(session, selector).await?);
+        match tenants::discover(session, selector).await? {
+            Ok(found) => reading.facts.tenants = Some(found),
+            // A server that answers and does not tell its tenants is no less reachable for everything else.
+            Err(why) => reading.facts.tenants_unread = Some(why.to_string()),
+        }
     }
     Ok(reading)
 }
@@ -169,6 +174,7 @@ fn facts(row: &PgRow) -> Result<Reading, sqlx::Error> {
             datname: row.try_get("datname")?,
             size: Bytes(number("size")?),
             tenants: None,
+            tenants_unread: None,
             configuration: ConfigurationSeen::NotAsked,
         },
         clock: Instant::from_microsecond(row.try_get("clock")?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
@@ -179,62 +185,6 @@ fn facts(row: &PgRow) -> Result<Reading, sqlx::Error> {
             sequences: number("sequences")?,
         },
     })
-}
-
-async fn discover(session: &mut PgConnection, selector: &TenantSelector) -> Result<Vec<Tenant>, ServerError> {
-    let mut tenants = match selector {
-        TenantSelector::Schemas(glob) => by_schema(session, glob).await?,
-        TenantSelector::Query(query) => by_query(session, query).await?,
-    };
-    tenants.sort();
-    if let Some(pair) = tenants.windows(2).find(|pair| pair[0].slug == pair[1].slug) {
-        return Err(ServerError::Tenants(format!("two tenants have the slug {:?}", pair[0].slug)));
-    }
-    Ok(tenants)
-}
-
-async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>, ServerError> {
-    let (prefix, suffix) = glob
-        .split_once('*')
-        .filter(|(_, suffix)| !suffix.contains('*'))
-        .ok_or_else(|| ServerError::Tenants(format!("{glob:?} is no glob with one `*`")))?;
-    let names = sqlx::query_scalar::<_, String>(
-        "SELECT nspname::text FROM pg_catalog.pg_namespace
-         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'",
-    );
-    let names = names.fetch_all(session).await.map_err(|e| classify(&e))?;
-    let slug = |schema: &str| {
-        let slug = schema.strip_prefix(prefix)?.strip_suffix(suffix)?;
-        (!slug.is_empty()).then(|| slug.to_owned())
-    };
-    Ok(names.into_iter().filter_map(|schema| Some(Tenant { slug: slug(&schema)?, schema, id: None })).collect())
-}
-
-async fn by_query(session: &mut PgConnection, query: &str) -> Result<Vec<Tenant>, ServerError> {
-    let query = query.trim().trim_end_matches(';');
-    // The line end keeps a comment at the query's end from swallowing what follows. A text that closes the parenthesis
-    // and goes on is one the policy's author wrote; the transaction is read-only and one statement long all the same.
-    let wrapped = format!(
-        "SELECT t.slug::text AS slug, t.schema_name::text AS schema_name, pg_catalog.to_jsonb(t) ->> 'id' AS id
-         FROM (\n{query}\n) AS t"
-    );
-    let said = |e: sqlx::Error| match &e {
-        sqlx::Error::Database(d) if d.code().as_deref() == Some("42501") => classify(&e),
-        sqlx::Error::Database(d) => ServerError::Tenants(format!("the query fails: {}", d.message())),
-        _ => classify(&e),
-    };
-    let rows = sqlx::query(sqlx::AssertSqlSafe(wrapped)).fetch_all(session).await.map_err(said)?;
-    rows.iter()
-        .map(|row| {
-            let text = |name: &str| row.try_get::<Option<String>, _>(name).map_err(|e| classify(&e));
-            let filled = |name: &str| {
-                text(name)?
-                    .filter(|value| !value.is_empty())
-                    .ok_or_else(|| ServerError::Tenants(format!("a row of the query has no {name}")))
-            };
-            Ok(Tenant { slug: filled("slug")?, schema: filled("schema_name")?, id: text("id")? })
-        })
-        .collect()
 }
 
 /// Sorts the driver's errors. Its texts hold server messages and system errors, never the connection string.

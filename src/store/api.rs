@@ -122,6 +122,15 @@ pub struct UnfinishedUpload {
     pub begun: Option<Instant>,
 }
 
+/// What became of the versions below a prefix.
+#[derive(Debug, Default)]
+pub struct VersionsGone {
+    /// How many went.
+    pub gone: u64,
+    /// The keys of those that are still there, each with the reason.
+    pub left: Vec<(String, StoreError)>,
+}
+
 /// A store as a reader sees it.
 #[async_trait]
 pub trait ReadStore: Send + Sync {
@@ -242,6 +251,15 @@ pub trait WriteStore: ReadStore {
     /// # Errors
     /// When the store refuses or cannot be reached.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Deletes every version of the objects below a prefix, the newest ones and the marks of deletion too. `None` where the
+    /// store keeps no versions, or cannot list them.
+    ///
+    /// # Errors
+    /// When the store refuses the request as a whole, or cannot be reached.
+    async fn delete_versions(&self, _prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+        Ok(None)
+    }
 
     /// Deletes objects, in the order given as far as the store has one; those that are not there are no error. Returns
     /// the keys that are still there, each with the reason.

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreError, UnfinishedUpload, UploadId, WriteStore,
+    StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
 };
 use crate::domain::StoreSettings;
 
@@ -377,6 +377,10 @@ impl WriteStore for Faulty {
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
         self.pass(Operation::Delete, key, async move { inner.delete(&own).await }).await
+    }
+
+    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+        self.inner.delete_versions(prefix).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

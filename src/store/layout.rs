@@ -142,6 +142,13 @@ fn backup_path(database: Option<&Name>, scope: &Scope, id: &BackupId) -> String 
     format!("{database}/{}/{}", scope_segment(scope), id_segment(id))
 }
 
+/// Returns the folder below [`BACKUPS`], [`KEYS`] or [`MARKS`] in which everything of a scope lies, with a slash at its end.
+#[must_use]
+pub fn scope_folder(prefix: &str, database: Option<&Name>, scope: &Scope) -> String {
+    let database = database.map_or_else(|| "_".to_owned(), |name| encode(name.as_str()));
+    format!("{prefix}{database}/{}/", scope_segment(scope))
+}
+
 /// Returns the folder of a backup's manifest and data, with a slash at its end.
 #[must_use]
 pub fn backup_folder(database: Option<&Name>, scope: &Scope, id: &BackupId) -> String {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreError, UnfinishedUpload, UploadId, WriteStore,
+    StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
 };
 
 /// A store whose writes are counted.
@@ -108,6 +108,10 @@ impl WriteStore for Metered {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.inner.delete(key).await
+    }
+
+    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+        self.inner.delete_versions(prefix).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

@@ -23,11 +23,12 @@ mod retry;
 mod s3;
 mod s3_error;
 mod s3_settings;
+mod s3_versions;
 mod upload;
 
 pub use api::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    UnfinishedUpload, UploadId, WriteStore,
+    UnfinishedUpload, UploadId, VersionsGone, WriteStore,
 };
 pub use error::StoreError;
 pub use folder::FolderStore;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreError, UnfinishedUpload, UploadId, WriteStore,
+    StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
 };
 use crate::domain::StoreSettings;
 
@@ -182,6 +182,10 @@ impl WriteStore for Retrying {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.again(|| self.inner.delete(key)).await
+    }
+
+    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+        self.again(|| self.inner.delete_versions(prefix)).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

@@ -29,7 +29,7 @@ use super::probe::crc32c;
 use super::s3_error::{Answer, Asked};
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, WriteStore,
+    StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
 };
 use crate::domain::{Instant, StoreSettings, StoreUrl};
 
@@ -487,6 +487,10 @@ impl WriteStore for S3Store {
                 error => Err(error),
             },
         }
+    }
+
+    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+        super::s3_versions::delete(&self.client, &self.bucket, &self.place, &self.prefix, prefix).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

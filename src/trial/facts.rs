@@ -152,6 +152,10 @@ pub(super) fn action_facts(action: &Action, backups: &HashMap<&BackupId, &Backup
         | ActionKind::ApplyDocument { .. }
         | ActionKind::Move { .. }
         | ActionKind::Release { .. } => {}
+        ActionKind::Offboard(work) | ActionKind::Onboard(work) => {
+            add("database", one(&work.database));
+            add("scope", vec![format!("tenant={}", work.slug)]);
+        }
     }
     add("class", vec![class_word(action.class).to_owned()]);
     add("address", one(&action.address));

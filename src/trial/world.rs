@@ -227,6 +227,7 @@ fn observe(
             datname: name.to_string(),
             size: DATABASE_SIZE,
             tenants,
+            tenants_unread: None,
             configuration: ConfigurationSeen::Assumed,
         };
         servers.insert(name.clone(), seen(reachable(Section::Database, name), facts));
@@ -278,5 +279,6 @@ fn catalog(desired: &Desired, past: History, drills: BTreeMap<Name, DrillRecord>
         leased: Vec::new(),
         stores: desired.stores.keys().map(|name| (name.clone(), name.to_string())).collect(),
         removals: BTreeMap::new(),
+        tenants: Vec::new(),
     }
 }

@@ -39,7 +39,7 @@ fn assert_quiet(world: &World) {
 }
 
 /// Takes what differs between two runs out of a text: ids, instants, sizes, ages and digests; columns shrink to a space.
-fn settled(text: &str) -> String {
+pub(crate) fn settled(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let next = |index: usize| words.get(index + 1).map_or("", |word| word.trim_end_matches([',', '.', ')', ';']));

@@ -6,6 +6,7 @@ mod bucket;
 mod history;
 mod oracle;
 mod properties;
+mod tenure;
 
 use std::collections::BTreeSet;
 

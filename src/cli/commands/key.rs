@@ -1,4 +1,5 @@
-//! `bkup key`: makes age keys. A private key goes to one file or to standard output, and nowhere else.
+//! `bkup key`: makes age keys, and destroys a tenant's. A private key goes to one file or to standard output, and nowhere
+//! else.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -30,6 +31,8 @@ pub enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Destroy the keys of one tenant, and its data: `bkup erase tenant`
+    Erase(super::erase::TenantArgs),
 }
 
 /// Makes a key.
@@ -37,7 +40,10 @@ pub enum KeyCommand {
 /// # Errors
 /// Where the file exists or cannot be written.
 pub fn run(context: &mut Context, args: &KeyArgs) -> Result<Exit, CliError> {
-    let KeyCommand::Generate { out } = &args.command;
+    let out = match &args.command {
+        KeyCommand::Generate { out } => out,
+        KeyCommand::Erase(args) => return super::erase::tenant(context, args),
+    };
     let (identity, recipient) = wiring::new_identity(context.now);
     match out {
         Some(path) => {

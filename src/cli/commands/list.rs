@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Facts, Session, run_clock};
-use crate::domain::{Backup, CatalogState, Instant, Name};
+use crate::domain::{Backup, CatalogState, Instant, Name, TenantRecord};
 use crate::render::{backups_json, backups_text};
 
 /// Arguments of `list`.
@@ -46,7 +46,17 @@ pub fn run(context: &mut Context, args: &ListArgs) -> Result<Exit, CliError> {
     })??;
     let backups = match state {
         CatalogState::Absent => Vec::new(),
-        CatalogState::Present(facts) => facts.backups,
+        CatalogState::Present(facts) => {
+            let wanted = |record: &&TenantRecord| args.tenant.as_deref() == Some(record.slug.as_str());
+            for record in facts.tenants.iter().filter(wanted) {
+                if let Some(at) = record.offboarded_at {
+                    let at = at.strftime("%Y-%m-%d %H:%M UTC");
+                    let words = format!("{} tenant={} was offboarded at {at}", record.database, record.slug);
+                    context.ui.note(&context.ui.err_style.name(&words));
+                }
+            }
+            facts.backups
+        }
     };
     Ok(show(context, args, backups, now))
 }

@@ -10,6 +10,7 @@ pub mod completions;
 pub mod demo;
 pub mod drift;
 pub mod drill;
+pub mod erase;
 pub mod expect;
 pub mod explain;
 pub mod export;

@@ -1,4 +1,5 @@
-//! `bkup orphans`: backups whose schedule, database or store is gone from the policies, and what would release them.
+//! `bkup orphans`: backups whose schedule, database or store is gone from the policies, or whose tenant is gone, and what
+//! would release them.
 
 use clap::Args;
 

@@ -178,7 +178,14 @@ impl Seen {
             let live = match server {
                 Observation::Known(server) => {
                     sizes.insert(name.clone(), server.size);
-                    server.tenants.clone().unwrap_or_default()
+                    match &server.tenants_unread {
+                        None => server.tenants.clone().unwrap_or_default(),
+                        Some(why) => {
+                            let words = format!("database.{name}: {why}; its tenants are those of the catalog");
+                            context.ui.note(&context.ui.err_style.name(&words));
+                            recorded(facts.as_ref(), name)
+                        }
+                    }
                 }
                 Observation::Unreachable(why) => {
                     let words = format!("database.{name} cannot be read ({why}): its tenants are those of the catalog");

@@ -1,5 +1,7 @@
 //! `bkup status`: every class and tenant against its objectives; exit 8 where one is breached.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::markdown::MarkdownArgs;
@@ -8,8 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::github;
-use crate::cli::session::{Facts, Session, Wish};
-use crate::domain::{Instant, Name, ObjectiveRow};
+use crate::cli::session::{Facts, Session, Survey, Wish};
+use crate::domain::{CatalogState, Instant, Name, ObjectiveRow, TenantRecord};
 use crate::render::{is_breached, status_json, status_markdown, status_text};
 
 /// Arguments of `status`.
@@ -39,7 +41,29 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
     for held in plan.held.iter().filter(|held| held.work == "look" || held.database.is_some() && held.scope.is_none()) {
         context.ui.note(&context.ui.err_style.name(&format!("{}: {}", held.address, held.words)));
     }
+    note_offboarded(context, args, &survey);
     show(context, args, plan.objectives, survey.now)
+}
+
+/// Tenants that are gone have no objective any more, and backups all the same.
+fn note_offboarded(context: &Context, args: &StatusArgs, survey: &Survey) {
+    let Some(CatalogState::Present(facts)) = survey.observed.catalog.known() else { return };
+    let wanted = |record: &&TenantRecord| {
+        record.offboarded_at.is_some() && args.database.as_ref().is_none_or(|name| record.database == *name)
+    };
+    let gone: BTreeSet<(&Name, &str)> =
+        facts.tenants.iter().filter(wanted).map(|record| (&record.database, record.slug.as_str())).collect();
+    let theirs: BTreeSet<(&Name, &str)> = facts
+        .backups
+        .iter()
+        .filter_map(|backup| Some((backup.database.as_ref()?, backup.scope.tenant()?)))
+        .filter(|who| gone.contains(who))
+        .collect();
+    match theirs.len() {
+        0 => {}
+        1 => context.ui.note("1 tenant was offboarded and still has backups: `bkup orphans`"),
+        n => context.ui.note(&format!("{n} tenants were offboarded and still have backups: `bkup orphans`")),
+    }
 }
 
 /// Prints rows in the format asked for and returns how `status` ends.

@@ -10,7 +10,7 @@ use bkup::catalog::{
 };
 use bkup::domain::{
     ActionId, Address, BackupWork, CatalogFacts, DocumentOp, DrillWork, Evidence, Instant, Period, PruneWork, Scope,
-    Section, Verification, digest_of,
+    Section, Tenant, TenantWork, Verification, digest_of,
 };
 
 use super::build::{action, at, facts, manifest, name, other_action, prune, run, work};
@@ -135,7 +135,7 @@ impl Scene<'_> {
         let work = self.work();
         let (lease, own) = (self.lease(), self.lease_of(&work));
         let backup = &work.backup;
-        let what = self.random.below(24);
+        let what = self.random.below(26);
         let words = format!("step {what} with {own:?} and {lease:?} on {backup}");
         match what {
             0..=4 => {
@@ -199,6 +199,7 @@ impl Scene<'_> {
                 both.ask(&words, async |l| l.record_drill(&lease, &drill, &evidence, &run()).await).await;
             }
             22 => self.document(&lease).await,
+            23 | 24 => self.tenant(&lease).await,
             _ => both.leases_end().await,
         }
         words
@@ -234,6 +235,32 @@ impl Scene<'_> {
         }
     }
 
+    async fn tenant(&mut self, lease: &Lease) {
+        let both = self.both;
+        let days = ["2026-03-01T00:00:00Z", "2026-03-02T00:00:00.000001Z", "2026-03-03T00:00:00.9999999Z"];
+        let mut day = || at(days[self.random.below(3) as usize]);
+        let (seen, now) = (day(), day());
+        let slug = if self.random.chance(500) { "a" } else { "B'\"\n%" };
+        let schema = if self.random.chance(500) { "one" } else { "two" };
+        let database = name("app");
+        let tenant = Tenant { slug: slug.to_owned(), schema: schema.to_owned(), id: None };
+        let work = TenantWork {
+            database: database.clone(),
+            slug: slug.to_owned(),
+            schema: schema.to_owned(),
+            last_seen_at: seen,
+            offboarded_at: None,
+            backups: 0,
+        };
+        match self.random.below(3) {
+            0 => {
+                both.ask("seen", async |l| l.tenants_seen(&database, &[(tenant.clone(), None)], now).await).await;
+            }
+            1 => drop(both.ask("gone", async |l| l.offboard(lease, &work, now).await).await),
+            _ => drop(both.ask("back", async |l| l.onboard(lease, &work, now).await).await),
+        }
+    }
+
     async fn document(&mut self, lease: &Lease) {
         let both = self.both;
         let now = at("2026-03-03T01:00:00Z");
@@ -264,6 +291,22 @@ impl Scene<'_> {
         };
         both.ask("a store", async |l| l.store_learnt(lease, &record).await).await;
     }
+}
+
+#[tokio::test]
+async fn a_tenant_goes_once_and_comes_back_in_both() {
+    let both = Both::new().await;
+    let mut scene = Scene { both: &both, random: Random::new(7), leases: Vec::new() };
+    let wanted = other_action("offboard", "1");
+    let got = both.ask("a claim", async |l| l.claim(wanted, "r", LEASE).await).await;
+    let Some(ClaimOutcome::Claimed(lease)) = got else { panic!("not claimed: {got:?}") };
+    let mut went = false;
+    for step in 0..40 {
+        scene.tenant(&lease).await;
+        both.agree(&format!("step {step}")).await;
+        went |= facts(&both.real).await.tenants.iter().any(|record| record.offboarded_at.is_some());
+    }
+    assert!(went, "nobody went in 40 steps");
 }
 
 fn drill(attempt: u64) -> DrillWork {

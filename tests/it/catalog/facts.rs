@@ -10,7 +10,7 @@ use bkup::domain::{
     Address, Applied, Approval, ApprovalStatus, Backup, BackupId, BackupStatus, BackupType, Bytes, CatalogFacts,
     CivilTime, Compression, DayRule, DocumentOp, DrillRecord, DrillSpec, DrillWork, Engine, Evidence, Frequency,
     Garbage, Instant, Period, PlanScope, PlanStep, PlanType, Progress, RecoveryPlanSpec, RetentionRule, ScheduleSpec,
-    Scope, Section, Tenant, TenantFilter, Timing, Verification, When, ZoneName, digest_of,
+    Scope, Section, Tenant, TenantFilter, TenantWork, Timing, Verification, When, ZoneName, digest_of,
 };
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -249,6 +249,7 @@ async fn the_planner_reads_what_apply_has_written() {
         leased: vec![kept.backup.clone()],
         stores: BTreeMap::from([(name("primary"), "store-1".to_owned())]),
         removals: BTreeMap::new(),
+        tenants: Vec::new(),
     };
     assert_eq!(facts(&writer).await, expected);
     assert_eq!(writer.reader().capabilities(&name("primary")).await.unwrap(), Some(store));
@@ -431,7 +432,25 @@ async fn hostile_tenants_are_only_text() {
     let tenant = |slug: &str, schema: &str| Tenant { slug: slug.to_owned(), schema: schema.to_owned(), id: None };
     let seen = [(tenant(HOSTILE, "tenant_x"), Some(name("gold"))), (tenant("b", HOSTILE), None)];
     writer.tenants_seen(&app, &seen, at("2026-03-01T00:00:00Z")).await.unwrap();
-    writer.tenants_offboarded(&app, &[HOSTILE.to_owned()], at("2026-03-02T00:00:00Z")).await.unwrap();
+    let gone = TenantWork {
+        database: app.clone(),
+        slug: HOSTILE.to_owned(),
+        schema: "tenant_x".to_owned(),
+        last_seen_at: at("2026-03-01T00:00:00Z"),
+        offboarded_at: None,
+        backups: 0,
+    };
+    let lease = claim(&writer, other_action("offboard", "1")).await;
+    let offboarded = |work: TenantWork, text: &'static str| {
+        let (writer, lease) = (&writer, &lease);
+        async move { writer.offboard(lease, &work, at(text)).await.unwrap() }
+    };
+    let early = TenantWork { last_seen_at: at("2026-02-28T00:00:00Z"), ..gone.clone() };
+    assert!(matches!(offboarded(early, "2026-03-02T00:00:00Z").await, MarkOutcome::Refused(_)), "it was seen since");
+    let stranger = TenantWork { slug: "nobody".to_owned(), ..gone.clone() };
+    assert!(matches!(offboarded(stranger, "2026-03-02T00:00:00Z").await, MarkOutcome::Refused(_)));
+    assert_eq!(offboarded(gone.clone(), "2026-03-02T00:00:00Z").await, MarkOutcome::Done);
+    assert_eq!(offboarded(gone, "2026-03-09T00:00:00Z").await, MarkOutcome::AlreadyDone, "the first instant counts");
     take(&writer, Scope::Tenant(HOSTILE.to_owned()), at("2026-03-01T02:00:00Z")).await;
 
     let known = writer.reader().tenants(&app).await.unwrap();

@@ -8,7 +8,8 @@ use bkup::catalog::{
 };
 use bkup::domain::{
     Action, ActionId, ActionOutcome, Applied, BackupId, Digest, DocumentOp, DrillRecord, DrillWork, Evidence, Instant,
-    Name, Outcome, Period, Plan, PruneWork, RunId, ScheduleSpec, Section, Tenant, Verification, digest_of,
+    Name, Outcome, Period, Plan, PruneWork, RunId, ScheduleSpec, Section, Tenant, TenantRecord, TenantWork,
+    Verification, digest_of,
 };
 
 use super::ledger::{Answer, Claim, DrillRow, Memory, Meta, PlanRow};
@@ -238,8 +239,50 @@ impl Ledger for Memory {
         Ok(tables.keys.entry((store.clone(), database.clone())).or_insert_with(|| offered.clone()).clone())
     }
 
-    async fn tenants_seen(&self, _: &Name, _: &[(Tenant, Option<Name>)], _: Instant) -> Answer<()> {
-        self.there().map(|_| ())
+    async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()> {
+        let mut tables = self.there()?;
+        for (tenant, _) in tenants {
+            let key = (database.clone(), tenant.slug.clone());
+            let seen = tables.tenants.get(&key).map_or(as_recorded(at), |r| r.last_seen_at.max(as_recorded(at)));
+            let record = TenantRecord {
+                database: database.clone(),
+                slug: tenant.slug.clone(),
+                schema: tenant.schema.clone(),
+                last_seen_at: seen,
+                offboarded_at: None,
+            };
+            tables.tenants.insert(key, record);
+        }
+        Ok(())
+    }
+
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        let mut tables = self.fenced(lease)?;
+        let Some(record) = tables.tenants.get_mut(&(work.database.clone(), work.slug.clone())) else {
+            return refused("the catalog knows no such tenant");
+        };
+        if record.offboarded_at.is_some() {
+            return Ok(MarkOutcome::AlreadyDone);
+        }
+        if record.last_seen_at > work.last_seen_at {
+            return refused("it was seen again since the plan was made");
+        }
+        record.offboarded_at = Some(as_recorded(at));
+        self.seal(&mut tables);
+        Ok(MarkOutcome::Done)
+    }
+
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        let mut tables = self.fenced(lease)?;
+        let record = tables.tenants.get_mut(&(work.database.clone(), work.slug.clone()));
+        let Some(record) = record.filter(|record| record.offboarded_at.is_some()) else {
+            return Ok(MarkOutcome::AlreadyDone);
+        };
+        record.offboarded_at = None;
+        record.schema.clone_from(&work.schema);
+        record.last_seen_at = record.last_seen_at.max(as_recorded(at));
+        self.seal(&mut tables);
+        Ok(MarkOutcome::Done)
     }
 
     async fn show_next_runs(&self, _: &[(Name, Option<Instant>)]) -> Answer<()> {

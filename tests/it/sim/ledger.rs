@@ -10,7 +10,7 @@ use bkup::catalog::{
 };
 use bkup::domain::{
     Action, ActionId, ActionKind, Address, Applied, Backup, BackupId, CatalogFacts, CatalogState, Digest, DrillRecord,
-    Evidence, Garbage, Instant, Name, Precondition, Progress, RunId, Scope, Verification, digest_of,
+    Evidence, Garbage, Instant, Name, Precondition, Progress, RunId, Scope, TenantRecord, Verification, digest_of,
 };
 
 use super::rows::{Row, Status};
@@ -39,6 +39,7 @@ pub struct Tables {
     pub progress: BTreeMap<(Name, Option<Name>), Instant>,
     pub stores: BTreeMap<Name, StoreRecord>,
     pub keys: BTreeMap<(Name, Name), DigestKey>,
+    pub tenants: BTreeMap<(Name, String), TenantRecord>,
     pub audit: Vec<String>,
 }
 
@@ -235,6 +236,7 @@ impl Tables {
             garbage,
             canceled: Vec::new(),
             removals: BTreeMap::new(),
+            tenants: self.tenants.values().cloned().collect(),
             leased,
             stores: self.stores.iter().map(|(name, record)| (name.clone(), record.store_id.clone())).collect(),
         })

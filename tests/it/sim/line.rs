@@ -11,7 +11,7 @@ use bkup::catalog::{
 };
 use bkup::domain::{
     Action, ActionId, ActionOutcome, Address, BackupId, CatalogState, Digest, DrillWork, Evidence, Instant, Name,
-    Period, Plan, PruneWork, RunId, Tenant,
+    Period, Plan, PruneWork, RunId, Tenant, TenantWork,
 };
 
 use super::auditor::Auditor;
@@ -149,6 +149,14 @@ impl Ledger for Connection {
 
     async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()> {
         self.weather.ask(true, "tenants_seen", self.catalog.tenants_seen(database, tenants, at)).await
+    }
+
+    async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        self.weather.ask(true, "offboard", self.catalog.offboard(lease, work, at)).await
+    }
+
+    async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
+        self.weather.ask(true, "onboard", self.catalog.onboard(lease, work, at)).await
     }
 
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()> {

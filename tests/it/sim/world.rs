@@ -200,6 +200,7 @@ impl Runner {
                 datname: "app".to_owned(),
                 size: Bytes(1000),
                 tenants: None,
+                tenants_unread: None,
                 configuration: ConfigurationSeen::NotAsked,
             };
             let seen = match desired.tenants.get(database) {

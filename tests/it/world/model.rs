@@ -9,7 +9,8 @@ use bkup::domain::{
     DrillRecord, DrillSpec, DrillTarget, Engine, EnvText, Instant, Method, Moved, Name, Narrowing, Objectives,
     Observation, Observed, Period, Plan, PlanScope, PlanType, Progress, RecoveryPlanSpec, ResolvedTenants,
     RetentionRule, ScheduleSpec, Scope, Section, ServerFacts, Signs, SourceLocation, StoreFacts, StoreMarker,
-    StoreSpec, StoreUrl, Tenant, TenantFilter, TenantSelector, Timing, Verification, When, ZoneName, digest_of,
+    StoreSpec, StoreUrl, Tenant, TenantFilter, TenantRecord, TenantSelector, Timing, Verification, When, ZoneName,
+    digest_of,
 };
 use bkup::plan::{Request, carry, plan};
 
@@ -119,6 +120,7 @@ impl Model {
             datname: "app".to_owned(),
             size: Bytes(1 << 30),
             tenants: None,
+            tenants_unread: None,
             configuration: ConfigurationSeen::NotAsked,
         };
         let mut model = Self {
@@ -250,7 +252,33 @@ impl Model {
         }
         if !plan.actions.is_empty() {
             self.facts().serial += 1;
+            self.remember_tenants();
         }
+    }
+
+    /// Remembers the tenants that are there, as the end of a run does.
+    fn remember_tenants(&mut self) {
+        let now = self.request.now;
+        for (database, tenants) in self.desired.tenants.clone() {
+            let ResolvedTenants::Known(tenants) = tenants else { continue };
+            for (tenant, _) in tenants {
+                let records = &mut self.facts().tenants;
+                records.retain(|r| (&r.database, &r.slug) != (&database, &tenant.slug));
+                records.push(TenantRecord {
+                    database: database.clone(),
+                    slug: tenant.slug,
+                    schema: tenant.schema,
+                    last_seen_at: now,
+                    offboarded_at: None,
+                });
+                records.sort();
+            }
+        }
+    }
+
+    /// Returns what is remembered of a tenant.
+    pub fn record(&mut self, slug: &str) -> &mut TenantRecord {
+        self.facts().tenants.iter_mut().find(|record| record.slug == slug).expect("a tenant that was seen")
     }
 
     fn perform(&mut self, address: &Address, kind: &ActionKind) {
@@ -271,6 +299,7 @@ impl Model {
                     leased: Vec::new(),
                     stores: BTreeMap::new(),
                     removals: BTreeMap::new(),
+                    tenants: Vec::new(),
                 })));
             }
             ActionKind::EnsureStore { store, .. } => {
@@ -361,6 +390,16 @@ impl Model {
             }
             ActionKind::Release { after, .. } => {
                 self.facts().removals.insert(address.clone(), *after);
+            }
+            ActionKind::Offboard(work) => {
+                let record = self.record(&work.slug);
+                assert!(record.offboarded_at.is_none(), "{} is offboarded twice", work.slug);
+                record.offboarded_at = Some(now);
+            }
+            ActionKind::Onboard(work) => {
+                let record = self.record(&work.slug);
+                assert!(record.offboarded_at.is_some(), "{} was not offboarded", work.slug);
+                record.offboarded_at = None;
             }
             ActionKind::Tombstone(work) => {
                 let backup = self.backup(work.backup.as_str());

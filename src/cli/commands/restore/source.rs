@@ -6,6 +6,7 @@ use super::{RestoreArgs, failure};
 use crate::catalog::{CatalogError, Reader, Writer};
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
+use crate::cli::lives;
 use crate::cli::session::{Facts, Session, run_clock};
 use crate::crypto::{DigestKey, Identity};
 use crate::domain::{Backup, BackupId, CatalogState, Instant, Manifest, Name, Scope};
@@ -78,9 +79,15 @@ pub(super) async fn find(
                     tell(format!("found {} in store.{}, through the catalog", backup.id, backup.store));
                     return from_catalog(session, backup, catalog, now, notes).await;
                 }
-                // A backup that the catalog does not know may be there all the same: its manifest decides.
-                Err(error @ RestoreError::NotFound { .. }) if matches!(wanted, Wanted::Id(_)) => {
-                    notes.push(format!("{error}; the stores were asked"));
+                Err(error @ RestoreError::NotFound { .. }) => {
+                    if let Some(erased) = erased(&catalog, wanted).await {
+                        return Err(erased);
+                    }
+                    // A backup that the catalog does not know may be there all the same: its manifest decides.
+                    match wanted {
+                        Wanted::Id(_) => notes.push(format!("{error}; the stores were asked")),
+                        Wanted::Latest { .. } => return Err(failure(&error)),
+                    }
                 }
                 Err(error) => return Err(failure(&error)),
             }
@@ -88,6 +95,18 @@ pub(super) async fn find(
         Err(why) => notes.push(format!("the catalog was not used: {why}")),
     }
     from_stores(session, args, wanted, facts.now, notes, tell).await
+}
+
+/// Says of what is not there that it was erased, where it was.
+async fn erased(catalog: &Connection, wanted: &Wanted) -> Option<CliError> {
+    let reader = Reader::with(catalog.options());
+    match wanted {
+        Wanted::Id(id) => reader.erasure_that_took(id).await.ok()?.map(|(backup, row)| lives::erased(&backup, &row)),
+        Wanted::Latest { database, scope, .. } => {
+            let row = reader.erasure_of(database.as_ref(), scope.tenant()?).await.ok()?;
+            row.map(|row| lives::tenant_erased(&row))
+        }
+    }
 }
 
 fn fits(backup: &Backup, args: &RestoreArgs) -> bool {

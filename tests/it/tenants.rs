@@ -1,0 +1,15 @@
+//! Suite: tenants on real servers: finding them whatever they are called, what a bad answer does, the life of one that
+//! goes, comes back and is erased.
+
+mod discovery;
+mod erasure;
+mod gone;
+
+use crate::life::settled;
+
+/// Compares with a snapshot, ids and instants taken out.
+fn snap(name: &str, text: &str) {
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, settled(text));
+    });
+}
