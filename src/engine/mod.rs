@@ -22,6 +22,7 @@ mod restore_errors;
 pub mod scratch;
 pub mod snapshot;
 pub mod sql;
+pub mod swap;
 mod task;
 pub mod user;
 
