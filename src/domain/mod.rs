@@ -34,6 +34,7 @@ mod scope;
 mod signs;
 mod state_file;
 mod storage;
+mod swap;
 mod tally;
 mod tenant;
 mod text;
@@ -101,6 +102,7 @@ pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, Sta
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
+pub use swap::{RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, SwapPlan, Swapped, TableChange};
 pub use tally::Tally;
 pub use tenant::Tenant;
 pub use text::EnvText;

@@ -363,6 +363,14 @@ pub async fn drop_database(server: &Connection, name: &str) -> Result<(), Engine
     execute(server, &format!("dropping the database {}", quote_ident(name)), statement).await
 }
 
+/// Runs a statement that is made of quoted names.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn run_statement(server: &Connection, what: &str, statement: String) -> Result<(), EngineError> {
+    execute(server, what, statement).await
+}
+
 async fn execute(server: &Connection, what: &str, statement: String) -> Result<(), EngineError> {
     let mut session = server.connect().await?;
     let done = session.execute(sqlx::AssertSqlSafe(statement)).await;

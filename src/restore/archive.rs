@@ -159,6 +159,17 @@ impl Opened {
     }
 }
 
+/// Returns the roles that a backup's owners, grants and globals name.
+pub(super) async fn roles(opened: &Opened) -> Result<Vec<String>, RestoreError> {
+    let mut roles = opened.origin.manifest.scope.roles.clone();
+    if let Some(globals) = opened.globals().await? {
+        roles.extend(role_names(&globals));
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
 /// Loads a backup into a database: roles, then the archive.
 ///
 /// # Errors
@@ -172,13 +183,7 @@ pub async fn load(
     let manifest = &opened.origin.manifest;
     let mut loaded = Loaded::default();
     let begun = Monotonic::now();
-    let mut roles = manifest.scope.roles.clone();
-    if let Some(globals) = opened.globals().await? {
-        roles.extend(role_names(&globals));
-    }
-    roles.sort_unstable();
-    roles.dedup();
-    create_roles(target, &roles).await?;
+    create_roles(target, &roles(opened).await?).await?;
     loaded.phases.push(phase("roles", manifest, begun));
     let begun = Monotonic::now();
     let (archive, task) = opened.archive()?;

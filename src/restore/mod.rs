@@ -7,6 +7,7 @@ mod find;
 mod folder;
 mod hold;
 mod job;
+pub mod swap;
 mod workshop;
 
 pub use archive::{Loaded, Opened, Origin, Proof, load, load_all, load_deferred, open, prove, prove_but};

@@ -183,3 +183,22 @@ pub async fn set_comment(connection: &Connection, schema: &str, comment: &str) -
     close(session).await;
     Ok(())
 }
+
+/// Gathers the planner's statistics of a schema's tables, so that it is as fast as the one it replaces.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn analyze(connection: &Connection, schema: &str) -> Result<(), EngineError> {
+    let failed = |e: &sqlx::Error| EngineError::server(format!("analyzing {}", quote_ident(schema)), e);
+    let mut session = session(connection).await?;
+    let tables = sqlx::query_scalar::<_, String>(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname::text = $1 AND c.relkind IN ('r', 'p', 'm') ORDER BY 1",
+    );
+    for table in tables.bind(schema).fetch_all(&mut session).await.map_err(|e| failed(&e))? {
+        let analyze = format!("ANALYZE {}.{}", quote_ident(schema), quote_ident(&table));
+        session.execute(sqlx::AssertSqlSafe(analyze)).await.map_err(|e| failed(&e))?;
+    }
+    close(session).await;
+    Ok(())
+}
