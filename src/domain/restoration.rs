@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Phase;
+use super::{Phase, Swapped};
 
 /// The version of this form, `major.minor`.
 pub const RESTORATION_FORMAT: &str = "1.0";
@@ -41,6 +41,12 @@ pub struct Restoration {
     pub phases: Vec<Phase>,
     /// The scratch server that was left running.
     pub kept: Option<KeptServer>,
+    /// The swap that put it in place, where something was in use there.
+    #[serde(default)]
+    pub swap: Option<Swapped>,
+    /// Whether it was sanitised after it was compared.
+    #[serde(default)]
+    pub sanitized: bool,
     /// What a person should know.
     pub notes: Vec<String>,
 }

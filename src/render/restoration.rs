@@ -4,6 +4,7 @@ use super::action::count;
 use super::json::pretty;
 use super::moment::elapsed;
 use super::style::{Style, Symbol, Tone};
+use super::swap::swapped_lines;
 use crate::domain::{Bytes, Restoration};
 
 /// Writes a restore for people: verdict, what was proven with its numbers, what was left out, the server that runs on.
@@ -17,6 +18,7 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
     };
     let proven =
         if restoration.proofs.is_empty() { "; nothing was recorded to compare it with" } else { ", proven equal" };
+    let proven = if restoration.sanitized { format!("{proven}, then sanitised") } else { proven.to_owned() };
     let verdict = match restoration.into.split_once(':') {
         Some(("folder", dir)) => format!("Restored {what} into {}, every byte as recorded", style.name(dir)),
         Some((_, name)) => format!("Restored {what} into {}{proven}", style.name(name)),
@@ -51,6 +53,9 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
         for entry in &restoration.left_out {
             out.push_str(&format!("      {}\n", style.name(entry)));
         }
+    }
+    if let Some(swapped) = &restoration.swap {
+        out.push_str(&swapped_lines(swapped, style));
     }
     for note in &restoration.notes {
         out.push_str(&format!("  {} {}\n", style.mark(Symbol::Attention), style.name(note)));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant as Monotonic;
 
 use futures_util::StreamExt;
@@ -45,6 +46,8 @@ pub struct Opened {
     pub origin: Origin,
     data: Option<Identity>,
     digest_key: Option<DigestKey>,
+    /// Bytes of archives that were handed on so far, before compression.
+    loaded: Arc<AtomicU64>,
 }
 
 /// What a load did.
@@ -66,7 +69,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     let manifest = &origin.manifest;
     if !manifest.parts.iter().any(|part| part.encrypted) {
         let digest_key = origin.digest_key.clone();
-        return Ok(Opened { data: None, digest_key, origin });
+        return Ok(Opened { data: None, digest_key, origin, loaded: Arc::default() });
     }
     let mine: Vec<String> = origin.identities.iter().map(|identity| identity.recipient().fingerprint()).collect();
     let Some(key) = manifest.keys.iter().find(|key| mine.contains(&key.fingerprint)) else {
@@ -79,6 +82,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
         data: Some(opened.identity),
         digest_key: opened.digest_key.or_else(|| origin.digest_key.clone()),
         origin,
+        loaded: Arc::default(),
     })
 }
 
@@ -111,8 +115,13 @@ impl Opened {
             return Err(RestoreError::NotServed(words));
         };
         let (reader, task) = self.stream(part);
-        let archive = futures_util::stream::unfold(reader, |mut reader| async move {
-            reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
+        let loaded = Arc::clone(&self.loaded);
+        let archive = futures_util::stream::unfold((reader, loaded), |(mut reader, loaded)| async move {
+            let piece = reader.next().await?;
+            if let Ok(bytes) = &piece {
+                loaded.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            Some((piece.map_err(std::io::Error::other), (reader, loaded)))
         });
         Ok((archive.boxed(), task))
     }
@@ -127,6 +136,12 @@ impl Opened {
             return Err(RestoreError::NotServed(words));
         };
         Ok(self.stream(part))
+    }
+
+    /// Returns how much of its archive was handed on so far, before compression.
+    #[must_use]
+    pub fn loaded(&self) -> Bytes {
+        Bytes(self.loaded.load(Ordering::Relaxed))
     }
 
     /// Returns whether it is what tenants have in common.

@@ -7,6 +7,7 @@ mod find;
 mod folder;
 mod hold;
 mod job;
+mod sanitize;
 pub mod swap;
 mod workshop;
 
@@ -15,4 +16,5 @@ pub use failure::RestoreError;
 pub use find::{Found, Wanted, find_in_catalog, find_in_store};
 pub use hold::Hold;
 pub use job::{Done, Job, Proven, Tell, major_of};
+pub use swap::InUse;
 pub use workshop::{ScratchSpec, Workshop};

@@ -200,8 +200,11 @@ async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>
         .ok_or_else(|| ServerError::Tenants(format!("{glob:?} is no glob with one `*`")))?;
     let names = sqlx::query_scalar::<_, String>(
         "SELECT nspname::text FROM pg_catalog.pg_namespace
-         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'",
+         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+           AND NOT (nspname ~ '__(old|new)_[0-9a-f]{8}$'
+                    AND coalesce(pg_catalog.obj_description(oid, 'pg_namespace'), '') LIKE 'bkup: %')",
     );
+    // A copy that a swap has put aside, or is loading, is no tenant, although its name fits the glob.
     let names = names.fetch_all(session).await.map_err(|e| classify(&e))?;
     let slug = |schema: &str| {
         let slug = schema.strip_prefix(prefix)?.strip_suffix(suffix)?;

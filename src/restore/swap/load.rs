@@ -81,6 +81,7 @@ impl Job {
         at: &str,
         patience: &Patience,
     ) -> Result<Beside, RestoreError> {
+        self.refuse_sanitized()?;
         let (id, incoming) = (&in_use.plan.id, &in_use.plan.incoming);
         let keeper = Keeper::open(live, id).await?;
         (self.tell)(format!("loading it beside the schema in use, as {}", quote_ident(incoming)));

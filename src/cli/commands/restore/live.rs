@@ -1,0 +1,137 @@
+//! The swap of a live schema, as a command: shown, asked for, made; taken back, and forgotten.
+
+use super::args::RestoreArgs;
+use super::{beating, select};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::CliError;
+use crate::cli::session::{Session, Wiring};
+use crate::domain::{Name, Period, Swapped};
+use crate::engine::Connection;
+use crate::engine::swap::{Patience, remove_leftovers};
+use crate::render::{SwapOf, swap_text, swapped_json, undone_text};
+use crate::restore::swap::{Terms, changes, forget, look_back, remove, swaps, undo};
+use crate::restore::{Done, InUse, Job, Proven, RestoreError};
+
+/// Returns a fresh id, 8 hexadecimal digits.
+pub(super) fn fresh_id() -> Result<String, CliError> {
+    Ok(format!("{:08x}", Context::random()? >> 32))
+}
+
+pub(super) fn patience(timeout: Period) -> Patience {
+    Patience { total: std::time::Duration::from_secs(timeout.as_seconds().unsigned_abs()), ..Patience::default() }
+}
+
+fn terms(args: &RestoreArgs) -> Terms {
+    Terms { patience: patience(args.lock_timeout), keep_orphans: args.keep_orphans, at: Context::clock().to_string() }
+}
+
+/// Shows what hangs on the schema in use and what it holds, asks, loads the proven copy beside it, and swaps.
+pub(super) fn swap(
+    context: &mut Context,
+    args: &RestoreArgs,
+    job: &Job,
+    live: &Connection,
+    proven: &Proven,
+    in_use: &InUse,
+) -> Result<(Done, Swapped), CliError> {
+    let found = beating(context, job, async {
+        let copy = job.read_copy(proven, in_use).await?;
+        (job.tell)("comparing what is in use with what was proven".to_owned());
+        let found = changes(live, &copy.tables, &in_use.review.tables, &in_use.plan.name).await?;
+        Ok((copy, found))
+    });
+    let (copy, found) = found?;
+    context.ui.note(swap_text(&in_use.plan, &found, SwapOf::Backup, &context.ui.err_style).trim_end());
+    let manifest = &job.backups[job.backups.len() - 1].origin.manifest;
+    let question = format!(
+        "{} was proven in a scratch server. Load it into {live} beside {}, and swap them?",
+        manifest.backup_id, in_use.plan.name
+    );
+    context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
+    let terms = terms(args);
+    beating(context, job, async {
+        for leftover in remove_leftovers(live, &terms.patience).await? {
+            (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
+        }
+        let beside = job.load_beside(proven, copy, live, in_use, &terms.at, &terms.patience).await?;
+        let done = beside.done.clone();
+        (job.tell)(format!("swapping {} and {}", in_use.plan.incoming, in_use.plan.name));
+        let swapped = job.swap(live, in_use, beside, found, &terms).await?;
+        Ok((done, swapped))
+    })
+}
+
+/// The live databases that may hold what was put aside: the one that is named, or all.
+fn databases(session: &Session, named: Option<&Name>) -> Result<Vec<Connection>, CliError> {
+    let names = session.base.databases.keys().filter(|name| named.is_none_or(|named| named == *name));
+    let found: Vec<Connection> =
+        names.map(|name| select::server(session, Some(name.as_str()))).collect::<Result<_, _>>()?;
+    match named {
+        Some(name) if found.is_empty() => Err(CliError::usage(
+            format!("there is no database {name}"),
+            "`bkup validate` shows the policies' databases",
+        )),
+        _ => Ok(found),
+    }
+}
+
+/// Finds the database that holds a swap: the only one, or the one with the id.
+async fn holder(found: Vec<Connection>, id: Option<&str>) -> Result<Connection, RestoreError> {
+    let mut last = None;
+    for live in found {
+        let fits = swaps(&live).await?.iter().any(|aside| id.is_none_or(|id| aside.mark.id == id));
+        if fits {
+            return Ok(live);
+        }
+        last = Some(live);
+    }
+    last.ok_or_else(|| RestoreError::NotServed("the policies have no database".to_owned()))
+}
+
+/// Takes a swap back.
+pub(super) fn take_back(context: &mut Context, args: &RestoreArgs, wanted: &str) -> Result<Exit, CliError> {
+    context.ui.require_approval(args.auto_approve)?;
+    let session = Session::open(context)?;
+    let wanted = Some(wanted).filter(|id| !id.is_empty());
+    let found = databases(&session, args.database.as_ref())?;
+    let id = fresh_id()?;
+    let looked = context.block_on_reading(async {
+        let live = holder(found, wanted).await?;
+        let looked = look_back(&live, wanted, &id).await?;
+        Ok::<_, RestoreError>((live, looked))
+    })?;
+    let (live, looked) = looked.map_err(|error| super::failure(&error))?;
+    let plan = &looked.in_use.plan;
+    context.ui.note(swap_text(plan, &looked.changes, SwapOf::Undo, &context.ui.err_style).trim_end());
+    let question = format!("Swap {} back into {live}?", plan.name);
+    context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
+    let stop = Wiring::of(context)?.stop();
+    let done = context.block_on(undo(&live, &looked, &terms(args), || *stop.borrow()))?;
+    let swapped = done.map_err(|error| super::failure(&error))?;
+    let ui = &context.ui;
+    ui.print(&if ui.is_json() { swapped_json(&swapped) } else { undone_text(&swapped, &ui.style) });
+    Ok(if swapped.unvalidated.is_empty() { Exit::Success } else { Exit::PartlyApplied })
+}
+
+/// Removes what a swap has put aside.
+pub(super) fn remove_aside(context: &mut Context, args: &RestoreArgs, id: &str) -> Result<Exit, CliError> {
+    context.ui.require_approval(args.auto_approve)?;
+    let session = Session::open(context)?;
+    let found = databases(&session, args.database.as_ref())?;
+    let looked = context.block_on_reading(async {
+        let live = holder(found, Some(id)).await?;
+        let aside = forget(&live, id).await?;
+        Ok::<_, RestoreError>((live, aside))
+    })?;
+    let (live, aside) = looked.map_err(|error| super::failure(&error))?;
+    let question = format!(
+        "Remove {} from {live}, which was {} until {}? It cannot be brought back, except from a backup.",
+        aside.schema, aside.mark.name, aside.mark.at
+    );
+    context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
+    let removed = context.block_on(remove(&live, &aside, &patience(args.lock_timeout)))?;
+    removed.map_err(|error| super::failure(&error))?;
+    context.ui.note(&context.ui.err_style.name(&format!("removed {}", aside.schema)));
+    Ok(Exit::Success)
+}

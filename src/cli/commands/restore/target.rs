@@ -1,0 +1,95 @@
+//! Where a restore goes, resolved from its arguments and its manifest.
+
+use std::path::{Path, PathBuf};
+
+use super::args::RestoreArgs;
+use super::select;
+use crate::cli::failure::CliError;
+use crate::cli::session::Session;
+use crate::domain::{Manifest, PartKind, RestoreInto, Scope};
+use crate::engine::Connection;
+use crate::restore::{InUse, Job, RestoreError};
+
+/// Where a restore goes.
+pub(super) enum Target {
+    Scratch,
+    Folder(PathBuf),
+    New { server: Connection, name: String },
+    LiveTenant(Connection),
+    LiveDatabase { server: Connection, name: String },
+}
+
+impl Target {
+    pub(super) fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest, cwd: &Path) -> Result<Self, CliError> {
+        let files = manifest.parts.iter().any(|part| part.kind == PartKind::Tar);
+        match &args.into {
+            RestoreInto::Folder(dir) if files => return Ok(Self::Folder(cwd.join(dir))),
+            RestoreInto::Folder(_) => {
+                return Err(CliError::usage(
+                    format!("{} is a dump, and a folder is for a configuration or for files", manifest.backup_id),
+                    "restore it --into scratch, new:NAME or live",
+                ));
+            }
+            _ if files => {
+                return Err(CliError::usage(
+                    format!("{} is a {}, which goes into a folder", manifest.backup_id, manifest.scope.scope),
+                    "restore it --into folder:DIR; DIR must not exist yet, or be empty",
+                ));
+            }
+            _ => {}
+        }
+        if args.into == RestoreInto::Scratch {
+            return Ok(Self::Scratch);
+        }
+        let server = select::server(session, manifest.database.as_deref())?;
+        let scope: Option<Scope> = manifest.scope.scope.parse().ok();
+        match (&args.into, scope) {
+            (RestoreInto::New(name), _) => Ok(Self::New { server, name: name.clone() }),
+            (_, Some(Scope::Tenant(_))) => Ok(Self::LiveTenant(server)),
+            (_, Some(Scope::Database)) => {
+                let name = server.database().to_owned();
+                Ok(Self::LiveDatabase { server, name })
+            }
+            _ => Err(CliError::usage(
+                format!("{} holds neither a tenant nor a whole database", manifest.backup_id),
+                "only these can be restored --into live; restore it --into scratch or new:NAME",
+            )),
+        }
+    }
+
+    pub(super) const fn server(&self) -> Option<&Connection> {
+        match self {
+            Self::Scratch | Self::Folder(_) => None,
+            Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
+        }
+    }
+
+    /// Returns the target as the report words it.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Scratch => "scratch".to_owned(),
+            Self::Folder(dir) => format!("folder:{}", dir.display()),
+            Self::New { name, .. } => format!("new:{name}"),
+            Self::LiveTenant(_) | Self::LiveDatabase { .. } => "live".to_owned(),
+        }
+    }
+
+    /// Looks what is there, before anything is fetched: what is in the way, or what will have to make room.
+    pub(super) async fn look(&self, manifest: &Manifest, id: &str) -> Result<Option<InUse>, RestoreError> {
+        match self {
+            Self::Scratch => {}
+            Self::Folder(dir) => Job::check_folder(dir)?,
+            Self::New { server, name } | Self::LiveDatabase { server, name } => {
+                Job::check_no_database(server, name).await?;
+            }
+            Self::LiveTenant(live) => {
+                // A tenant of several schemas would need a swap of all of them at once.
+                if let [schema] = manifest.scope.schemas.as_slice() {
+                    return InUse::look(live, schema, id).await;
+                }
+                Job::check_no_schema(live, manifest).await?;
+            }
+        }
+        Ok(None)
+    }
+}
