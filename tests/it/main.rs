@@ -56,4 +56,5 @@ mod signals;
 mod sim;
 mod store;
 mod store_faults;
+mod swap;
 mod trial;

@@ -12,6 +12,7 @@ pub use undo::{Undo, forget, look_back, remove, swaps, undo};
 use super::failure::RestoreError;
 use super::job::Job;
 use crate::domain::{SequenceDigest, SwapPlan, Swapped, TableChange, TableDigest};
+use crate::engine::restore::schema_exists;
 use crate::engine::sql::{quote_ident, quote_qualified};
 use crate::engine::swap::{
     self, Exchange, Exchanged, Mark, MarkKind, Patience, Review, beside, exchange, validate_outside,
@@ -71,7 +72,12 @@ impl InUse {
         if !review.refusals.is_empty() {
             return Err(SwapError::Refused { name: quote_ident(schema), reasons: review.refusals }.into());
         }
-        Ok(Some(Self::of(schema, review, id, beside(schema, "new", id))))
+        let found = Self::of(schema, review, id, beside(schema, "new", id));
+        if schema_exists(live, &found.plan.aside).await? {
+            let what = format!("schema {}, so this restore was carried out before, and it", quote_ident(&found.plan.aside));
+            return Err(RestoreError::TargetExists { what });
+        }
+        Ok(Some(found))
     }
 }
 
