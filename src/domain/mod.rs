@@ -102,7 +102,7 @@ pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, Sta
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
-pub use swap::{RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, SwapPlan, Swapped, TableChange};
+pub use swap::{RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, SwapPlan, Swapped, TableChange, TableRestored};
 pub use tally::Tally;
 pub use tenant::Tenant;
 pub use text::EnvText;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Phase, Swapped};
+use super::{Phase, Swapped, TableRestored};
 
 /// The version of this form, `major.minor`.
 pub const RESTORATION_FORMAT: &str = "1.0";
@@ -44,6 +44,9 @@ pub struct Restoration {
     /// The swap that put it in place, where something was in use there.
     #[serde(default)]
     pub swap: Option<Swapped>,
+    /// The one table that was asked for.
+    #[serde(default)]
+    pub table: Option<TableRestored>,
     /// Whether it was sanitised after it was compared.
     #[serde(default)]
     pub sanitized: bool,

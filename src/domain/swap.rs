@@ -59,6 +59,29 @@ pub struct Swapped {
     pub unvalidated: Vec<String>,
 }
 
+/// One table whose rows were compared with those of a backup, and perhaps brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TableRestored {
+    /// The table, quoted.
+    pub table: String,
+    /// `compare`, `merge`, `update` or `replace`.
+    pub how: String,
+    /// Rows of the backup that the table lacked.
+    pub missing: u64,
+    /// Rows of both with other content; 0 where the table has no key.
+    pub different: u64,
+    /// Rows of the table that the backup lacks.
+    pub extra: u64,
+    /// Rows of both with the same content.
+    pub same: u64,
+    /// Rows that were inserted.
+    pub inserted: u64,
+    /// Rows that were set back.
+    pub updated: u64,
+    /// Rows that were deleted.
+    pub deleted: u64,
+}
+
 /// A restore that is planned: carried out, it does this and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestorePlan {

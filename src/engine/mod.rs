@@ -19,6 +19,7 @@ pub mod process;
 pub mod programs;
 pub mod restore;
 mod restore_errors;
+pub mod rows;
 pub mod scratch;
 pub mod snapshot;
 pub mod sql;

@@ -4,7 +4,7 @@ use super::action::count;
 use super::json::pretty;
 use super::moment::elapsed;
 use super::style::{Style, Symbol, Tone};
-use crate::domain::{Bytes, RestorePlan, SwapPlan, Swapped, TableChange};
+use crate::domain::{Bytes, RestorePlan, SwapPlan, Swapped, TableChange, TableRestored};
 
 /// How many tables are named.
 const NAMED: usize = 20;
@@ -159,4 +159,27 @@ pub fn restore_plan_text(plan: &RestorePlan, style: &Style) -> String {
 #[must_use]
 pub fn restore_plan_json(plan: &RestorePlan) -> String {
     pretty(plan)
+}
+
+/// Says how a table differs from a backup: `"s"."t": 3 rows missing, 1 different, 2 that the backup lacks, 200 the same`.
+#[must_use]
+pub fn table_words(table: &TableRestored) -> String {
+    format!(
+        "{}: {} missing, {} different, {} that the backup lacks, {} the same",
+        table.table,
+        rows(table.missing),
+        table.different,
+        table.extra,
+        table.same
+    )
+}
+
+/// Says what was done to a table.
+pub(super) fn changed_words(table: &TableRestored) -> String {
+    let differs = table_words(table);
+    if table.how == "compare" {
+        return differs;
+    }
+    let (inserted, updated, deleted) = (table.inserted, table.updated, table.deleted);
+    format!("{differs}; {inserted} inserted, {updated} set back, {deleted} deleted")
 }

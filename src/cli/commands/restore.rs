@@ -56,7 +56,8 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if args.keep && args.into != RestoreInto::Scratch {
         return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
     }
-    if args.into == RestoreInto::Live && args.plan.is_none() {
+    let compares = args.table.is_some() && args.rows().is_none();
+    if args.into == RestoreInto::Live && args.plan.is_none() && !compares {
         context.ui.require_approval(args.auto_approve)?;
     }
     perform_or_plan(context, args, None)
@@ -103,7 +104,7 @@ fn perform_or_plan(context: &mut Context, args: &RestoreArgs, planned: Option<&R
     let hold = context.block_on(source.hold(&target.words(), &wiring.runner))??;
     let job = Job { lost: hold.as_ref().map(crate::restore::Hold::lost), ..job };
     let mut report = Report::new(&source, &target);
-    let work = Work { job: &job, target: &target, in_use: in_use.as_ref(), clock };
+    let work = Work { job: &job, target: &target, in_use: in_use.as_ref(), id: &id, clock };
     let result = perform(context, args, &work, &mut report);
     let end = match &result {
         Ok(()) => ReadingEnd::Completed { bytes_fetched: report.fetched().0 },
@@ -172,6 +173,7 @@ struct Work<'a> {
     job: &'a Job,
     target: &'a Target,
     in_use: Option<&'a InUse>,
+    id: &'a str,
     clock: Monotonic,
 }
 
@@ -189,7 +191,7 @@ fn perform(context: &mut Context, args: &RestoreArgs, work: &Work<'_>, report: &
             report.add(&place, done);
             report.how_to_apply(dir);
         }
-        Target::Scratch | Target::LiveTenant(_) | Target::LiveDatabase { .. } => {
+        Target::Scratch | Target::LiveTenant(_) | Target::LiveTable { .. } | Target::LiveDatabase { .. } => {
             let mut proven = beating(context, job, job.prove_in_scratch("restored"))?;
             report.add("scratch", std::mem::take(&mut proven.done));
             if let (Target::LiveTenant(live), Some(in_use)) = (target, work.in_use) {
@@ -198,6 +200,9 @@ fn perform(context: &mut Context, args: &RestoreArgs, work: &Work<'_>, report: &
                 report.add(&place, done);
                 report.swapped(swapped);
                 report.took(work.clock.elapsed());
+            }
+            if let Target::LiveTable { live, schema, table } = target {
+                report.table(live::table(context, args, job, live, (schema, table), (&proven, work.id))?);
             }
             let Proven { scratch, target: inside, .. } = proven;
             if args.keep {
@@ -216,7 +221,7 @@ fn perform(context: &mut Context, args: &RestoreArgs, work: &Work<'_>, report: &
     report.sanitized(job.sanitize.is_some());
     report.took(work.clock.elapsed());
     let done: Done = match target {
-        Target::Scratch | Target::New { .. } | Target::Folder(_) => return Ok(()),
+        Target::Scratch | Target::New { .. } | Target::Folder(_) | Target::LiveTable { .. } => return Ok(()),
         Target::LiveTenant(live) => {
             approve(context, args, job, live, begun)?;
             beating(context, job, job.into_live_tenant(live))?

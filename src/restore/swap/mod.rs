@@ -74,7 +74,8 @@ impl InUse {
         }
         let found = Self::of(schema, review, id, beside(schema, "new", id));
         if schema_exists(live, &found.plan.aside).await? {
-            let what = format!("schema {}, so this restore was carried out before, and it", quote_ident(&found.plan.aside));
+            let what =
+                format!("schema {}, so this restore was carried out before, and it", quote_ident(&found.plan.aside));
             return Err(RestoreError::TargetExists { what });
         }
         Ok(Some(found))

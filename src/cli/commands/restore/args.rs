@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use crate::domain::{Name, Period, RestoreInto, RestorePlan, Scope};
+use crate::engine::rows::RowsInto;
 
 /// Arguments of `restore`.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +36,16 @@ pub struct RestoreArgs {
     /// Write what would be done into this file, and do nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stop", "undo", "forget", "keep"])]
     pub plan: Option<PathBuf>,
+    /// Of this table alone, `schema.table`, into the live one: the rows are compared, and changed as --merge or --replace says
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Insert the rows that the table lacks; those that differ are kept, or set back with `update`
+    #[arg(long, value_name = "keep|update", num_args = 0..=1, default_missing_value = "keep", requires = "table",
+          value_parser = ["keep", "update"], conflicts_with = "replace")]
+    pub merge: Option<String>,
+    /// Let the table hold what the backup holds, and nothing else
+    #[arg(long, requires = "table")]
+    pub replace: bool,
     /// Leave the scratch server running, and say how to reach and stop it
     #[arg(long)]
     pub keep: bool,
@@ -66,6 +77,15 @@ pub struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    /// Returns how a table's rows get in; `None`: they are only compared.
+    pub(super) fn rows(&self) -> Option<RowsInto> {
+        match self.merge.as_deref() {
+            Some("update") => Some(RowsInto::Update),
+            Some(_) => Some(RowsInto::Merge),
+            None => self.replace.then_some(RowsInto::Replace),
+        }
+    }
+
     /// Returns the arguments that carry out a plan: what it says, and how long these here wait.
     pub(super) fn of_plan(&self, plan: &RestorePlan, target: RestoreInto, store: Name) -> Self {
         Self {
@@ -77,6 +97,13 @@ impl RestoreArgs {
             store: Some(store),
             into: target,
             plan: None,
+            table: plan.table.clone(),
+            merge: match plan.rows.as_deref() {
+                Some("merge") => Some("keep".to_owned()),
+                Some("update") => Some("update".to_owned()),
+                _ => None,
+            },
+            replace: plan.rows.as_deref() == Some("replace"),
             sanitize: self.sanitize.clone(),
             auto_approve: true,
             keep_orphans: plan.keep_orphans,
@@ -100,6 +127,9 @@ impl Default for RestoreArgs {
             store: None,
             into: RestoreInto::Scratch,
             plan: None,
+            table: None,
+            merge: None,
+            replace: false,
             keep: false,
             sanitize: None,
             auto_approve: false,

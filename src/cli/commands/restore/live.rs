@@ -6,10 +6,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wiring};
-use crate::domain::{Name, Period, Swapped};
+use crate::domain::{Name, Period, Swapped, TableRestored};
 use crate::engine::Connection;
+use crate::engine::rows::RowsInto;
+use crate::engine::sql::quote_qualified;
 use crate::engine::swap::{Patience, remove_leftovers};
-use crate::render::{SwapOf, swap_text, swapped_json, undone_text};
+use crate::render::{SwapOf, swap_text, swapped_json, table_words, undone_text};
 use crate::restore::swap::{Terms, changes, forget, look_back, remove, swaps, undo};
 use crate::restore::{Done, InUse, Job, Proven, RestoreError};
 
@@ -60,6 +62,58 @@ pub(super) fn swap(
         let swapped = job.swap(live, in_use, beside, found, &terms).await?;
         Ok((done, swapped))
     })
+}
+
+/// How rows get in, as reports and plans have it.
+pub(super) const fn rows_word(how: Option<RowsInto>) -> &'static str {
+    match how {
+        None => "compare",
+        Some(RowsInto::Merge) => "merge",
+        Some(RowsInto::Update) => "update",
+        Some(RowsInto::Replace) => "replace",
+    }
+}
+
+/// Stages one table's rows beside the live table, shows what differs, asks, and brings them in as was asked.
+pub(super) fn table(
+    context: &mut Context,
+    args: &RestoreArgs,
+    job: &Job,
+    live: &Connection,
+    name: (&str, &str),
+    (proven, id): (&Proven, &str),
+) -> Result<TableRestored, CliError> {
+    let terms = terms(args);
+    let how = args.rows();
+    let staged = beating(context, job, async {
+        for leftover in remove_leftovers(live, &terms.patience).await? {
+            (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
+        }
+        job.stage_table(proven, live, name, how, (id, &terms.at), &terms.patience).await
+    })?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    let found = staged.differ;
+    let mut table = TableRestored {
+        table: quote_qualified(name.0, name.1),
+        how: rows_word(how).to_owned(),
+        missing: count(found.missing),
+        different: count(found.different),
+        extra: count(found.extra),
+        same: count(found.same),
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+    };
+    context.ui.note(&context.ui.err_style.name(&table_words(&table)));
+    let question = format!("{} these rows of {live} now?", if args.replace { "Replace" } else { "Merge" });
+    let approved = how.map(|_| context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve));
+    let (Some(how), Some(Ok(()))) = (how, &approved) else {
+        beating(context, job, job.unstage(live, staged, &terms.patience))?;
+        return approved.unwrap_or(Ok(())).map(|()| table);
+    };
+    let changed = beating(context, job, job.bring_in(live, staged, how, &terms.patience))?;
+    (table.inserted, table.updated, table.deleted) = (changed.inserted, changed.updated, changed.deleted);
+    Ok(table)
 }
 
 /// The live databases that may hold what was put aside: the one that is named, or all.

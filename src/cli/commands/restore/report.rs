@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 
 use super::source::Source;
 use super::target::Target;
-use crate::domain::{Bytes, Instant, KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof, Swapped};
+use crate::domain::{
+    Bytes, Instant, KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof, Swapped, TableRestored,
+};
 use crate::engine::Connection;
 use crate::restore::Done;
 
@@ -47,6 +49,7 @@ impl Report {
                 phases: Vec::new(),
                 kept: None,
                 swap: None,
+                table: None,
                 sanitized: false,
                 notes,
             },
@@ -105,6 +108,11 @@ impl Report {
     /// Adds the swap that put it in place.
     pub(super) fn swapped(&mut self, swapped: Swapped) {
         self.0.swap = Some(swapped);
+    }
+
+    /// Adds the one table that was asked for.
+    pub(super) fn table(&mut self, table: TableRestored) {
+        self.0.table = Some(table);
     }
 
     /// Says whether the copy was changed after it was proven: then it proves nothing itself.

@@ -8,6 +8,7 @@ use crate::cli::failure::CliError;
 use crate::cli::session::Session;
 use crate::domain::{Manifest, PartKind, RestoreInto, Scope};
 use crate::engine::Connection;
+use crate::engine::sql::quote_qualified;
 use crate::restore::{InUse, Job, RestoreError};
 
 /// Where a restore goes.
@@ -16,6 +17,7 @@ pub(super) enum Target {
     Folder(PathBuf),
     New { server: Connection, name: String },
     LiveTenant(Connection),
+    LiveTable { live: Connection, schema: String, table: String },
     LiveDatabase { server: Connection, name: String },
 }
 
@@ -37,6 +39,14 @@ impl Target {
                 ));
             }
             _ => {}
+        }
+        if let Some(name) = &args.table {
+            if args.into != RestoreInto::Live {
+                return Err(CliError::usage("--table is for a live table", "add --into live, or leave --table out"));
+            }
+            let live = select::server(session, manifest.database.as_deref())?;
+            let (schema, table) = parts(name, manifest)?;
+            return Ok(Self::LiveTable { live, schema, table });
         }
         if args.into == RestoreInto::Scratch {
             return Ok(Self::Scratch);
@@ -60,7 +70,10 @@ impl Target {
     pub(super) const fn server(&self) -> Option<&Connection> {
         match self {
             Self::Scratch | Self::Folder(_) => None,
-            Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
+            Self::New { server, .. }
+            | Self::LiveTenant(server)
+            | Self::LiveTable { live: server, .. }
+            | Self::LiveDatabase { server, .. } => Some(server),
         }
     }
 
@@ -70,14 +83,22 @@ impl Target {
             Self::Scratch => "scratch".to_owned(),
             Self::Folder(dir) => format!("folder:{}", dir.display()),
             Self::New { name, .. } => format!("new:{name}"),
-            Self::LiveTenant(_) | Self::LiveDatabase { .. } => "live".to_owned(),
+            Self::LiveTenant(_) | Self::LiveTable { .. } | Self::LiveDatabase { .. } => "live".to_owned(),
+        }
+    }
+
+    /// Returns the one table that is meant, quoted.
+    pub(super) fn table(&self) -> Option<String> {
+        match self {
+            Self::LiveTable { schema, table, .. } => Some(quote_qualified(schema, table)),
+            _ => None,
         }
     }
 
     /// Looks what is there, before anything is fetched: what is in the way, or what will have to make room.
     pub(super) async fn look(&self, manifest: &Manifest, id: &str) -> Result<Option<InUse>, RestoreError> {
         match self {
-            Self::Scratch => {}
+            Self::Scratch | Self::LiveTable { .. } => {}
             Self::Folder(dir) => Job::check_folder(dir)?,
             Self::New { server, name } | Self::LiveDatabase { server, name } => {
                 Job::check_no_database(server, name).await?;
@@ -91,5 +112,29 @@ impl Target {
             }
         }
         Ok(None)
+    }
+}
+
+/// Reads `schema.table`, each perhaps in double quotes; a tenant's backup has one schema, which may be left out.
+fn parts(name: &str, manifest: &Manifest) -> Result<(String, String), CliError> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                parts.last_mut().into_iter().for_each(|part| part.push('"'));
+            }
+            '"' => quoted = !quoted,
+            // Only the first dot parts: a table's name may have others.
+            '.' if !quoted && parts.len() == 1 => parts.push(String::new()),
+            c => parts.last_mut().into_iter().for_each(|part| part.push(c)),
+        }
+    }
+    match (parts.as_slice(), manifest.scope.schemas.as_slice()) {
+        ([schema, table], _) if !schema.is_empty() && !table.is_empty() => Ok((schema.clone(), table.clone())),
+        ([table], [schema]) if !table.is_empty() => Ok((schema.clone(), table.clone())),
+        _ => Err(CliError::usage(format!("--table {name} is not the name of a table"), "write it as schema.table")),
     }
 }
