@@ -17,6 +17,7 @@ use crate::engine::restore::{
 };
 use crate::engine::scratch::free_bytes;
 use crate::engine::sql::quote_ident;
+use crate::engine::swap::database::create_like;
 use crate::engine::{Connection, Program, RestoreOptions, Scratch};
 
 /// Hears of each step, in words that may hold names from databases.
@@ -227,6 +228,14 @@ impl Job {
             None => Ok(()),
             Some(_) => Err(RestoreError::NotServed("what is sanitised never goes into a live database".to_owned())),
         }
+    }
+
+    /// Loads all backups into a new database that is made like another, and proves each of them.
+    pub(super) async fn fill_like(&self, server: &Connection, name: &str, like: &str) -> Result<Done, RestoreError> {
+        let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;
+        create_like(&server.with_database("postgres"), name, like).await?;
+        let target = server.with_database(name);
+        self.unless_stopped(self.fill(&programs, &target)).await
     }
 
     /// Checks that the asked tenant's schemas are not there.

@@ -20,13 +20,13 @@ use crate::domain::{Bytes, Period, RestoreInto, RestorePlan};
 use crate::engine::{Connection, scratch};
 use crate::render::{elapsed, restoration_json, restoration_text};
 use crate::restore::swap::SwapError;
-use crate::restore::{Done, InUse, Job, Proven, RestoreError, Tell};
+use crate::restore::{Done, Job, Proven, RestoreError, Tell};
 
 pub use args::RestoreArgs;
 use planned::About;
 use report::Report;
 use source::Source;
-use target::Target;
+use target::{Occupied, Target};
 
 /// How long a kept scratch server stays.
 const KEPT: Period = Period::hours(24);
@@ -82,7 +82,7 @@ fn perform_or_plan(context: &mut Context, args: &RestoreArgs, planned: Option<&R
     let source = context.block_on_reading(source::find(&session, args, &wanted, &facts(context), &tell))??;
     let target = Target::of(&session, args, source.manifest(), &context.cwd)?;
     let id = planned.map_or_else(live::fresh_id, |plan| Ok(plan.id.clone()))?;
-    let prepared = context.block_on_reading(prepare(&source, &target, &id, &wiring, &tell))??;
+    let prepared = context.block_on_reading(prepare(&source, &target, (&id, args.end_sessions), &wiring, &tell))??;
     let (job, in_use) = prepared;
     let job = Job { sanitize, ..job };
     let (bytes, sanitize) = (job.expected(), job.sanitize.as_deref());
@@ -139,11 +139,11 @@ fn sanitizing(context: &Context, args: &RestoreArgs) -> Result<Option<String>, C
 async fn prepare(
     source: &Source,
     target: &Target,
-    id: &str,
+    (id, end_sessions): (&str, bool),
     wiring: &Wiring,
     tell: &Tell,
-) -> Result<(Job, Option<InUse>), CliError> {
-    let in_use = target.look(source.manifest(), id).await.map_err(|error| failure(&error))?;
+) -> Result<(Job, Option<Occupied>), CliError> {
+    let in_use = target.look(source.manifest(), id, end_sessions).await.map_err(|error| failure(&error))?;
     let mut backups = Vec::new();
     for origin in &source.origins {
         backups.push(crate::restore::open(origin.clone()).await.map_err(|error| failure(&error))?);
@@ -157,6 +157,14 @@ async fn prepare(
         lost: None,
         sanitize: None,
     };
+    if let (Some(Occupied::Database(_)), Some(server), Some(catalog)) = (&in_use, target.server(), &source.catalog)
+        && (server.host(), server.port(), server.database()) == (catalog.host(), catalog.port(), catalog.database())
+    {
+        return Err(CliError::usage(
+            "the catalog lies in the database that would be put aside",
+            "restore it --into new:NAME, or restore its tenants and tables",
+        ));
+    }
     if let Some(server) = target.server() {
         job.check_programs(server).await.map_err(|error| failure(&error))?;
         job.check_room(server).await.map_err(|error| failure(&error))?;
@@ -172,7 +180,7 @@ async fn prepare(
 struct Work<'a> {
     job: &'a Job,
     target: &'a Target,
-    in_use: Option<&'a InUse>,
+    in_use: Option<&'a Occupied>,
     id: &'a str,
     clock: Monotonic,
 }
@@ -194,9 +202,12 @@ fn perform(context: &mut Context, args: &RestoreArgs, work: &Work<'_>, report: &
         Target::Scratch | Target::LiveTenant(_) | Target::LiveTable { .. } | Target::LiveDatabase { .. } => {
             let mut proven = beating(context, job, job.prove_in_scratch("restored"))?;
             report.add("scratch", std::mem::take(&mut proven.done));
-            if let (Target::LiveTenant(live), Some(in_use)) = (target, work.in_use) {
+            if let (Some(live), Some(in_use)) = (target.server(), work.in_use) {
                 report.took(work.clock.elapsed());
-                let (done, swapped) = live::swap(context, args, job, live, &proven, in_use)?;
+                let (done, swapped) = match in_use {
+                    Occupied::Schema(in_use) => live::swap(context, args, job, live, (&proven, in_use))?,
+                    Occupied::Database(held) => live::swap_database(context, args, job, live, (&proven, held))?,
+                };
                 report.add(&place, done);
                 report.swapped(swapped);
                 report.took(work.clock.elapsed());

@@ -6,6 +6,7 @@
 //! foreign keys of others. The state of a swap is in the database itself, in the comment of the schema that was put
 //! aside, written by the same transaction: it is there after a crash, and without a catalog.
 
+pub mod database;
 pub mod exchange;
 pub mod keys;
 pub mod mark;

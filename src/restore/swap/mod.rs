@@ -1,13 +1,14 @@
 //! A tenant brought back into a live database that has its schema: proven in scratch before, renamed there, loaded beside
 //! the one in use, compared again, and swapped. What was in use stays, under a name that says what it is.
 
+pub mod database;
 mod failure;
 mod load;
 mod undo;
 
 pub use failure::SwapError;
 pub use load::{Beside, Copy};
-pub use undo::{Undo, forget, look_back, remove, swaps, undo};
+pub use undo::{Undo, check_forget, look_back, remove, swaps, undo};
 
 use super::failure::RestoreError;
 use super::job::Job;

@@ -29,26 +29,11 @@ pub async fn swaps(live: &Connection) -> Result<Vec<Marked>, RestoreError> {
     Ok(found)
 }
 
-async fn find(live: &Connection, wanted: Option<&str>) -> Result<Marked, RestoreError> {
-    let found = swaps(live).await?;
-    let fits = |found: &&Marked| wanted.is_none_or(|id| found.mark.id == id);
-    match found.iter().find(fits) {
-        Some(one) => Ok(one.clone()),
-        None => Err(SwapError::NotFound {
-            wanted: wanted.unwrap_or("to take back").to_owned(),
-            place: live.to_string(),
-            others: found.iter().map(|f| format!("{} of {}", f.mark.id, quote_ident(&f.mark.name))).collect(),
-        }
-        .into()),
-    }
-}
-
-/// Looks at a swap, the newest where none is named. `id` is that of the swap to come.
+/// Looks at a swap before it is taken back. `id` is that of the swap to come.
 ///
 /// # Errors
 /// [`SwapError`].
-pub async fn look_back(live: &Connection, wanted: Option<&str>, id: &str) -> Result<Undo, RestoreError> {
-    let aside = find(live, wanted).await?;
+pub async fn look_back(live: &Connection, aside: Marked, id: &str) -> Result<Undo, RestoreError> {
     let name = &aside.mark.name;
     let Some(review) = swap::review(live, name).await? else {
         let (from, to) = (quote_ident(&aside.schema), quote_ident(name));
@@ -86,20 +71,19 @@ pub async fn undo(
     perform(live, &undo.in_use, &incoming, undo.changes.clone(), terms, stop).await
 }
 
-/// Finds what a swap has put aside, to remove it.
+/// Checks that nobody uses what a swap has put aside.
 ///
 /// # Errors
-/// [`SwapError::NotFound`], and [`SwapError::InUse`] where others hang on it.
-pub async fn forget(live: &Connection, id: &str) -> Result<Marked, RestoreError> {
-    let aside = find(live, Some(id)).await?;
-    let Some(review) = swap::review(live, &aside.schema).await? else { return Ok(aside) };
+/// [`SwapError::InUse`].
+pub async fn check_forget(live: &Connection, aside: &Marked) -> Result<(), RestoreError> {
+    let Some(review) = swap::review(live, &aside.schema).await? else { return Ok(()) };
     let keys = review
         .keys
         .iter()
         .map(|key| format!("foreign key {} of {}", quote_ident(&key.name), quote_qualified(&key.schema, &key.table)));
     let views = review.views.iter().map(|view| format!("view {}", quote_qualified(&view.schema, &view.name)));
     let what: Vec<String> = keys.chain(views).chain(review.refusals).collect();
-    if what.is_empty() { Ok(aside) } else { Err(SwapError::InUse { name: quote_ident(&aside.schema), what }.into()) }
+    if what.is_empty() { Ok(()) } else { Err(SwapError::InUse { name: quote_ident(&aside.schema), what }.into()) }
 }
 
 /// Removes what was found.

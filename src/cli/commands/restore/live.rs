@@ -6,13 +6,14 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wiring};
-use crate::domain::{Name, Period, Swapped, TableRestored};
+use crate::domain::{Name, Period, Swapped, TableChange, TableRestored};
 use crate::engine::Connection;
 use crate::engine::rows::RowsInto;
-use crate::engine::sql::quote_qualified;
-use crate::engine::swap::{Patience, remove_leftovers};
+use crate::engine::sql::{quote_ident, quote_qualified};
+use crate::engine::swap::{Marked, Patience, remove_leftovers};
 use crate::render::{SwapOf, swap_text, swapped_json, table_words, undone_text};
-use crate::restore::swap::{Terms, changes, forget, look_back, remove, swaps, undo};
+use crate::restore::swap::database::{self, Held};
+use crate::restore::swap::{SwapError, Terms, Undo, changes, check_forget, look_back, remove, swaps, undo};
 use crate::restore::{Done, InUse, Job, Proven, RestoreError};
 
 /// Returns a fresh id, 8 hexadecimal digits.
@@ -34,8 +35,7 @@ pub(super) fn swap(
     args: &RestoreArgs,
     job: &Job,
     live: &Connection,
-    proven: &Proven,
-    in_use: &InUse,
+    (proven, in_use): (&Proven, &InUse),
 ) -> Result<(Done, Swapped), CliError> {
     let found = beating(context, job, async {
         let copy = job.read_copy(proven, in_use).await?;
@@ -62,6 +62,27 @@ pub(super) fn swap(
         let swapped = job.swap(live, in_use, beside, found, &terms).await?;
         Ok((done, swapped))
     })
+}
+
+/// Shows what a database in use holds, asks, loads the proven backups beside it, and swaps the two.
+pub(super) fn swap_database(
+    context: &mut Context,
+    args: &RestoreArgs,
+    job: &Job,
+    server: &Connection,
+    (proven, held): (&Proven, &Held),
+) -> Result<(Done, Swapped), CliError> {
+    let (copy, found) = beating(context, job, async {
+        let copy = job.read_database(proven).await?;
+        (job.tell)("comparing what is in use with what was proven".to_owned());
+        let found = database::changes(server, &copy.0).await?;
+        Ok((copy, found))
+    })?;
+    context.ui.note(swap_text(&held.plan, &found, SwapOf::Backup, &context.ui.err_style).trim_end());
+    let question = format!("It was proven in a scratch server. Load it beside {server}, and swap them?");
+    context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
+    let terms = terms(args);
+    beating(context, job, job.swap_database(server, held, (copy, found), &terms, args.end_sessions))
 }
 
 /// How rows get in, as reports and plans have it.
@@ -130,17 +151,46 @@ fn databases(session: &Session, named: Option<&Name>) -> Result<Vec<Connection>,
     }
 }
 
-/// Finds the database that holds a swap: the only one, or the one with the id.
-async fn holder(found: Vec<Connection>, id: Option<&str>) -> Result<Connection, RestoreError> {
-    let mut last = None;
-    for live in found {
-        let fits = swaps(&live).await?.iter().any(|aside| id.is_none_or(|id| aside.mark.id == id));
-        if fits {
-            return Ok(live);
+/// What a swap has put aside, and where.
+enum Aside {
+    Schema(Marked),
+    Database(Marked),
+}
+
+impl Aside {
+    const fn marked(&self) -> &Marked {
+        match self {
+            Self::Schema(marked) | Self::Database(marked) => marked,
         }
-        last = Some(live);
     }
-    last.ok_or_else(|| RestoreError::NotServed("the policies have no database".to_owned()))
+}
+
+/// Finds what a swap has put aside: the newest of all databases, or the one with the id.
+async fn find(databases: Vec<Connection>, id: Option<&str>) -> Result<(Connection, Aside), RestoreError> {
+    let mut all: Vec<(Connection, Aside)> = Vec::new();
+    let mut places = Vec::new();
+    for live in databases {
+        places.push(live.to_string());
+        all.extend(database::put_aside(&live).await?.into_iter().map(|found| (live.clone(), Aside::Database(found))));
+        // The database itself may be gone, and what was put aside be all there is.
+        if let Ok(found) = swaps(&live).await {
+            all.extend(found.into_iter().map(|found| (live.clone(), Aside::Schema(found))));
+        }
+    }
+    let others = all
+        .iter()
+        .map(|(_, aside)| format!("{} of {}", aside.marked().mark.id, quote_ident(&aside.marked().mark.name)));
+    let others: Vec<String> = others.collect();
+    let fits = all.into_iter().filter(|(_, aside)| id.is_none_or(|id| aside.marked().mark.id == id));
+    fits.max_by(|(_, a), (_, b)| a.marked().mark.at.cmp(&b.marked().mark.at)).ok_or_else(|| {
+        let wanted = id.unwrap_or("to take back").to_owned();
+        SwapError::NotFound { wanted, place: places.join(", "), others }.into()
+    })
+}
+
+enum Looked {
+    Schema(Box<Undo>),
+    Database { aside: Marked, held: Box<Held>, changes: Vec<TableChange> },
 }
 
 /// Takes a swap back.
@@ -151,17 +201,34 @@ pub(super) fn take_back(context: &mut Context, args: &RestoreArgs, wanted: &str)
     let found = databases(&session, args.database.as_ref())?;
     let id = fresh_id()?;
     let looked = context.block_on_reading(async {
-        let live = holder(found, wanted).await?;
-        let looked = look_back(&live, wanted, &id).await?;
+        let (live, aside) = find(found, wanted).await?;
+        let looked = match aside {
+            Aside::Schema(aside) => Looked::Schema(Box::new(look_back(&live, aside, &id).await?)),
+            Aside::Database(aside) => {
+                let (held, changes) = database::look_back(&live, &aside, &id, args.end_sessions).await?;
+                Looked::Database { aside, held: Box::new(held), changes }
+            }
+        };
         Ok::<_, RestoreError>((live, looked))
     })?;
     let (live, looked) = looked.map_err(|error| super::failure(&error))?;
-    let plan = &looked.in_use.plan;
-    context.ui.note(swap_text(plan, &looked.changes, SwapOf::Undo, &context.ui.err_style).trim_end());
+    let (plan, changes) = match &looked {
+        Looked::Schema(undo) => (&undo.in_use.plan, &undo.changes),
+        Looked::Database { held, changes, .. } => (&held.plan, changes),
+    };
+    context.ui.note(swap_text(plan, changes, SwapOf::Undo, &context.ui.err_style).trim_end());
     let question = format!("Swap {} back into {live}?", plan.name);
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
     let stop = Wiring::of(context)?.stop();
-    let done = context.block_on(undo(&live, &looked, &terms(args), || *stop.borrow()))?;
+    let terms = terms(args);
+    let done = context.block_on(async {
+        match &looked {
+            Looked::Schema(looked) => undo(&live, looked, &terms, || *stop.borrow()).await,
+            Looked::Database { aside, held, changes } => {
+                database::undo(&live, aside, (held, changes.clone()), &terms, args.end_sessions).await
+            }
+        }
+    })?;
     let swapped = done.map_err(|error| super::failure(&error))?;
     let ui = &context.ui;
     ui.print(&if ui.is_json() { swapped_json(&swapped) } else { undone_text(&swapped, &ui.style) });
@@ -174,18 +241,26 @@ pub(super) fn remove_aside(context: &mut Context, args: &RestoreArgs, id: &str) 
     let session = Session::open(context)?;
     let found = databases(&session, args.database.as_ref())?;
     let looked = context.block_on_reading(async {
-        let live = holder(found, Some(id)).await?;
-        let aside = forget(&live, id).await?;
+        let (live, aside) = find(found, Some(id)).await?;
+        if let Aside::Schema(aside) = &aside {
+            check_forget(&live, aside).await?;
+        }
         Ok::<_, RestoreError>((live, aside))
     })?;
     let (live, aside) = looked.map_err(|error| super::failure(&error))?;
+    let marked = aside.marked();
     let question = format!(
         "Remove {} from {live}, which was {} until {}? It cannot be brought back, except from a backup.",
-        aside.schema, aside.mark.name, aside.mark.at
+        marked.schema, marked.mark.name, marked.mark.at
     );
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
-    let removed = context.block_on(remove(&live, &aside, &patience(args.lock_timeout)))?;
+    let removed = context.block_on(async {
+        match &aside {
+            Aside::Schema(aside) => remove(&live, aside, &patience(args.lock_timeout)).await,
+            Aside::Database(aside) => database::remove(&live, aside).await,
+        }
+    })?;
     removed.map_err(|error| super::failure(&error))?;
-    context.ui.note(&context.ui.err_style.name(&format!("removed {}", aside.schema)));
+    context.ui.note(&context.ui.err_style.name(&format!("removed {}", marked.schema)));
     Ok(Exit::Success)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::RestoreArgs;
 use super::source::Source;
-use super::target::Target;
+use super::target::{Occupied, Target};
 use super::{args, failure};
 use crate::cli::context::Context;
 use crate::cli::failure::CliError;
@@ -13,8 +13,8 @@ use crate::cli::plan_file::write_whole;
 use crate::cli::version;
 use crate::domain::{Bytes, Period, RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, sha256};
 use crate::render::{age, restore_plan_json, restore_plan_text};
+use crate::restore::RestoreError;
 use crate::restore::swap::SwapError;
-use crate::restore::{InUse, RestoreError};
 
 /// The largest file of a restore plan.
 const LARGEST: u64 = 64 << 20;
@@ -26,7 +26,7 @@ pub(super) struct About<'a> {
     pub id: &'a str,
     pub source: &'a Source,
     pub target: &'a Target,
-    pub in_use: Option<&'a InUse>,
+    pub in_use: Option<&'a Occupied>,
     pub bytes: Bytes,
     pub sanitize: Option<&'a str>,
 }
@@ -50,7 +50,7 @@ pub(super) fn plan_of(context: &Context, args: &RestoreArgs, about: &About<'_>) 
         into: about.target.words(),
         server: about.target.server().map(ToString::to_string),
         bytes: about.bytes.0,
-        swap: about.in_use.map(|in_use| in_use.plan.clone()),
+        swap: about.in_use.map(|in_use| in_use.plan().clone()),
         table: about.target.table(),
         rows: about.target.table().map(|_| super::live::rows_word(args.rows()).to_owned()),
         sanitize: about.sanitize.map(|sql| sha256(sql.as_bytes()).to_string()),

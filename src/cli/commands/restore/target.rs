@@ -6,9 +6,10 @@ use super::args::RestoreArgs;
 use super::select;
 use crate::cli::failure::CliError;
 use crate::cli::session::Session;
-use crate::domain::{Manifest, PartKind, RestoreInto, Scope};
+use crate::domain::{Manifest, PartKind, RestoreInto, Scope, SwapPlan};
 use crate::engine::Connection;
 use crate::engine::sql::quote_qualified;
+use crate::restore::swap::database::{self, Held};
 use crate::restore::{InUse, Job, RestoreError};
 
 /// Where a restore goes.
@@ -19,6 +20,21 @@ pub(super) enum Target {
     LiveTenant(Connection),
     LiveTable { live: Connection, schema: String, table: String },
     LiveDatabase { server: Connection, name: String },
+}
+
+/// What is in use where a restore goes, and has to make room.
+pub(super) enum Occupied {
+    Schema(InUse),
+    Database(Held),
+}
+
+impl Occupied {
+    pub(super) const fn plan(&self) -> &SwapPlan {
+        match self {
+            Self::Schema(in_use) => &in_use.plan,
+            Self::Database(held) => &held.plan,
+        }
+    }
 }
 
 impl Target {
@@ -96,17 +112,23 @@ impl Target {
     }
 
     /// Looks what is there, before anything is fetched: what is in the way, or what will have to make room.
-    pub(super) async fn look(&self, manifest: &Manifest, id: &str) -> Result<Option<InUse>, RestoreError> {
+    pub(super) async fn look(
+        &self,
+        manifest: &Manifest,
+        id: &str,
+        end_sessions: bool,
+    ) -> Result<Option<Occupied>, RestoreError> {
         match self {
             Self::Scratch | Self::LiveTable { .. } => {}
             Self::Folder(dir) => Job::check_folder(dir)?,
-            Self::New { server, name } | Self::LiveDatabase { server, name } => {
-                Job::check_no_database(server, name).await?;
+            Self::New { server, name } => Job::check_no_database(server, name).await?,
+            Self::LiveDatabase { server, name } => {
+                return Ok(database::look(server, name, id, end_sessions).await?.map(Occupied::Database));
             }
             Self::LiveTenant(live) => {
                 // A tenant of several schemas would need a swap of all of them at once.
                 if let [schema] = manifest.scope.schemas.as_slice() {
-                    return InUse::look(live, schema, id).await;
+                    return Ok(InUse::look(live, schema, id).await?.map(Occupied::Schema));
                 }
                 Job::check_no_schema(live, manifest).await?;
             }
