@@ -46,6 +46,7 @@ mod policy_format;
 mod policy_schema;
 mod render;
 mod restore;
+mod restore_rows;
 mod retention;
 mod runners;
 mod schedule;
