@@ -116,7 +116,7 @@ async fn a_tenant_is_swapped_while_an_application_writes_to_all_tenants_and_swap
 const CONNECTED: &str = "
     CREATE ROLE reader NOLOGIN; CREATE ROLE app_owner NOLOGIN;
     COMMENT ON SCHEMA tenant_a IS 'ours; it''s';
-    GRANT USAGE ON SCHEMA tenant_a TO reader; ALTER TABLE tenant_a.orders OWNER TO app_owner;
+    GRANT USAGE ON SCHEMA tenant_a TO reader, app_owner; ALTER TABLE tenant_a.orders OWNER TO app_owner;
     ALTER DEFAULT PRIVILEGES IN SCHEMA tenant_a GRANT SELECT ON TABLES TO reader;
     ALTER TABLE tenant_a.customers ENABLE ROW LEVEL SECURITY;
     CREATE POLICY mine ON tenant_a.customers TO reader USING (id % 2 = 0);
@@ -127,7 +127,7 @@ const CONNECTED: &str = "
         JOIN tenant_a.revenue r USING (customer_id);
     CREATE VIEW public.above AS SELECT count(*) AS n FROM public.of_a;
     CREATE FUNCTION public.says() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM tenant_a.orders';
-    CREATE PUBLICATION some FOR TABLE tenant_a.orders (id, total) WHERE (id > 3);
+    CREATE PUBLICATION picked FOR TABLE tenant_a.orders (id, total) WHERE (id > 3);
     CREATE PUBLICATION whole FOR TABLES IN SCHEMA tenant_a;";
 
 /// Everything that is to be the same before and after, as one text.
@@ -156,7 +156,7 @@ async fn what_hangs_on_a_tenant_is_pointed_at_what_comes_in_and_back_again() {
         let ran = ran
             .says("foreign key re-pointed: \"to it\" of \"public\".\"favourites\" to \"orders\"")
             .says("view re-pointed: \"public\".\"of_a\"")
-            .says("published again: \"orders\" in \"some\"")
+            .says("published again: \"orders\" in \"picked\"")
             .says("goes by its name, before and after: function public.says")
             .says("\"tenant_a\".\"orders\": 100 rows now, 200 in the backup");
         assert!(!ran.stderr.contains("above"), "it hangs on the view, which is the same: {}", ran.stderr);

@@ -12,7 +12,7 @@ use sqlx::{Executor as _, Row as _};
 use super::super::failure::words_of;
 use super::super::sql::{quote_ident, quote_literal, quote_qualified};
 use super::mark::Mark;
-use super::review::{Published, Review, within};
+use super::review::{Published, Review, read};
 use super::{close, is_busy, run, session};
 use crate::engine::{Connection, EngineError};
 
@@ -165,12 +165,12 @@ async fn transact(
             Err(error) => return Err(error),
         }
     }
-    // Now nobody can hang anything else on them.
-    if within(session, swap.schema).await.ok().flatten().as_ref() != Some(swap.review) {
-        return Ok(Some(Attempt::Changed));
-    }
     let left = patience.locked.saturating_sub(begun.elapsed()).as_millis().max(1);
     session.execute(sqlx::AssertSqlSafe(format!("SET LOCAL statement_timeout = {left}"))).await?;
+    // Now nobody can hang anything else on them.
+    if read(session, swap.schema).await?.as_ref() != Some(swap.review) {
+        return Ok(Some(Attempt::Changed));
+    }
     let incoming = tables_of(session, swap.incoming).await?;
     session.execute(sqlx::AssertSqlSafe(statements(swap, &incoming))).await?;
     // A transaction that took too long is not worth its locks: another attempt meets a quieter moment.

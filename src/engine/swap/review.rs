@@ -179,17 +179,14 @@ const MENTIONS: &str = "
 /// [`EngineError::Server`].
 pub async fn review(connection: &Connection, schema: &str) -> Result<Option<Review>, EngineError> {
     let mut session = session(connection).await?;
-    let found = within(&mut session, schema).await?;
+    let found = read(&mut session, schema).await;
+    let found = found.map_err(|e| EngineError::server(format!("reviewing {}", quote_ident(schema)), &e))?;
     close(session).await;
     Ok(found)
 }
 
 /// Reviews within a session, or a transaction, whose search path is empty.
-pub(super) async fn within(session: &mut PgConnection, schema: &str) -> Result<Option<Review>, EngineError> {
-    read(session, schema).await.map_err(|e| EngineError::server(format!("reviewing {}", quote_ident(schema)), &e))
-}
-
-async fn read(session: &mut PgConnection, schema: &str) -> Result<Option<Review>, sqlx::Error> {
+pub(super) async fn read(session: &mut PgConnection, schema: &str) -> Result<Option<Review>, sqlx::Error> {
     let oid = "SELECT oid::int8 FROM pg_catalog.pg_namespace WHERE nspname::text = $1";
     let Some(oid) = sqlx::query_scalar::<_, i64>(oid).bind(schema).fetch_optional(&mut *session).await? else {
         return Ok(None);
