@@ -361,7 +361,7 @@ async fn advance(session: &mut PgConnection, staged: &Staged<'_>) -> Result<(), 
         let column = quote_ident(column);
         let set = format!(
             "SELECT pg_catalog.setval($1::regclass, m.top) FROM (SELECT max({column})::int8 AS top FROM {target}) m
-             WHERE m.top > (SELECT last_value FROM {sequence})"
+             WHERE m.top >= (SELECT last_value FROM {sequence})"
         );
         sqlx::query(sqlx::AssertSqlSafe(set)).bind(&sequence).execute(&mut *session).await?;
     }
