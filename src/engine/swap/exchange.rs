@@ -135,6 +135,9 @@ async fn attempt(swap: &Exchange<'_>, patience: &Patience) -> Result<Attempt, En
         Err(error) => {
             drop(session);
             if !is_there(swap).await? {
+                if is_busy(&error) {
+                    return Ok(Attempt::Busy);
+                }
                 return Err(EngineError::Server { what, reason: words_of(&error) });
             }
         }
