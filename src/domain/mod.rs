@@ -37,6 +37,7 @@ mod scope;
 mod signs;
 mod state_file;
 mod storage;
+mod swap;
 mod tally;
 mod tenant;
 mod text;
@@ -107,6 +108,7 @@ pub use state_file::{AppliedBy, Kept, Offboarded, Quarantined, STATE_FORMAT, Sta
 pub use storage::{
     EncryptionSpec, LockHold, LockMode, ObjectLock, Replica, ServerSide, StoreSpec, StoreUrl, VerifySpec,
 };
+pub use swap::{RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, SwapPlan, Swapped, TableChange, TableRestored};
 pub use tally::Tally;
 pub use tenant::{Tenant, TenantRecord, TenantWork};
 pub use text::EnvText;

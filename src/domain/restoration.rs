@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Phase;
+use super::{Phase, Swapped, TableRestored};
 
 /// The version of this form, `major.minor`.
 pub const RESTORATION_FORMAT: &str = "1.0";
@@ -41,6 +41,15 @@ pub struct Restoration {
     pub phases: Vec<Phase>,
     /// The scratch server that was left running.
     pub kept: Option<KeptServer>,
+    /// The swap that put it in place, where something was in use there.
+    #[serde(default)]
+    pub swap: Option<Swapped>,
+    /// The one table that was asked for.
+    #[serde(default)]
+    pub table: Option<TableRestored>,
+    /// Whether it was sanitised after it was compared.
+    #[serde(default)]
+    pub sanitized: bool,
     /// What a person should know.
     pub notes: Vec<String>,
 }

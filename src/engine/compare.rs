@@ -56,16 +56,7 @@ pub async fn compare(
     sequences: &[SequenceDigest],
     key: &RowKey,
 ) -> Result<Comparison, EngineError> {
-    let queue: Arc<Mutex<VecDeque<(usize, TableDigest)>>> =
-        Arc::new(Mutex::new(tables.iter().cloned().enumerate().collect()));
-    let workers: Vec<_> = (0..SESSIONS.min(tables.len()))
-        .map(|_| super::task::spawn(worker(connection.clone(), Arc::clone(&queue), key.clone())))
-        .collect();
-    let mut found = Vec::new();
-    for worker in workers {
-        found.extend(worker.join().await?);
-    }
-    found.sort_by_key(|(index, _)| *index);
+    let found = read_all(connection, tables, key).await?;
     let mut comparison = Comparison { tables: tables.len() as u64, ..Comparison::default() };
     for (index, restored) in found {
         let recorded = &tables[index];
@@ -96,7 +87,46 @@ pub async fn compare(
     Ok(comparison)
 }
 
+/// Digests tables that are there, by the columns that are given; what else is given is not looked at.
+///
+/// # Errors
+/// [`EngineError::Server`], also where one is missing.
+pub async fn digests(
+    connection: &Connection,
+    tables: &[TableDigest],
+    key: &RowKey,
+) -> Result<Vec<TableDigest>, EngineError> {
+    let found = read_all(connection, tables, key).await?;
+    let digested = found.into_iter().zip(tables).map(|((_, rows), table)| match rows {
+        Some(rows) => {
+            Ok(TableDigest { rows: rows.count, bytes: rows.bytes, digest: rows.digest.to_string(), ..table.clone() })
+        }
+        None => Err(EngineError::Server {
+            what: format!("reading {}", quote_qualified(&table.schema, &table.table)),
+            reason: "it is gone".to_owned(),
+        }),
+    });
+    digested.collect()
+}
+
 type Queue = Arc<Mutex<VecDeque<(usize, TableDigest)>>>;
+
+async fn read_all(
+    connection: &Connection,
+    tables: &[TableDigest],
+    key: &RowKey,
+) -> Result<Vec<(usize, Option<Rows>)>, EngineError> {
+    let queue: Queue = Arc::new(Mutex::new(tables.iter().cloned().enumerate().collect()));
+    let workers: Vec<_> = (0..SESSIONS.min(tables.len()))
+        .map(|_| super::task::spawn(worker(connection.clone(), Arc::clone(&queue), key.clone())))
+        .collect();
+    let mut found = Vec::new();
+    for worker in workers {
+        found.extend(worker.join().await?);
+    }
+    found.sort_by_key(|(index, _)| *index);
+    Ok(found)
+}
 
 async fn worker(connection: Connection, queue: Queue, key: RowKey) -> Result<Vec<(usize, Option<Rows>)>, EngineError> {
     let mut session = reading_session(&connection).await?;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -410,6 +410,14 @@ pub async fn drop_database(server: &Connection, name: &str) -> Result<(), Engine
     execute(server, &format!("dropping the database {}", quote_ident(name)), statement).await
 }
 
+/// Runs a statement that is made of quoted names.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn run_statement(server: &Connection, what: &str, statement: String) -> Result<(), EngineError> {
+    execute(server, what, statement).await
+}
+
 async fn execute(server: &Connection, what: &str, statement: String) -> Result<(), EngineError> {
     let mut session = server.connect().await?;
     let done = session.execute(sqlx::AssertSqlSafe(statement)).await;
@@ -446,6 +454,21 @@ pub async fn server_major(connection: &Connection) -> Result<u32, EngineError> {
     let major: i32 = sqlx::query_scalar(query).fetch_one(&mut session).await.map_err(|e| failed(&e))?;
     let _closed = session.close().await;
     Ok(u32::try_from(major).unwrap_or(0))
+}
+
+/// Returns a server's data folder, where the server is on this machine and says it; it may not be readable.
+///
+/// # Errors
+/// [`EngineError::Server`], when the server cannot be reached.
+pub async fn data_folder(connection: &Connection) -> Result<Option<PathBuf>, EngineError> {
+    if !connection.host().starts_with('/') && !["localhost", "127.0.0.1", "::1"].contains(&connection.host()) {
+        return Ok(None);
+    }
+    let mut session = connection.connect().await?;
+    // Only those who may read all settings are told.
+    let told = sqlx::query_scalar::<_, String>("SHOW data_directory").fetch_one(&mut session).await;
+    let _closed = session.close().await;
+    Ok(told.ok().map(PathBuf::from))
 }
 
 /// Returns whether a schema exists: the precondition of restoring a tenant beside others.

@@ -36,6 +36,7 @@ mod roles;
 mod sarif;
 mod status;
 mod style;
+mod swap;
 mod table;
 mod trial;
 mod wrap;
@@ -73,6 +74,7 @@ pub use roles::{backup_role_sql, roles_sql};
 pub use sarif::{SarifTool, diagnostics_sarif};
 pub use status::{STATUS_FORMAT, is_breached, status_json, status_text};
 pub use style::{Style, Symbol, Tone};
+pub use swap::{SwapOf, restore_plan_json, restore_plan_text, swap_text, swapped_json, table_words, undone_text};
 pub use trial::{trial_json, trial_junit, trial_text};
 
 pub use action::action_title;

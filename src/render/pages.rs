@@ -253,6 +253,15 @@ pages! {
     BK977
     BK978
     BK979
+    BK980
+    BK981
+    BK982
+    BK983
+    BK984
+    BK985
+    BK986
+    BK987
+    BK988
 }
 
 /// Returns every code that has a page with the page's Markdown, sorted by code.

@@ -4,6 +4,7 @@ use super::action::count;
 use super::json::pretty;
 use super::moment::elapsed;
 use super::style::{Style, Symbol, Tone};
+use super::swap::{changed_words, swapped_lines};
 use crate::domain::{Bytes, Restoration};
 
 /// Writes a restore for people: verdict, what was proven with its numbers, what was left out, the server that runs on.
@@ -19,9 +20,14 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
     let is_files = restoration.scope.starts_with("files=");
     let proven =
         if restoration.proofs.is_empty() { "; nothing was recorded to compare it with" } else { ", proven equal" };
+    let proven = if restoration.sanitized { format!("{proven}, then sanitised") } else { proven.to_owned() };
     let verdict = match restoration.into.split_once(':') {
         Some(("folder", dir)) => format!("Restored {what} into {}, every byte as recorded", style.name(dir)),
         Some((_, name)) => format!("Restored {what} into {}{proven}", style.name(name)),
+        None if restoration.table.as_ref().is_some_and(|table| table.how == "compare") => {
+            format!("Compared a table of {what}; nothing was changed")
+        }
+        None if restoration.table.is_some() => format!("Restored a table of {what} into the live server{proven}"),
         None if restoration.into == "live" => format!("Restored {what} into the live server{proven}"),
         None if is_files => format!("Restored {what} into a folder that is gone again{proven}"),
         None => format!("Restored {what} into a scratch server{proven}"),
@@ -64,6 +70,12 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
         for entry in &restoration.left_out {
             out.push_str(&format!("      {}\n", style.name(entry)));
         }
+    }
+    if let Some(table) = &restoration.table {
+        out.push_str(&format!("  {} {}\n", style.mark(Symbol::Good), style.name(&changed_words(table))));
+    }
+    if let Some(swapped) = &restoration.swap {
+        out.push_str(&swapped_lines(swapped, style));
     }
     for note in &restoration.notes {
         out.push_str(&format!("  {} {}\n", style.mark(Symbol::Attention), style.name(note)));

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant as Monotonic;
 
 use futures_util::StreamExt;
@@ -48,6 +49,8 @@ pub struct Opened {
     digest_key: Option<DigestKey>,
     /// A path for a file that a load may write and removes; absent: it makes do without.
     pub(super) room: Option<PathBuf>,
+    /// Bytes of archives that were handed on so far, before compression.
+    loaded: Arc<AtomicU64>,
 }
 
 /// What a load did.
@@ -69,7 +72,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
     let manifest = &origin.manifest;
     if !manifest.parts.iter().any(|part| part.encrypted) {
         let digest_key = origin.digest_key.clone();
-        return Ok(Opened { data: None, digest_key, room: None, origin });
+        return Ok(Opened { data: None, digest_key, room: None, origin, loaded: Arc::default() });
     }
     let mine: Vec<String> = origin.identities.iter().map(|identity| identity.recipient().fingerprint()).collect();
     let Some(key) = manifest.keys.iter().find(|key| mine.contains(&key.fingerprint)) else {
@@ -83,6 +86,7 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
         digest_key: opened.digest_key.or_else(|| origin.digest_key.clone()),
         room: None,
         origin,
+        loaded: Arc::default(),
     })
 }
 
@@ -137,8 +141,13 @@ impl Opened {
     /// Begins to stream one of several archives.
     pub(super) fn archive_of(&self, part: &DataPart) -> (ArchiveBytes, JoinHandle<Result<(), ArtifactError>>) {
         let (reader, task) = self.stream(part);
-        let archive = futures_util::stream::unfold(reader, |mut reader| async move {
-            reader.next().await.map(|piece| (piece.map_err(std::io::Error::other), reader))
+        let loaded = Arc::clone(&self.loaded);
+        let archive = futures_util::stream::unfold((reader, loaded), |(mut reader, loaded)| async move {
+            let piece = reader.next().await?;
+            if let Ok(bytes) = &piece {
+                loaded.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            Some((piece.map_err(std::io::Error::other), (reader, loaded)))
         });
         (archive.boxed(), task)
     }
@@ -164,6 +173,12 @@ impl Opened {
         let bytes = reader.collect(cap).await;
         ended(task).await?;
         bytes.map_err(|error| RestoreError::NotServed(error.to_string()))
+    }
+
+    /// Returns how much of its archive was handed on so far, before compression.
+    #[must_use]
+    pub fn loaded(&self) -> Bytes {
+        Bytes(self.loaded.load(Ordering::Relaxed))
     }
 
     /// Returns whether it is what tenants have in common.
@@ -196,6 +211,17 @@ impl Opened {
     }
 }
 
+/// Returns the roles that a backup's owners, grants and globals name.
+pub(super) async fn roles(opened: &Opened) -> Result<Vec<String>, RestoreError> {
+    let mut roles = opened.origin.manifest.scope.roles.clone();
+    if let Some(globals) = opened.globals().await? {
+        roles.extend(role_names(&globals));
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
 /// Loads a backup into a database: roles, then the archive.
 ///
 /// # Errors
@@ -209,13 +235,7 @@ pub async fn load(
     let manifest = &opened.origin.manifest;
     let mut loaded = Loaded::default();
     let begun = Monotonic::now();
-    let mut roles = manifest.scope.roles.clone();
-    if let Some(globals) = opened.globals().await? {
-        roles.extend(role_names(&globals));
-    }
-    roles.sort_unstable();
-    roles.dedup();
-    create_roles(target, &roles).await?;
+    create_roles(target, &roles(opened).await?).await?;
     loaded.phases.push(phase("roles", manifest, begun));
     if let Some(several) = super::parts::load(opened, programs, target, options).await? {
         loaded.phases.extend(several.phases);

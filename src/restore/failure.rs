@@ -1,5 +1,6 @@
 //! What can go wrong while something is brought back.
 
+use super::swap::SwapError;
 use crate::artifact::ArtifactError;
 use crate::crypto::CryptoError;
 use crate::diag::{Code, Diagnostic, Explain};
@@ -25,6 +26,9 @@ pub enum RestoreError {
     /// Files could not be written or read.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A live schema was not swapped.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
     /// No such backup.
     #[error("there is no backup {wanted} in {place}")]
     NotFound {
@@ -128,6 +132,7 @@ impl Explain for RestoreError {
             Self::Crypto(error) => return error.explain(),
             Self::Store(error) => return error.explain(),
             Self::Files(error) => return error.explain(),
+            Self::Swap(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),
             Self::TooNew { .. } => ("BK868", "install the programs of the server's own version"),
             Self::Ambiguous { .. } => ("BK866", "write more of the id, as `bkup list` shows it"),

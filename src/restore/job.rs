@@ -9,12 +9,15 @@ use tokio::sync::watch;
 
 use super::archive::{Loaded, Opened, Proof, expected, load, load_all, prove_but};
 use super::failure::RestoreError;
+use super::sanitize::sanitize;
 use super::workshop::{ScratchSpec, Workshop};
 use crate::domain::{Bytes, Manifest, Phase};
 use crate::engine::restore::{
-    create_database, database_exists, drop_database, rename_database, schema_exists, server_major,
+    create_database, data_folder, database_exists, drop_database, rename_database, schema_exists, server_major,
 };
+use crate::engine::scratch::free_bytes;
 use crate::engine::sql::quote_ident;
+use crate::engine::swap::database::create_like;
 use crate::engine::{Connection, Program, RestoreOptions, Scratch};
 
 /// Hears of each step, in words that may hold names from databases.
@@ -34,6 +37,8 @@ pub struct Job {
     pub stop: watch::Receiver<bool>,
     /// Turns true when the lease on the backups is lost; absent without one.
     pub lost: Option<watch::Receiver<bool>>,
+    /// SQL that is run in a copy once it was compared; never for live.
+    pub sanitize: Option<String>,
 }
 
 /// What was loaded and proven.
@@ -74,6 +79,27 @@ impl Job {
         self.backups.iter().map(|backup| expected(&backup.origin.manifest)).sum()
     }
 
+    /// Returns how much was loaded so far.
+    #[must_use]
+    pub fn loaded(&self) -> Bytes {
+        self.backups.iter().map(Opened::loaded).sum()
+    }
+
+    /// Checks that there is room on a live server, where its disk is one of this machine's.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoRoom`], or when the server cannot be asked.
+    pub async fn check_room(&self, server: &Connection) -> Result<(), RestoreError> {
+        let Some(folder) = data_folder(&server.with_database("postgres")).await? else { return Ok(()) };
+        let Ok(free) = free_bytes(&folder) else { return Ok(()) };
+        let (needed, _) = self.workshop.room(self.expected())?;
+        if free >= needed.0 {
+            return Ok(());
+        }
+        let (needed, free) = (needed.to_string(), Bytes(free).to_string());
+        Err(RestoreError::NoRoom { folder: folder.display().to_string(), needed, free })
+    }
+
     /// Does some work unless it is to stop; the work is dropped then.
     pub(super) async fn unless_stopped<T>(
         &self,
@@ -94,6 +120,10 @@ impl Job {
         };
         for backup in &self.backups {
             self.prove(backup, target, &mut done).await?;
+        }
+        if let Some(sql) = &self.sanitize {
+            (self.tell)("sanitising the copy".to_owned());
+            sanitize(target, sql).await?;
         }
         Ok(done)
     }
@@ -193,6 +223,21 @@ impl Job {
         filled
     }
 
+    pub(super) fn refuse_sanitized(&self) -> Result<(), RestoreError> {
+        match self.sanitize {
+            None => Ok(()),
+            Some(_) => Err(RestoreError::NotServed("what is sanitised never goes into a live database".to_owned())),
+        }
+    }
+
+    /// Loads all backups into a new database that is made like another, and proves each of them.
+    pub(super) async fn fill_like(&self, server: &Connection, name: &str, like: &str) -> Result<Done, RestoreError> {
+        let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;
+        create_like(&server.with_database("postgres"), name, like).await?;
+        let target = server.with_database(name);
+        self.unless_stopped(self.fill(&programs, &target)).await
+    }
+
     /// Checks that the asked tenant's schemas are not there.
     ///
     /// # Errors
@@ -213,6 +258,7 @@ impl Job {
     /// When the schema exists, or the load fails: nothing is left of it then. When the result is not equal, it stays:
     /// someone may have written to it already.
     pub async fn into_live_tenant(&self, live: &Connection) -> Result<Done, RestoreError> {
+        self.refuse_sanitized()?;
         let backup = self.wanted()?;
         Self::check_no_schema(live, &backup.origin.manifest).await?;
         let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;

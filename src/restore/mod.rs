@@ -10,6 +10,9 @@ mod folder;
 mod hold;
 mod job;
 mod parts;
+mod rows;
+mod sanitize;
+pub mod swap;
 mod workshop;
 
 pub use archive::{Loaded, Opened, Origin, Proof, load, load_all, load_deferred, open, prove, prove_but};
@@ -19,4 +22,6 @@ pub use files::{FilesProof, files_into, fill_files, prove_files, remove_files};
 pub use find::{Found, Wanted, find_in_catalog, find_in_store};
 pub use hold::Hold;
 pub use job::{Done, Job, Proven, Tell, major_of};
+pub use rows::StagedRows;
+pub use swap::InUse;
 pub use workshop::{ScratchSpec, Workshop};

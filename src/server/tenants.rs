@@ -65,7 +65,12 @@ async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>
         .split_once('*')
         .filter(|(_, suffix)| !suffix.contains('*'))
         .ok_or_else(|| ServerError::Tenants(format!("{glob:?} is no glob with one `*`")))?;
-    let names = sqlx::query_scalar::<_, String>("SELECT nspname::text FROM pg_catalog.pg_namespace");
+    // A copy that a swap has put aside, or is loading, is no tenant, although its name fits the glob.
+    let names = sqlx::query_scalar::<_, String>(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace
+         WHERE NOT (nspname ~ '__(old|new)_[0-9a-f]{8}$'
+                    AND coalesce(pg_catalog.obj_description(oid, 'pg_namespace'), '') LIKE 'bkup: %')",
+    );
     let names = names.fetch_all(session).await.map_err(|e| classify(&e))?;
     let slug = |schema: &str| {
         let slug = schema.strip_prefix(prefix)?.strip_suffix(suffix)?;

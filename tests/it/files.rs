@@ -112,6 +112,10 @@ fn order(files: FilesWork) -> Order {
             parallel: 1,
             protect: false,
             configuration: None,
+            asked_for: None,
+            tables: Vec::new(),
+            csv: false,
+            jobs: None,
             files: Some(files),
             found: None,
         },
@@ -124,6 +128,7 @@ fn order(files: FilesWork) -> Order {
         lineage: "here".to_owned(),
         policies: Arc::new(Policies::default()),
         still_mine: Arc::new(|| Box::pin(async { true })),
+        notes: Vec::new(),
     }
 }
 

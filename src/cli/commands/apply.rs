@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
+use super::restore::{self, RestoreArgs};
 use super::{expect, since};
 use crate::apply::{self, ApplyError};
 use crate::catalog::Reader;
@@ -94,6 +95,10 @@ struct Told {
 fn begin(context: &mut Context, args: &ApplyArgs, told: &mut Told) -> Result<Exit, CliError> {
     match &args.plan {
         Some(path) => {
+            if let Some(plan) = restore::planned::read(context, path)? {
+                let given = RestoreArgs { lock_timeout: args.lock_timeout, ..RestoreArgs::default() };
+                return restore::carry_out(context, &given, &plan);
+            }
             let plan = plan_file::read_to_apply(context, path)?;
             told.plan = Some(plan.clone());
             apply_saved(context, args, &plan, told)

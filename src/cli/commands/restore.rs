@@ -1,68 +1,39 @@
 //! `bkup restore`: brings a database or a tenant back.
 
+pub mod args;
+mod live;
+pub mod planned;
 mod report;
 mod select;
 mod source;
+mod target;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
-
-use clap::{ArgGroup, Args};
 
 use crate::catalog::ReadingEnd;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Session, Wiring};
-use crate::domain::{Manifest, Name, PartKind, Period, RestoreInto, Scope};
+use crate::domain::{Bytes, Period, RestoreInto, RestorePlan};
 use crate::engine::{Connection, scratch};
 use crate::render::{elapsed, restoration_json, restoration_text};
+use crate::restore::swap::SwapError;
 use crate::restore::{Done, Job, Proven, RestoreError, Tell};
 
+pub use args::RestoreArgs;
+use planned::About;
 use report::Report;
 use source::Source;
+use target::{Occupied, Target};
 
 /// How long a kept scratch server stays.
 const KEPT: Period = Period::hours(24);
 /// A sign of life at least this often: pipelines kill what is silent.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// Arguments of `restore`.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).args(["backup", "latest", "stop"]))]
-pub struct RestoreArgs {
-    /// The backup, as `bkup list` shows it; the beginning of its id will do
-    #[arg(value_name = "BACKUP")]
-    pub backup: Option<String>,
-    /// The newest one that can be restored
-    #[arg(long)]
-    pub latest: bool,
-    /// Of this database
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<Name>,
-    /// Of this tenant, by slug
-    #[arg(long, value_name = "SLUG")]
-    pub tenant: Option<String>,
-    /// Of this scope: database, configuration, files=SCHEDULE
-    #[arg(long, value_name = "SCOPE", conflicts_with = "tenant")]
-    pub scope: Option<Scope>,
-    /// From this store
-    #[arg(long, value_name = "NAME")]
-    pub store: Option<Name>,
-    /// Where to: scratch, new:NAME, live or folder:DIR
-    #[arg(long, value_name = "WHERE", default_value = "scratch", value_parser = into)]
-    pub into: RestoreInto,
-    /// Leave the scratch server running, and say how to reach and stop it
-    #[arg(long)]
-    pub keep: bool,
-    /// Do not ask before writing to a live database
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Stop a scratch server that --keep left running, and remove its folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "tenant", "scope", "store", "into", "keep"])]
-    pub stop: Option<PathBuf>,
-}
+/// And this often where somebody looks on.
+const LOOKED_ON: Duration = Duration::from_secs(5);
 
 /// Restores.
 ///
@@ -72,12 +43,37 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if let Some(folder) = &args.stop {
         return stop(context, folder);
     }
+    if let Some(wanted) = &args.undo {
+        return live::take_back(context, args, wanted);
+    }
+    if let Some(id) = &args.forget {
+        return live::remove_aside(context, args, id);
+    }
+    let named = args.backup.as_deref().map(std::path::Path::new);
+    if let Some(plan) = named.map(|path| planned::read(context, path)).transpose()?.flatten() {
+        return carry_out(context, args, &plan);
+    }
     if args.keep && args.into != RestoreInto::Scratch {
         return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
     }
-    if args.into == RestoreInto::Live {
+    let compares = args.table.is_some() && args.rows().is_none();
+    if args.into == RestoreInto::Live && args.plan.is_none() && !compares {
         context.ui.require_approval(args.auto_approve)?;
     }
+    perform_or_plan(context, args, None)
+}
+
+/// Carries out a plan: it is the approval, and what would be done now must be what it says.
+///
+/// # Errors
+/// Where it is too old, or something else would be done.
+pub fn carry_out(context: &mut Context, given: &RestoreArgs, plan: &RestorePlan) -> Result<Exit, CliError> {
+    let args = planned::arguments(context, given, plan)?;
+    perform_or_plan(context, &args, Some(plan))
+}
+
+fn perform_or_plan(context: &mut Context, args: &RestoreArgs, planned: Option<&RestorePlan>) -> Result<Exit, CliError> {
+    let sanitize = sanitizing(context, args)?;
     let session = Session::open(context)?;
     let wanted = select::wanted(&session, args)?;
     let wiring = Wiring::of(context)?;
@@ -85,17 +81,31 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     let clock = Monotonic::now();
     let source = context.block_on_reading(source::find(&session, args, &wanted, &facts(context), &tell))??;
     let target = Target::of(&session, args, source.manifest(), &context.cwd)?;
-    let job = context.block_on_reading(prepare(&source, &target, &wiring, &tell))??;
+    let id = planned.map_or_else(live::fresh_id, |plan| Ok(plan.id.clone()))?;
+    let prepared = context.block_on_reading(prepare(&source, &target, (&id, args.end_sessions), &wiring, &tell))??;
+    let (job, in_use) = prepared;
+    let job = Job { sanitize, ..job };
+    let (bytes, sanitize) = (job.expected(), job.sanitize.as_deref());
+    let about = About { id: &id, source: &source, target: &target, in_use: in_use.as_ref(), bytes, sanitize };
+    let plan = planned::plan_of(context, args, &about);
+    if let Some(path) = &args.plan {
+        planned::write(context, path, &plan)?;
+        return Ok(Exit::Success);
+    }
+    if let Some(planned) = planned {
+        planned::must_agree(planned, &plan)?;
+    }
     // Only the folders of kept servers whose time is over; one that resists is not this restore's trouble.
     let swept = context.block_on(scratch::sweep(&wiring.workshop.folder, Context::clock()))?;
     if let Ok(folders) = swept {
         folders.iter().for_each(|folder| tell(format!("removed {}, whose time was over", folder.display())));
     }
-    let (job, mut source) = (job, source);
+    let mut source = source;
     let hold = context.block_on(source.hold(&target.words(), &wiring.runner))??;
     let job = Job { lost: hold.as_ref().map(crate::restore::Hold::lost), ..job };
     let mut report = Report::new(&source, &target);
-    let result = perform(context, args, &job, &target, clock, &mut report);
+    let work = Work { job: &job, target: &target, in_use: in_use.as_ref(), id: &id, clock };
+    let result = perform(context, args, &work, &mut report);
     let end = match &result {
         Ok(()) => ReadingEnd::Completed { bytes_fetched: report.fetched().0 },
         Err(error) => ReadingEnd::Failed(error.to_string()),
@@ -107,101 +117,33 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     let restoration = report.finish();
     let ui = &context.ui;
     ui.print(&if ui.is_json() { restoration_json(&restoration) } else { restoration_text(&restoration, &ui.style) });
-    Ok(Exit::Success)
+    let partly = restoration.swap.is_some_and(|swapped| !swapped.unvalidated.is_empty());
+    Ok(if partly { Exit::PartlyApplied } else { Exit::Success })
 }
 
-/// Where a restore goes, resolved.
-enum Target {
-    Scratch,
-    /// A folder for files that is gone when they are proven.
-    Files,
-    Folder(PathBuf),
-    New {
-        server: Connection,
-        name: String,
-    },
-    LiveTenant(Connection),
-    LiveDatabase {
-        server: Connection,
-        name: String,
-    },
-}
-
-impl Target {
-    fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest, cwd: &Path) -> Result<Self, CliError> {
-        let files = manifest.parts.iter().any(|part| part.kind == PartKind::Tar);
-        let csv = manifest.parts.iter().any(|part| part.kind == PartKind::Csv);
-        match &args.into {
-            RestoreInto::Folder(dir) if files || csv => return Ok(Self::Folder(cwd.join(dir))),
-            RestoreInto::Scratch if manifest.parts.iter().any(|part| part.kind == PartKind::FileList) && !args.keep => {
-                return Ok(Self::Files);
-            }
-            RestoreInto::Folder(_) => {
-                return Err(CliError::usage(
-                    format!("{} is a dump, and a folder is for a configuration or for files", manifest.backup_id),
-                    "restore it --into scratch, new:NAME or live",
-                ));
-            }
-            _ if files => {
-                return Err(CliError::usage(
-                    format!("{} is a {}, which goes into a folder", manifest.backup_id, manifest.scope.scope),
-                    "restore it --into folder:DIR; DIR must not exist yet, or be empty",
-                ));
-            }
-            _ => {}
-        }
-        if args.into == RestoreInto::Scratch {
-            return Ok(Self::Scratch);
-        }
-        let server = select::server(session, manifest.database.as_deref())?;
-        let scope: Option<Scope> = manifest.scope.scope.parse().ok();
-        match (&args.into, scope) {
-            (RestoreInto::New(name), _) => Ok(Self::New { server, name: name.clone() }),
-            (_, Some(Scope::Tenant(_))) => Ok(Self::LiveTenant(server)),
-            (_, Some(Scope::Database)) => {
-                let name = server.database().to_owned();
-                Ok(Self::LiveDatabase { server, name })
-            }
-            _ => Err(CliError::usage(
-                format!("{} holds neither a tenant nor a whole database", manifest.backup_id),
-                "only these can be restored --into live; restore it --into scratch or new:NAME",
-            )),
-        }
+/// Reads the SQL that sanitises a copy.
+fn sanitizing(context: &Context, args: &RestoreArgs) -> Result<Option<String>, CliError> {
+    let Some(path) = &args.sanitize else { return Ok(None) };
+    if !matches!(args.into, RestoreInto::Scratch | RestoreInto::New(_)) {
+        return Err(CliError::usage(
+            "--sanitize changes what is restored, which is never for live",
+            "restore it --into scratch or new:NAME",
+        ));
     }
-
-    const fn server(&self) -> Option<&Connection> {
-        match self {
-            Self::Scratch | Self::Files | Self::Folder(_) => None,
-            Self::New { server, .. } | Self::LiveTenant(server) | Self::LiveDatabase { server, .. } => Some(server),
-        }
-    }
-
-    /// Returns the target as the report words it.
-    fn words(&self) -> String {
-        match self {
-            Self::Scratch | Self::Files => "scratch".to_owned(),
-            Self::Folder(dir) => format!("folder:{}", dir.display()),
-            Self::New { name, .. } => format!("new:{name}"),
-            Self::LiveTenant(_) | Self::LiveDatabase { .. } => "live".to_owned(),
-        }
-    }
-
-    /// Checks that nothing is in the way, before anything is fetched.
-    async fn check(&self, manifest: &Manifest) -> Result<(), RestoreError> {
-        match self {
-            Self::Scratch | Self::Files => Ok(()),
-            Self::Folder(dir) => Job::check_folder(dir),
-            Self::New { server, name } | Self::LiveDatabase { server, name } => {
-                Job::check_no_database(server, name).await
-            }
-            Self::LiveTenant(live) => Job::check_no_schema(live, manifest).await,
-        }
-    }
+    let why = |error: std::io::Error| crate::cli::failure::reason(&error);
+    let read = std::fs::read_to_string(context.cwd.join(path));
+    read.map(Some).map_err(|error| CliError::Unreadable { path: path.display().to_string(), why: why(error) })
 }
 
 /// Opens the keys and looks whether the restore can be done, before anything large is fetched.
-async fn prepare(source: &Source, target: &Target, wiring: &Wiring, tell: &Tell) -> Result<Job, CliError> {
-    target.check(source.manifest()).await.map_err(|error| failure(&error))?;
+async fn prepare(
+    source: &Source,
+    target: &Target,
+    (id, end_sessions): (&str, bool),
+    wiring: &Wiring,
+    tell: &Tell,
+) -> Result<(Job, Option<Occupied>), CliError> {
+    let in_use = target.look(source.manifest(), id, end_sessions).await.map_err(|error| failure(&error))?;
     let mut backups = Vec::new();
     for origin in &source.origins {
         backups.push(crate::restore::open(origin.clone()).await.map_err(|error| failure(&error))?);
@@ -213,45 +155,71 @@ async fn prepare(source: &Source, target: &Target, wiring: &Wiring, tell: &Tell)
         tell: Arc::clone(tell),
         stop: wiring.stop(),
         lost: None,
+        sanitize: None,
     };
+    if let (Some(Occupied::Database(_)), Some(server), Some(catalog)) = (&in_use, target.server(), &source.catalog)
+        && (server.host(), server.port(), server.database()) == (catalog.host(), catalog.port(), catalog.database())
+    {
+        return Err(CliError::usage(
+            "the catalog lies in the database that would be put aside",
+            "restore it --into new:NAME, or restore its tenants and tables",
+        ));
+    }
     if let Some(server) = target.server() {
         job.check_programs(server).await.map_err(|error| failure(&error))?;
+        job.check_room(server).await.map_err(|error| failure(&error))?;
     }
     if !matches!(target, Target::New { .. } | Target::Folder(_) | Target::Files) {
         let (needed, free) = job.workshop.room(job.expected()).map_err(|error| failure(&error))?;
         tell(format!("a scratch server wants {needed} in {}, and {free} are free", job.workshop.folder.display()));
     }
-    Ok(job)
+    Ok((job, in_use))
 }
 
-fn perform(
-    context: &mut Context,
-    args: &RestoreArgs,
-    job: &Job,
-    target: &Target,
+/// What is to be done.
+struct Work<'a> {
+    job: &'a Job,
+    target: &'a Target,
+    in_use: Option<&'a Occupied>,
+    id: &'a str,
     clock: Monotonic,
-    report: &mut Report,
-) -> Result<(), CliError> {
+}
+
+fn perform(context: &mut Context, args: &RestoreArgs, work: &Work<'_>, report: &mut Report) -> Result<(), CliError> {
+    let (job, target) = (work.job, work.target);
     let begun = Monotonic::now();
     let place = target.words();
     match target {
         Target::New { server, name } => {
-            let done = beating(context, job.into_database(server, name))?;
+            let done = beating(context, job, job.into_database(server, name))?;
             report.add(&place, done);
         }
         Target::Files => {
-            let done = beating(context, job.files_in_scratch())?;
+            let done = beating(context, job, job.files_in_scratch())?;
             report.add(&place, done);
         }
         Target::Folder(dir) => {
-            let done = beating(context, job.into_folder(dir))?;
+            let done = beating(context, job, job.into_folder(dir))?;
             report.add(&place, done);
             report.how_to_apply(dir);
         }
-        Target::Scratch | Target::LiveTenant(_) | Target::LiveDatabase { .. } => {
-            let proven = beating(context, job.prove_in_scratch("restored"))?;
-            let Proven { scratch, target: inside, done } = proven;
-            report.add("scratch", done);
+        Target::Scratch | Target::LiveTenant(_) | Target::LiveTable { .. } | Target::LiveDatabase { .. } => {
+            let mut proven = beating(context, job, job.prove_in_scratch("restored"))?;
+            report.add("scratch", std::mem::take(&mut proven.done));
+            if let (Some(live), Some(in_use)) = (target.server(), work.in_use) {
+                report.took(work.clock.elapsed());
+                let (done, swapped) = match in_use {
+                    Occupied::Schema(in_use) => live::swap(context, args, job, live, (&proven, in_use))?,
+                    Occupied::Database(held) => live::swap_database(context, args, job, live, (&proven, held))?,
+                };
+                report.add(&place, done);
+                report.swapped(swapped);
+                report.took(work.clock.elapsed());
+            }
+            if let Target::LiveTable { live, schema, table } = target {
+                report.table(live::table(context, args, job, live, (schema, table), (&proven, work.id))?);
+            }
+            let Proven { scratch, target: inside, .. } = proven;
             if args.keep {
                 let until = KEPT.after(Context::clock());
                 let folder = scratch.keep(until).map_err(|error| CliError::of(&error, Exit::Failed))?;
@@ -260,22 +228,28 @@ fn perform(
                 let stopped = context.block_on(scratch.stop())?;
                 stopped.map_err(|error| CliError::of(&error, Exit::Failed))?;
             }
+            if work.in_use.is_some() {
+                return Ok(());
+            }
         }
     }
-    report.took(clock.elapsed());
+    report.sanitized(job.sanitize.is_some());
+    report.took(work.clock.elapsed());
     let done: Done = match target {
-        Target::Scratch | Target::Files | Target::New { .. } | Target::Folder(_) => return Ok(()),
+        Target::Scratch | Target::Files | Target::New { .. } | Target::Folder(_) | Target::LiveTable { .. } => {
+            return Ok(());
+        }
         Target::LiveTenant(live) => {
             approve(context, args, job, live, begun)?;
-            beating(context, job.into_live_tenant(live))?
+            beating(context, job, job.into_live_tenant(live))?
         }
         Target::LiveDatabase { server, name } => {
             approve(context, args, job, server, begun)?;
-            beating(context, job.into_database(server, name))?
+            beating(context, job, job.into_database(server, name))?
         }
     };
     report.add(&place, done);
-    report.took(clock.elapsed());
+    report.took(work.clock.elapsed());
     Ok(())
 }
 
@@ -297,22 +271,42 @@ fn approve(
 }
 
 /// Does long work with a sign of life, and words its failure.
-fn beating<T>(context: &mut Context, work: impl Future<Output = Result<T, RestoreError>>) -> Result<T, CliError> {
-    let err = context.ui.err.clone();
+fn beating<T>(
+    context: &mut Context,
+    job: &Job,
+    work: impl Future<Output = Result<T, RestoreError>>,
+) -> Result<T, CliError> {
+    let (err, style) = (context.ui.err.clone(), context.ui.err_style);
+    let every = if context.terminal.stderr { LOOKED_ON } else { HEARTBEAT };
     let begun = Monotonic::now();
     let done = context.block_on(async move {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    err.write(&format!("still at work, since {}\n", elapsed(ms)));
+                () = tokio::time::sleep(every) => {
+                    let words = sign_of_life(begun.elapsed(), job.loaded(), job.expected());
+                    err.write(&format!("{}\n", style.name(&words)));
                 }
             }
         }
     })?;
     done.map_err(|error| failure(&error))
+}
+
+/// `still at work, since 1m 3s: 1.2 GiB of 3.4 GiB, 20.0 MiB/s, 1m 54s left`
+fn sign_of_life(since: Duration, loaded: Bytes, expected: Bytes) -> String {
+    let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let mut words = format!("still at work, since {}", elapsed(ms));
+    let rate = loaded.0.saturating_mul(1000) / ms.max(1);
+    if rate > 0 {
+        words.push_str(&format!(": {loaded} of {expected}, {}/s", Bytes(rate)));
+        // What was loaded twice (a shared archive, say) is more than what was expected once.
+        if let Some(left) = expected.0.checked_sub(loaded.0).filter(|left| *left > 0) {
+            words.push_str(&format!(", {} left", elapsed((left / rate).saturating_mul(1000))));
+        }
+    }
+    words
 }
 
 /// Words a failure with its exit code.
@@ -321,6 +315,16 @@ fn failure(error: &RestoreError) -> CliError {
         RestoreError::NotEqual { .. } => Exit::Violated,
         RestoreError::TargetExists { .. } => Exit::Stale,
         RestoreError::NotFound { .. } | RestoreError::Ambiguous { .. } => Exit::Usage,
+        RestoreError::Swap(error) => match error {
+            SwapError::Refused { .. }
+            | SwapError::Orphans { .. }
+            | SwapError::InUse { .. }
+            | SwapError::Table { .. } => Exit::Refused,
+            SwapError::Busy { .. } => Exit::Locked,
+            SwapError::Changed { .. } | SwapError::OtherPlan(_) => Exit::Stale,
+            SwapError::NotFound { .. } => Exit::Usage,
+            SwapError::Sanitize(_) => Exit::Failed,
+        },
         _ => Exit::Failed,
     };
     CliError::of(error, exit)
@@ -340,15 +344,4 @@ fn stop(context: &mut Context, folder: &std::path::Path) -> Result<Exit, CliErro
     context.block_on(scratch::remove(&folder))?.map_err(|error| CliError::of(&error, Exit::Failed))?;
     context.ui.note(&context.ui.err_style.name(&format!("stopped, and removed {}", folder.display())));
     Ok(Exit::Success)
-}
-
-fn into(text: &str) -> Result<RestoreInto, String> {
-    match text.split_once(':') {
-        None if text == "scratch" => Ok(RestoreInto::Scratch),
-        None if text == "live" => Ok(RestoreInto::Live),
-        Some(("new", name)) if !name.is_empty() && name.len() <= 63 => Ok(RestoreInto::New(name.to_owned())),
-        Some(("new", name)) if !name.is_empty() => Err("a database's name has at most 63 bytes".to_owned()),
-        Some(("folder", dir)) if !dir.is_empty() => Ok(RestoreInto::Folder(dir.to_owned())),
-        _ => Err("write scratch, new:NAME, live or folder:DIR".to_owned()),
-    }
 }

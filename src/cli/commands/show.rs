@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::markdown::MarkdownArgs;
-use super::plan;
+use super::{plan, restore};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
@@ -28,6 +28,10 @@ pub struct ShowArgs {
 /// # Errors
 /// Where the file is no plan that this version can read.
 pub fn run(context: &mut Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    if let Some(plan) = restore::planned::read(context, &args.plan)? {
+        restore::planned::show(context, &plan);
+        return Ok(Exit::Success);
+    }
     let (plan, integrity) = plan_file::read(context, &args.plan)?;
     let ui = &context.ui;
     if integrity == Integrity::Altered {

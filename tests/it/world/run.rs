@@ -152,6 +152,11 @@ impl Running {
         rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
     }
 
+    /// Sends SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Ran {
         self.stderr.read_to_string(&mut self.said).expect("UTF-8");

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::Target;
 use super::source::Source;
-use crate::domain::{Bytes, Instant, KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
+use super::target::Target;
+use crate::domain::{
+    Bytes, Instant, KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof, Swapped, TableRestored,
+};
 use crate::engine::Connection;
 use crate::restore::Done;
 
@@ -46,6 +48,9 @@ impl Report {
                 elapsed_ms: 0,
                 phases: Vec::new(),
                 kept: None,
+                swap: None,
+                table: None,
+                sanitized: false,
                 notes,
             },
             manifest.adopted_from.is_some(),
@@ -107,6 +112,24 @@ impl Report {
             self.0.notes.push(format!("{dir}/README.txt says what is in it"));
             self.0.notes.push(format!("roles: psql -d postgres -f {dir}/globals.sql"));
             self.0.notes.push(format!("database settings and extensions: psql -d DATABASE -f {dir}/database.sql"));
+        }
+    }
+
+    /// Adds the swap that put it in place.
+    pub(super) fn swapped(&mut self, swapped: Swapped) {
+        self.0.swap = Some(swapped);
+    }
+
+    /// Adds the one table that was asked for.
+    pub(super) fn table(&mut self, table: TableRestored) {
+        self.0.table = Some(table);
+    }
+
+    /// Says whether the copy was changed after it was proven: then it proves nothing itself.
+    pub(super) fn sanitized(&mut self, sanitized: bool) {
+        self.0.sanitized = sanitized;
+        if sanitized {
+            self.0.notes.push("sanitised after it was compared: the copy is no proof, and is not for live".to_owned());
         }
     }
 

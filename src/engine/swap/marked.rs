@@ -1,0 +1,204 @@
+//! The schemas that carry a mark: found, told apart from what another restore is loading right now, and removed.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Executor as _, Row as _};
+
+use super::super::compare::digests;
+use super::super::sql::{quote_ident, quote_literal};
+use super::exchange::Patience;
+use super::keys::{briefly, outgoing, take_out};
+use super::mark::{Mark, MarkKind};
+use super::{close, session};
+use crate::domain::{SequenceDigest, TableDigest};
+use crate::engine::{Connection, EngineError, RowKey};
+
+/// The first number of bkup's advisory locks: `bkup` in ASCII.
+const LOCK_SPACE: i32 = 0x626b_7570;
+
+/// A marked schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Its name now.
+    pub schema: String,
+    /// Its mark.
+    pub mark: Mark,
+}
+
+/// The session that says, as long as it is open, that what is loaded under an id is no leftover.
+#[derive(Debug)]
+pub struct Keeper {
+    session: PgConnection,
+}
+
+impl Keeper {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`EngineError::Server`].
+    pub async fn open(connection: &Connection, id: &str) -> Result<Self, EngineError> {
+        let mut session = session(connection).await?;
+        let lock = sqlx::query("SELECT pg_catalog.pg_advisory_lock($1, $2)").bind(LOCK_SPACE).bind(number(id));
+        lock.execute(&mut session).await.map_err(|e| EngineError::server("marking the restore as running", &e))?;
+        Ok(Self { session })
+    }
+
+    /// Ends it.
+    pub async fn end(self) {
+        close(self.session).await;
+    }
+}
+
+fn number(id: &str) -> i32 {
+    i32::from_ne_bytes(u32::from_str_radix(id, 16).unwrap_or(0).to_ne_bytes())
+}
+
+/// Returns the marked schemas of a database, the newest first.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn marked(connection: &Connection) -> Result<Vec<Marked>, EngineError> {
+    let mut session = session(connection).await?;
+    let rows = sqlx::query(
+        "SELECT n.nspname::text AS schema, d.description FROM pg_catalog.pg_namespace n
+         JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid = n.oid
+             AND d.objsubid = 0
+         WHERE d.description LIKE 'bkup: %'",
+    );
+    let rows = rows.fetch_all(&mut session).await.map_err(|e| EngineError::server("looking for marked schemas", &e))?;
+    close(session).await;
+    let read = |row: &sqlx::postgres::PgRow| {
+        let mark = Mark::read(row.try_get("description").ok()?)?;
+        Some(Marked { schema: row.try_get("schema").ok()?, mark })
+    };
+    let mut found: Vec<Marked> = rows.iter().filter_map(read).collect();
+    found.sort_by(|a, b| (&b.mark.at, &b.schema).cmp(&(&a.mark.at, &a.schema)));
+    Ok(found)
+}
+
+/// Removes what restores that are no more have left half loaded; returns the names.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn remove_leftovers(connection: &Connection, patience: &Patience) -> Result<Vec<String>, EngineError> {
+    let mut removed = Vec::new();
+    for leftover in marked(connection).await?.into_iter().filter(|found| found.mark.kind == MarkKind::Loading) {
+        // The lock is held while it is dropped, so that two restores do not both remove it.
+        let mut session = session(connection).await?;
+        let free = sqlx::query_scalar::<_, bool>("SELECT pg_catalog.pg_try_advisory_lock($1, $2)");
+        let free = free.bind(LOCK_SPACE).bind(number(&leftover.mark.id)).fetch_one(&mut session).await;
+        if free.map_err(|e| EngineError::server("looking whether a restore is running", &e))? {
+            drop_schema(connection, &leftover.schema, patience).await?;
+            removed.push(leftover.schema);
+        }
+        close(session).await;
+    }
+    Ok(removed)
+}
+
+/// Drops a schema with all that is in it. Its foreign keys go first, one by one: each needs a lock on a table in use.
+///
+/// # Errors
+/// [`EngineError::Server`], also when a lock is not to be had in time.
+pub async fn drop_schema(connection: &Connection, schema: &str, patience: &Patience) -> Result<(), EngineError> {
+    let keys = outgoing(connection, schema).await?;
+    take_out(connection, schema, &keys, patience).await?;
+    let name = quote_ident(schema);
+    let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
+    briefly(connection, &format!("dropping schema {name}"), &drop, patience).await
+}
+
+/// Returns the comment of a schema, where it is there and has one.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn own_comment(connection: &Connection, schema: &str) -> Result<Option<String>, EngineError> {
+    let mut session = session(connection).await?;
+    let comment = sqlx::query_scalar::<_, Option<String>>(
+        "SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname::text = $1",
+    );
+    let comment = comment.bind(schema).fetch_optional(&mut session).await;
+    let comment = comment.map_err(|e| EngineError::server("reading a schema's comment", &e))?;
+    close(session).await;
+    Ok(comment.flatten())
+}
+
+/// Digests every table of a schema, plainly, and reads its sequences.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn content(
+    connection: &Connection,
+    schema: &str,
+) -> Result<(Vec<TableDigest>, Vec<SequenceDigest>), EngineError> {
+    let failed = |e: &sqlx::Error| EngineError::server(format!("reading the tables of {}", quote_ident(schema)), e);
+    let mut session = session(connection).await?;
+    let rows = sqlx::query(
+        "SELECT c.relname::text AS \"table\",
+                coalesce(pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL), '{}') AS columns
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN pg_catalog.pg_attribute a
+             ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+         WHERE n.nspname::text = $1 AND c.relkind = 'r' GROUP BY c.oid, c.relname ORDER BY 1",
+    );
+    let rows = rows.bind(schema).fetch_all(&mut session).await.map_err(|e| failed(&e))?;
+    let mut tables = Vec::new();
+    for row in &rows {
+        let read = row.try_get("table").and_then(|table| Ok((table, row.try_get("columns")?)));
+        let (table, columns): (String, Vec<String>) = read.map_err(|e| failed(&e))?;
+        tables.push(TableDigest {
+            schema: schema.to_owned(),
+            table,
+            columns,
+            rows: 0,
+            bytes: 0,
+            digest: String::new(),
+        });
+    }
+    let names = sqlx::query_scalar::<_, String>(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname::text = $1 AND c.relkind = 'S' ORDER BY 1",
+    );
+    let names = names.bind(schema).fetch_all(&mut session).await.map_err(|e| failed(&e))?;
+    let mut sequences = Vec::new();
+    for sequence in names {
+        let query = format!("SELECT last_value, is_called FROM {}.{}", quote_ident(schema), quote_ident(&sequence));
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&mut session).await.map_err(|e| failed(&e))?;
+        let value = row.try_get("last_value").and_then(|value| Ok((value, row.try_get("is_called")?)));
+        let (last_value, is_called) = value.map_err(|e| failed(&e))?;
+        sequences.push(SequenceDigest { schema: schema.to_owned(), sequence, last_value, is_called });
+    }
+    close(session).await;
+    Ok((digests(connection, &tables, &RowKey::none()).await?, sequences))
+}
+
+/// Sets a schema's comment.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn set_comment(connection: &Connection, schema: &str, comment: &str) -> Result<(), EngineError> {
+    let mut session = session(connection).await?;
+    let statement = format!("COMMENT ON SCHEMA {} IS {}", quote_ident(schema), quote_literal(comment));
+    let done = session.execute(sqlx::AssertSqlSafe(statement)).await;
+    done.map_err(|e| EngineError::server("marking a schema", &e))?;
+    close(session).await;
+    Ok(())
+}
+
+/// Gathers the planner's statistics of a schema's tables, so that it is as fast as the one it replaces.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn analyze(connection: &Connection, schema: &str) -> Result<(), EngineError> {
+    let failed = |e: &sqlx::Error| EngineError::server(format!("analyzing {}", quote_ident(schema)), e);
+    let mut session = session(connection).await?;
+    let tables = sqlx::query_scalar::<_, String>(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname::text = $1 AND c.relkind IN ('r', 'p', 'm') ORDER BY 1",
+    );
+    for table in tables.bind(schema).fetch_all(&mut session).await.map_err(|e| failed(&e))? {
+        let analyze = format!("ANALYZE {}.{}", quote_ident(schema), quote_ident(&table));
+        session.execute(sqlx::AssertSqlSafe(analyze)).await.map_err(|e| failed(&e))?;
+    }
+    close(session).await;
+    Ok(())
+}
