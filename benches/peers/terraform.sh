@@ -29,24 +29,24 @@ postgres_begin "$PG"
 PATH=$PG:$PATH
 export BKUP_PG_BIN=$PG
 createdb catalog
-for n in $(seq 0 9); do createdb "shop_$n"; done
-export BENCH_SHOP="postgres://postgres@localhost:5432/shop"
+for n in $(seq 0 9); do
+  createdb "shop_$n"
+  export "BENCH_SHOP_$n=postgres://postgres@localhost:5432/shop_$n?host=$PGHOST"
+done
 export BENCH_CATALOG_URL="postgres://postgres@localhost:5432/catalog?host=$PGHOST"
 
 age-keygen -o "$WORK/identity" 2>/dev/null
 recipient=$(age-keygen -y "$WORK/identity")
 mkdir "$WORK/policies" "$WORK/store" "$WORK/terraform"
 python - "$RESOURCES" "$WORK" "$recipient" <<'PY'
-import os, sys
+import sys
 resources, work, recipient = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-host = os.environ["PGHOST"]
-# Where a database is reached is no part of what is compared.
 with open(f"{work}/policies/bench.yaml", "w", encoding="utf-8") as out:
     out.write('version: 1\ncatalog: { url: "${BENCH_CATALOG_URL}" }\n')
     out.write(f'stores:\n  primary: {{ url: "file://{work}/store", encryption: {{ recipients: ["{recipient}"] }} }}\n')
     out.write("databases:\n")
     for n in range(10):
-        out.write(f'  shop-{n}: {{ url: "${{BENCH_SHOP}}_{n}?host={host}" }}\n')
+        out.write(f'  shop-{n}: {{ url: "${{BENCH_SHOP_{n}}}" }}\n')
     out.write("retention:\n  few: { daily: 7, weekly: 4 }\nschedules:\n")
     for n in range(resources):
         out.write(f"""  nightly-{n:05}:
