@@ -42,18 +42,21 @@ mkdir "$WORK/policies" "$WORK/store" "$WORK/terraform"
 python - "$RESOURCES" "$WORK" "$recipient" <<'PY'
 import sys
 resources, work, recipient = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+# A minute of the week for each: two at once on one database would be a finding for each of them.
+def day(n):
+    return ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][n // 1440 % 7]
 with open(f"{work}/policies/bench.yaml", "w", encoding="utf-8") as out:
     out.write('version: 1\ncatalog: { url: "${BENCH_CATALOG_URL}" }\n')
     out.write(f'stores:\n  primary: {{ url: "file://{work}/store", encryption: {{ recipients: ["{recipient}"] }} }}\n')
     out.write("databases:\n")
     for n in range(10):
         out.write(f'  shop-{n}: {{ url: "${{BENCH_SHOP_{n}}}" }}\n')
-    out.write("retention:\n  few: { daily: 7, weekly: 4 }\nschedules:\n")
+    out.write("retention:\n  few: { weekly: 8 }\nschedules:\n")
     for n in range(resources):
         out.write(f"""  nightly-{n:05}:
     databases: [shop-{n % 10}]
     backup: database
-    when: {{ frequency: daily, time: "{n // 60 % 24:02}:{n % 60:02}" }}
+    when: {{ frequency: weekly, days: [{day(n)}], time: "{n // 60 % 24:02}:{n % 60:02}" }}
     retention: few
     store: primary
     compression: zstd:3
@@ -63,8 +66,8 @@ def resource(n):
   input = {{
     databases   = ["shop-{n % 10}"]
     backup      = "database"
-    when        = {{ frequency = "daily", time = "{n // 60 % 24:02}:{n % 60:02}" }}
-    retention   = {{ daily = 7, weekly = 4 }}
+    when        = {{ frequency = "weekly", days = ["{day(n)}"], time = "{n // 60 % 24:02}:{n % 60:02}" }}
+    retention   = {{ weekly = 8 }}
     store       = "primary"
     compression = "zstd:3"
   }}
@@ -101,6 +104,7 @@ for n in range(1, resources):
     attributes["id"] = str(uuid.uuid4())
     for value in (attributes["input"]["value"], attributes["output"]["value"]):
         value["databases"] = [f"shop-{n % 10}"]
+        value["when"]["days"] = [["mon", "tue", "wed", "thu", "fri", "sat", "sun"][n // 1440 % 7]]
         value["when"]["time"] = f"{n // 60 % 24:02}:{n % 60:02}"
     state["resources"].append(another)
 state["serial"] += 1
