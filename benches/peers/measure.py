@@ -2,8 +2,8 @@
 the processor time of all of them.
 
 Usage: measure.py FILE NAME COMMAND...   Each line of FILE: NAME, seconds, MiB, seconds. Exits with the command's code.
-measure.py --summary FILE OURS PEER...: prints medians, and the ratios of OURS to each peer. Where others use the
-machine too, the ratio of processor times is the steadier one; servers are in neither.
+measure.py --summary FILE OURS PEER...: prints medians, the largest memory, and the ratios of OURS to each peer. Where
+others use the machine too, the ratio of processor times is the steadier one; servers are in neither.
 """
 import os
 import statistics
@@ -30,15 +30,18 @@ def summary(path, ours, peers):
             runs.setdefault(name, []).append(tuple(float(number) for number in numbers))
     wall = {name: statistics.median(run[0] for run in values) for name, values in runs.items()}
     cpu = {name: statistics.median(run[2] for run in values) for name, values in runs.items()}
+    memory = {name: max(run[1] for run in values) for name, values in runs.items()}
     print(f"{'what':<44}{'median s':>10}{'min':>9}{'max':>9}{'CPU s':>9}{'peak MiB':>10}")
     for name, values in runs.items():
         times = [run[0] for run in values]
-        peak = max(run[1] for run in values)
-        print(f"{name:<44}{wall[name]:>10.2f}{min(times):>9.2f}{max(times):>9.2f}{cpu[name]:>9.2f}{peak:>10.0f}")
+        print(f"{name:<44}{wall[name]:>10.2f}{min(times):>9.2f}{max(times):>9.2f}{cpu[name]:>9.2f}{memory[name]:>10.0f}")
     for peer in peers:
         ratio = wall[ours] / wall[peer]
         words = f"{ratio:.2f} times the time" if ratio >= 1 else f"{1 / ratio:.2f} times as fast"
-        print(f"{ours} against {peer}: {words}, {cpu[ours] / cpu[peer]:.2f} times the processor time")
+        print(
+            f"{ours} against {peer}: {words}, {cpu[ours] / cpu[peer]:.2f} times the processor time, "
+            f"{memory[ours] / memory[peer]:.2f} times the memory"
+        )
 
 
 if __name__ == "__main__":

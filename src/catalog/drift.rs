@@ -15,6 +15,7 @@ use super::failure::CatalogError;
 use super::migrate::presence;
 use super::stamp::{Cells, bigint};
 use super::state::{Reader, json as cell, verification_from};
+use super::texts::Texts;
 use crate::domain::{
     Address, BackupId, CatalogSigns, DataPart, DocumentSign, FailedLook, Garbage, Instant, Name, RecoveryPlanSpec,
     RowEdit, ScheduleSpec, Section, Tally, digest_of,
@@ -30,8 +31,8 @@ const EXAMPLES: i64 = 3;
 /// What was recorded of the objects of every backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordedObjects {
-    /// Every completed and not yet purged backup.
-    pub backups: HashMap<BackupId, RecordedBackup>,
+    /// Every completed and not yet purged backup. Boxed: up to half of a table's places are empty.
+    pub backups: HashMap<BackupId, Box<RecordedBackup>>,
     /// Attempts that are at work, or whose leftovers are still to be collected.
     pub attempts: HashSet<(BackupId, u64)>,
     /// Attempts whose leftovers were collected. A runner that was frozen with a request under way writes once more.
@@ -117,7 +118,9 @@ impl Reader {
         let mut connection = self.session().connection().await?;
         match presence(&mut connection).await?.version()? {
             None => Ok(None),
-            Some(version) => Ok(recorded(&mut connection, version, Some(backup)).await?.remove(backup)),
+            Some(version) => {
+                Ok(recorded(&mut connection, version, Some(backup)).await?.remove(backup).map(|found| *found))
+            }
         }
     }
 
@@ -173,7 +176,7 @@ async fn recorded(
     connection: &mut PgConnection,
     version: i64,
     only: Option<&BackupId>,
-) -> Result<HashMap<BackupId, RecordedBackup>, CatalogError> {
+) -> Result<HashMap<BackupId, Box<RecordedBackup>>, CatalogError> {
     let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
     let sql = format!(
         "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, parts, \
@@ -183,10 +186,11 @@ async fn recorded(
     );
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(only.map(BackupId::as_str)).fetch(connection);
     let mut backups = HashMap::new();
+    let mut texts = Texts::default();
     while let Some(row) = rows.try_next().await? {
         let manifest_size: Option<i64> = row.try_get("manifest_size")?;
         let mut backup = RecordedBackup {
-            store: row.parsed("store")?,
+            store: texts.name(&row, "store")?,
             attempt: row.count("attempt")?,
             manifest_key: row.text("manifest_key")?,
             manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
@@ -201,7 +205,7 @@ async fn recorded(
                 backup.data.add(&part.key, part.size);
             }
         }
-        backups.insert(BackupId::from_text(row.text("backup_id")?), backup);
+        backups.insert(BackupId::from_text(row.text("backup_id")?), Box::new(backup));
     }
     Ok(backups)
 }

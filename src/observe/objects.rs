@@ -121,7 +121,8 @@ pub async fn list(
 impl<'a> Expected<'a> {
     /// Returns what was recorded of a backup of this store.
     fn of(&self, id: &BackupId) -> Option<(&'a BackupId, &'a RecordedBackup)> {
-        self.recorded?.backups.get_key_value(id).filter(|(_, recorded)| &recorded.store == self.store)
+        let (id, recorded) = self.recorded?.backups.get_key_value(id)?;
+        (&recorded.store == self.store).then_some((id, recorded.as_ref()))
     }
 
     /// Returns what was recorded of an attempt in this store whose leftovers were collected.
@@ -132,7 +133,8 @@ impl<'a> Expected<'a> {
     /// Returns the recorded backups of this store that the plan knows.
     fn here(&self) -> impl Iterator<Item = (&'a BackupId, &'a RecordedBackup)> {
         let all = self.recorded.into_iter().flat_map(|recorded| &recorded.backups);
-        all.filter(|(id, recorded)| &recorded.store == self.store && self.backups.contains(id))
+        all.map(|(id, recorded)| (id, recorded.as_ref()))
+            .filter(|(id, recorded)| &recorded.store == self.store && self.backups.contains(id))
     }
 }
 

@@ -32,8 +32,11 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
     let drilled: HashMap<&BackupId, ActionId> =
         drills.iter().flat_map(|d| d.backups.iter().map(|id| (id, d.action))).collect();
     let mut namers: HashMap<&BackupId, usize> = HashMap::new();
-    for shared in view.backups().iter().filter_map(|b| b.shared.as_ref()) {
-        *namers.entry(shared).or_default() += 1;
+    // Neighbours mostly name the same.
+    for run in view.backups().chunk_by(|a, b| a.shared == b.shared) {
+        if let Some(shared) = run.first().and_then(|backup| backup.shared.as_ref()) {
+            *namers.entry(shared).or_default() += run.len();
+        }
     }
     let fates = Fates::of(view);
     let mut prune = Prune {

@@ -29,6 +29,8 @@ pub struct View<'a> {
     by_id: OnceCell<Vec<usize>>,
     /// What other backups need, as shared archive or parent, and whether it can be counted on.
     needed: HashMap<&'a BackupId, Eligible>,
+    /// Whether all of that can be counted on, as nearly always: then no backup has to look for its own.
+    needs_met: bool,
     groups: BTreeMap<GroupKey<'a>, Vec<&'a Backup>>,
     by_scope: HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>,
     /// The rules of backups that are asked for, made when first asked for.
@@ -68,6 +70,7 @@ impl<'a> View<'a> {
         let doubted = edits.into_iter().flat_map(|edits| &edits.executions).collect();
         let backups = catalog.map_or(&[][..], |facts| &facts.backups);
         let needed = needed(backups, &missing);
+        let needs_met = needed.values().all(|state| *state == Eligible::Yes);
         let (groups, by_scope) = grouped(backups);
         let mut protected: HashSet<&Address> = desired.protected.iter().collect();
         // Also of what left the policies: else removing a protected thing would be a way to delete it.
@@ -89,6 +92,7 @@ impl<'a> View<'a> {
             tenures: tenures(desired, catalog),
             by_id,
             needed,
+            needs_met,
             groups,
             by_scope,
             on_demand: OnceCell::new(),
@@ -161,12 +165,15 @@ impl<'a> View<'a> {
         self.missing.contains(id)
     }
 
-    /// Returns whether a backup can be counted on, with everything it needs.
+    /// Returns whether a backup of this world can be counted on, with everything it needs.
     pub fn eligible(&self, backup: &Backup) -> Eligible {
         if backup.tombstoned_at.is_some() {
             return Eligible::Tombstoned;
         }
         let own = in_itself(backup, &self.missing);
+        if self.needs_met {
+            return own;
+        }
         let others = [&backup.shared, &backup.parent].into_iter().flatten();
         let others = others.map(|id| self.needed.get(id).copied().unwrap_or(Eligible::Missing));
         std::iter::once(own).chain(others).find(|state| *state != Eligible::Yes).unwrap_or(Eligible::Yes)
@@ -319,12 +326,22 @@ type ByScope<'a> = HashMap<(Option<&'a Name>, &'a Scope), Vec<&'a Backup>>;
 
 /// Sorts backups into their groups and scopes. A million of them have a few thousand keys.
 fn grouped(backups: &[Backup]) -> (Groups<'_>, ByScope<'_>) {
-    let mut places: HashMap<GroupKey<'_>, usize> = HashMap::new();
+    let mut tables: HashMap<(&Name, Option<&Name>), usize> = HashMap::new();
+    let mut places: Vec<HashMap<&Scope, usize>> = Vec::new();
+    let mut newest: Option<((&Name, Option<&Name>), usize)> = None;
     let mut members: Vec<(GroupKey<'_>, Vec<&Backup>)> = Vec::new();
     for backup in backups {
-        let key = (&backup.schedule, backup.database.as_ref(), &backup.scope);
-        let place = *places.entry(key).or_insert_with(|| {
-            members.push((key, Vec::new()));
+        let owner = (&backup.schedule, backup.database.as_ref());
+        // Neighbours are mostly of one schedule and database, whose names they share.
+        let table = newest.filter(|(of, _)| *of == owner).map(|(_, table)| table).unwrap_or_else(|| {
+            *tables.entry(owner).or_insert_with(|| {
+                places.push(HashMap::new());
+                places.len() - 1
+            })
+        });
+        newest = Some((owner, table));
+        let place = *places[table].entry(&backup.scope).or_insert_with(|| {
+            members.push(((owner.0, owner.1, &backup.scope), Vec::new()));
             members.len() - 1
         });
         members[place].1.push(backup);

@@ -22,13 +22,16 @@ use super::{
 use crate::domain::{FolderSettings, Instant, Observation, StoreSettings};
 
 const TEMPORARY: &str = ".bkup-tmp-";
-const PAGE: usize = 1000;
+/// A page walks anew to where the last one ended, past every name of the folders on its way: a folder with ten thousand
+/// scopes is read once a page. So pages are far larger here than those of a server.
+const PAGE: usize = 16_384;
 
 /// A store in a folder.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,
     place: String,
+    page: usize,
 }
 
 impl FolderStore {
@@ -37,9 +40,15 @@ impl FolderStore {
     /// # Errors
     /// When there is no such folder.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), place: format!("file://{}", root.display()) };
+        let store = Self { root: root.to_owned(), place: format!("file://{}", root.display()), page: PAGE };
         store.check_root()?;
         Ok(store)
+    }
+
+    /// Lists at most this many objects at once.
+    #[must_use]
+    pub fn with_pages_of(self, objects: usize) -> Self {
+        Self { page: objects.max(1), ..self }
     }
 
     fn check_root(&self) -> Result<(), StoreError> {
@@ -226,18 +235,18 @@ impl FolderStore {
             // A name that is no text is not bkup's.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let is_folder = entry.file_type()?.is_dir();
-            names.push((if is_folder { format!("{folder}{name}/") } else { format!("{folder}{name}") }, is_folder));
-        }
-        names.sort();
-        for (key, is_folder) in names {
+            let key = if is_folder { format!("{folder}{name}/") } else { format!("{folder}{name}") };
             let may_match = if is_folder {
                 (key.starts_with(prefix) || prefix.starts_with(&key)) && (key.as_str() > from || from.starts_with(&key))
             } else {
                 key.starts_with(prefix) && key.as_str() > from
             };
-            if !may_match {
-                continue;
+            if may_match {
+                names.push((key, is_folder));
             }
+        }
+        names.sort_unstable();
+        for (key, is_folder) in names {
             let go_on = if is_folder { self.walk(&key, prefix, from, visit)? } else { visit(Found { key }) };
             if !go_on {
                 return Ok(false);
@@ -327,7 +336,7 @@ impl ReadStore for FolderStore {
                     if !found.name().starts_with('.') {
                         keys.push(found.key);
                     }
-                    keys.len() < PAGE
+                    keys.len() < store.page
                 })
                 .map_err(|error| store.failed("list the folder", &error))?;
             let next = if complete { None } else { keys.last().cloned() };

@@ -181,7 +181,8 @@ async fn memory_conforms() {
 #[tokio::test]
 async fn a_folder_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(FolderStore::open(folder.path()).unwrap());
+    // A page of its own size would hold all that is written here.
+    let store = Arc::new(FolderStore::open(folder.path()).unwrap().with_pages_of(1000));
     conforms(store.clone()).await;
     assert_eq!(Some(probe(store.as_ref(), "t").await.unwrap()), store.capabilities());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "empty folders and temporary files go, too");
