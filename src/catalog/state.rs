@@ -165,7 +165,7 @@ const HAS_RUNS: i64 = 7;
 /// The version from which on a content's digest is recorded.
 const HAS_CONTENT: i64 = 9;
 /// The version from which on it is recorded who asked for a backup.
-const HAS_ASKED: i64 = 12;
+const HAS_ASKED: i64 = 10;
 
 async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
     // An older catalog is read too: the plan that migrates it has to know what is there.
