@@ -223,6 +223,9 @@ pages! {
     BK944
     BK945
     BK946
+    BK947
+    BK948
+    BK949
     BK950
     BK951
     BK952

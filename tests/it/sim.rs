@@ -9,6 +9,8 @@ mod auditor;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod effects;
 #[cfg(test)]
 pub mod ledger;

@@ -7,9 +7,8 @@ use bkup::catalog::{
     TenantLink, Validation, as_recorded, newest_version,
 };
 use bkup::domain::{
-    Action, ActionId, ActionOutcome, Applied, BackupId, Digest, DocumentOp, DrillRecord, DrillWork, Evidence, Instant,
-    Name, Outcome, Period, Plan, PruneWork, RunId, ScheduleSpec, Section, Tenant, TenantRecord, TenantWork,
-    Verification, digest_of,
+    Action, ActionId, ActionOutcome, BackupId, Digest, DrillRecord, DrillWork, Evidence, Instant, Name, Outcome,
+    Period, Plan, PruneWork, RunId, Tenant, TenantRecord, TenantWork, Verification, digest_of,
 };
 
 use super::ledger::{Answer, Claim, DrillRow, Memory, Meta, PlanRow};
@@ -175,39 +174,8 @@ impl Ledger for Memory {
         expected: Option<Digest>,
     ) -> Answer<bool> {
         let mut tables = self.fenced(lease)?;
-        let there = tables.applied.get(change.address).cloned();
-        let archived = there.as_ref().is_some_and(|applied| applied.archived_at.is_some());
-        let done = match change.body {
-            Some(body) => there.as_ref().map(|applied| applied.digest) == Some(digest_of(body)) && !archived,
-            None => archived,
-        };
-        if done {
+        if !tables.change_document(change, expected)? {
             return Ok(false);
-        }
-        if there.as_ref().map(|applied| applied.digest) != expected {
-            let reason = format!("{} was changed since the plan was made", change.address);
-            return Err(CatalogError::Conflict { reason });
-        }
-        let at = as_recorded(change.at);
-        match (change.op, change.body) {
-            (DocumentOp::Archive, _) => match tables.applied.get_mut(change.address) {
-                Some(applied) => applied.archived_at = Some(applied.archived_at.unwrap_or(at)),
-                None => return Err(CatalogError::Conflict { reason: format!("{} is not applied", change.address) }),
-            },
-            (_, Some(body)) => {
-                let unfit = |error: serde_json::Error| CatalogError::Unfit { reason: error.to_string() };
-                let retention = match change.address.section() {
-                    Section::Schedule => {
-                        Some(serde_json::from_value::<ScheduleSpec>(body.clone()).map_err(unfit)?.retention)
-                    }
-                    _ => None,
-                };
-                let since = there.filter(|_| !archived).map_or(at, |applied| applied.since);
-                let applied =
-                    Applied { body: body.clone(), digest: digest_of(body), since, archived_at: None, retention };
-                tables.applied.insert(change.address.clone(), applied);
-            }
-            (_, None) => return Err(CatalogError::Unfit { reason: "a document without a body".to_owned() }),
         }
         self.seal(&mut tables);
         Ok(true)

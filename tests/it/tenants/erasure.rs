@@ -13,10 +13,10 @@ async fn offboarded(place: Place, encrypted: bool) -> Setup {
     let mut setup = Setup::start(Major::V17, place, &SLUGS).await;
     setup.policy(&Policy { encrypted, ..Policy::default() });
     let _ = setup.first();
-    setup.now("2026-03-03T10:00:00Z");
+    setup.now("2026-03-03T03:15:00Z");
     let _ = setup.apply().exits(0);
     setup.cluster.exec(APP, "DROP SCHEMA tenant_acme CASCADE").await;
-    setup.now("2026-03-04T10:00:00Z");
+    setup.now("2026-03-04T03:15:00Z");
     let _ = setup.apply().exits(0);
     setup
 }
@@ -65,7 +65,7 @@ async fn keys_and_data_go_after_consent_to_just_that_and_what_else_holds_it_is_n
     assert!(below(&setup, "marks") > 0, "word is left for a catalog that is rebuilt");
     for args in [
         vec!["restore", "--database", "app", "--tenant", "acme", "--into", "scratch"],
-        vec!["restore", "--backup", id.as_str(), "--into", "scratch"],
+        vec!["restore", id.as_str(), "--into", "scratch"],
         vec!["explain", id.as_str()],
     ] {
         let ran = setup.run(&args);
@@ -145,7 +145,7 @@ async fn a_slug_that_hurts_is_erased_alone() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &slugs).await;
     let _ = setup.first();
     setup.cluster.exec(APP, "DROP SCHEMA \"tenant_a%\" CASCADE").await;
-    setup.now("2026-03-03T10:00:00Z");
+    setup.now("2026-03-03T03:15:00Z");
     let _ = setup.apply().exits(0);
     let shown = setup.run(&["--format", "json", "erase", "tenant", "a%"]).exits(0).json();
     assert_eq!(shown["backups"].as_array().unwrap().len(), 1);

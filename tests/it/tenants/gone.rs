@@ -21,14 +21,14 @@ fn of(setup: &Setup, slug: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_offboarded_kept_by_its_clock_and_told_of_until_it_is_back() {
     let mut setup = setup().await;
-    setup.now("2026-03-03T10:00:00Z");
+    setup.now("2026-03-03T03:15:00Z");
     let _ = setup.apply().exits(0);
     setup.cluster.exec(APP, "DROP SCHEMA \"tenant_it's\" CASCADE").await;
-    setup.now("2026-03-04T10:00:00Z");
+    setup.now("2026-03-04T03:15:00Z");
     snap("tenant_gone_plan", &setup.run(&["plan"]).success());
     snap("tenant_gone_apply", &setup.apply().exits(0).stdout);
     setup.assert_converges().await;
-    setup.now("2026-03-08T10:00:00Z");
+    setup.now("2026-03-08T03:15:00Z");
     let _ = setup.apply().exits(0);
     assert_eq!(
         of(&setup, "it's"),
@@ -39,14 +39,14 @@ async fn it_is_offboarded_kept_by_its_clock_and_told_of_until_it_is_back() {
     let status = setup.run(&["status"]);
     assert!(status.stderr.contains("1 tenant was offboarded and still has backups"), "{}", status.stderr);
     let list = setup.run(&["list", "--tenant", "it's"]);
-    assert!(list.stderr.contains("was offboarded at 2026-03-04 10:00 UTC"), "{}", list.stderr);
+    assert!(list.stderr.contains("was offboarded at 2026-03-04 03:15 UTC"), "{}", list.stderr);
     let json = setup.run(&["--format", "json", "list", "--tenant", "it's"]).json();
     let id = json["backups"][1]["id"].as_str().unwrap().to_owned();
     snap("tenant_gone_explain", &setup.run(&["explain", &id]).success());
 
     setup.cluster.tenant(APP, "g").await;
     setup.cluster.exec(APP, "CREATE SCHEMA \"tenant_it's\"; CREATE TABLE \"tenant_it's\".customers (id int)").await;
-    setup.now("2026-03-09T10:00:00Z");
+    setup.now("2026-03-09T03:15:00Z");
     snap("tenant_back_plan", &setup.run(&["plan"]).success());
     let _ = setup.apply().exits(0);
     setup.assert_converges().await;
@@ -69,17 +69,17 @@ async fn it_is_offboarded_kept_by_its_clock_and_told_of_until_it_is_back() {
 async fn its_backups_go_when_the_clock_is_over_but_for_the_floor() {
     let mut setup = setup().await;
     for day in 3..6 {
-        setup.now(&format!("2026-03-0{day}T10:00:00Z"));
+        setup.now(&format!("2026-03-0{day}T03:15:00Z"));
         let _ = setup.apply().exits(0);
     }
     assert_eq!(of(&setup, "acme"), 4);
     setup.cluster.exec(APP, "DROP SCHEMA tenant_acme CASCADE").await;
-    setup.now("2026-03-06T10:00:00Z");
+    setup.now("2026-03-06T03:15:00Z");
     let _ = setup.apply().exits(0);
-    setup.now("2026-03-11T09:59:00Z");
+    setup.now("2026-03-11T03:14:00Z");
     let _ = setup.apply().exits(0);
     assert_eq!(of(&setup, "acme"), 4, "none goes before the clock says");
-    setup.now("2026-03-11T10:00:00Z");
+    setup.now("2026-03-11T03:15:00Z");
     let _ = setup.apply().exits(0);
     assert_eq!(of(&setup, "acme"), 1, "the floor stays");
     setup.assert_converges().await;
@@ -91,7 +91,7 @@ async fn an_empty_answer_takes_nobody_for_gone() {
     let text = setup.policy_text(&Policy::default());
     let query = "{ query: \"SELECT 'a' AS slug, 'b' AS schema_name WHERE false\" }";
     std::fs::write(setup.path("bkup.yaml"), text.replace("{ schemas: \"tenant_*\" }", query)).unwrap();
-    setup.now("2026-03-03T10:00:00Z");
+    setup.now("2026-03-03T03:15:00Z");
     let refused = setup.apply().exits(4);
     snap("tenants_all_gone", &refused.stderr);
     let only = setup.run(&["apply", "--auto-approve", "--only", "backups"]);

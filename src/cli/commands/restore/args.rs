@@ -36,7 +36,7 @@ pub struct RestoreArgs {
     /// Write what would be done into this file, and do nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stop", "undo", "forget", "keep"])]
     pub plan: Option<PathBuf>,
-    /// Of this table alone, `schema.table`, into the live one: the rows are compared, and changed as --merge or --replace says
+    /// Of this table alone, `schema.table`: the live rows are compared, and changed as told
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
     /// Insert the rows that the table lacks; those that differ are kept, or set back with `update`
@@ -49,20 +49,20 @@ pub struct RestoreArgs {
     /// Leave the scratch server running, and say how to reach and stop it
     #[arg(long)]
     pub keep: bool,
-    /// Run this SQL in the copy once it is loaded, in one transaction: for anonymised copies, never for live
+    /// Run this SQL in the copy once it is loaded, for anonymised copies
     #[arg(long, value_name = "FILE.sql")]
     pub sanitize: Option<PathBuf>,
     /// Do not ask before writing to a live database
     #[arg(long)]
     pub auto_approve: bool,
     /// How long to try for the locks of a swap; each attempt takes less than a second
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    #[arg(long, value_name = "DURATION", default_value = "1m", hide_short_help = true)]
     pub lock_timeout: Period,
     /// Swap although rows of other schemas would refer to rows that are not in the backup
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub keep_orphans: bool,
     /// Swap a database although there are sessions in it, and end them
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub end_sessions: bool,
     /// Swap back what a restore into live has put aside: the newest one, or the one with this id
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "",
@@ -72,7 +72,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "ID", conflicts_with_all = ["tenant", "scope", "store", "into", "keep"])]
     pub forget: Option<String>,
     /// Stop a scratch server that --keep left running, and remove its folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "tenant", "scope", "store", "into", "keep"])]
+    #[arg(long, value_name = "FOLDER", hide_short_help = true, conflicts_with_all = ["database", "tenant", "scope", "store", "into", "keep"])]
     pub stop: Option<PathBuf>,
 }
 
