@@ -98,7 +98,7 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
             Next::Work(action, claimed) => {
                 let Some(key) = work_of(&action).map(Batch::key) else { continue };
                 progress.begin(&action);
-                let others = group::companions(progress, &mut queue, &action, now).await;
+                let (others, share) = group::companions(progress, &mut queue, &action, now).await;
                 others.iter().for_each(|(action, _)| progress.begin(action));
                 let batch = Arc::clone(batches.entry(key.clone()).or_default());
                 *at_work.entry(key.clone()).or_default() += 1;
@@ -108,7 +108,7 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
                         alone(&shop, *action, &batch, claimed, &tell).await;
                     } else {
                         let members = std::iter::once((*action, claimed)).chain(others).collect();
-                        group::run(&shop, members, &batch, &tell).await;
+                        group::run(&shop, (members, share), &batch, &tell).await;
                     }
                     key
                 });

@@ -22,6 +22,7 @@ use super::claims::Claimed;
 use super::ensure::{failed, failed_with};
 use super::progress::{Progress, millis};
 use super::queue::Queue;
+use super::runtime::Runtime;
 use crate::backup::{BackupError, Destination, Member, MemberEnd, Policies, run_many};
 use crate::domain::{Action, ActionId, Bytes, Engine, Event, Instant, Outcome, Scope};
 use crate::store::Metered;
@@ -48,16 +49,38 @@ struct Left {
     apart: Option<String>,
 }
 
+/// What a group was claimed by.
+pub(super) struct Share {
+    /// How many backups waited that may be taken together.
+    of: usize,
+    /// How many runners were at work.
+    runners: usize,
+}
+
+impl Share {
+    /// Returns how many of them are this runner's.
+    const fn most(&self) -> usize {
+        self.of.div_ceil(self.runners)
+    }
+}
+
+/// Returns how many runners are at work; a catalog that does not answer is met again by what is asked of it next.
+async fn runners(runtime: &Runtime) -> usize {
+    let runners = runtime.catalog.reader().runners().await.unwrap_or(1).max(1);
+    usize::try_from(runners).unwrap_or(1)
+}
+
 /// Claims what is taken together with an action that was claimed just now.
 pub(super) async fn companions(
     progress: &mut Progress<'_>,
     queue: &mut Queue,
     lead: &Action,
     now: Instant,
-) -> Vec<(Action, Claimed)> {
-    let Some(work) = work_of(lead) else { return Vec::new() };
+) -> (Vec<(Action, Claimed)>, Share) {
+    let none = || (Vec::new(), Share { of: 1, runners: 1 });
+    let Some(work) = work_of(lead) else { return none() };
     if work.engine != Engine::Logical || !matches!(work.scope, Scope::Shared | Scope::Tenant(_)) {
-        return Vec::new();
+        return none();
     }
     let key = Batch::key(work);
     let together = |action: &Action| {
@@ -78,26 +101,39 @@ pub(super) async fn companions(
     let of_these: Vec<u64> =
         waiting.iter().filter(|action| fits(action)).map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
     if of_these.is_empty() {
-        return Vec::new();
+        return none();
     }
-    // A catalog that does not answer is met again by the claim.
-    let runners = progress.runtime.catalog.reader().runners().await.unwrap_or(1).max(1);
-    let share = (of_these.len() + 1).div_ceil(usize::try_from(runners).unwrap_or(1));
+    let share = Share { of: of_these.len() + 1, runners: runners(progress.runtime).await };
     let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
     let by_bytes = of_these.iter().take_while(|more| {
         bytes = bytes.saturating_add(**more);
         bytes <= BYTES
     });
-    let most = by_bytes.count().min(share.saturating_sub(1)).min(MOST - 1);
-    if most == 0 { Vec::new() } else { queue.more(progress, &lead.id, fits, most).await }
+    let most = by_bytes.count().min(share.most() - 1).min(MOST - 1);
+    let more = if most == 0 { Vec::new() } else { queue.more(progress, &lead.id, fits, most).await };
+    (more, share)
 }
 
 /// Takes the backups of a group and tells how each ended.
-pub(super) async fn run(shop: &Shop, members: Vec<(Action, Claimed)>, batch: &Batch, tell: &UnboundedSender<End>) {
+pub(super) async fn run(
+    shop: &Shop,
+    (members, share): (Vec<(Action, Claimed)>, Share),
+    batch: &Batch,
+    tell: &UnboundedSender<End>,
+) {
     let begun = Monotonic::now();
     let mut pieces: Vec<Piece> =
         members.into_iter().map(|(action, claimed)| Piece { action, claimed, retries: 0, begun }).collect();
     let runtime = &shop.runtime;
+    // To open takes a moment, in which the others of a fleet that was started at once are here, too. How it ended is
+    // asked again by the round.
+    if let Some(work) = pieces.first().and_then(|piece| work_of(&piece.action)) {
+        let _ = batch.open(runtime, work).await;
+        let now = Share { runners: runners(runtime).await.max(share.runners), ..share };
+        for piece in pieces.split_off(now.most().min(pieces.len())) {
+            end(shop, tell, piece, Ended::Back).await;
+        }
+    }
     loop {
         let left = round(shop, pieces, batch, tell).await;
         let (apart, again): (Vec<Left>, Vec<Left>) = left.into_iter().partition(|left| left.apart.is_some());

@@ -71,7 +71,8 @@ async fn a_database_that_is_asked_for_is_recorded_with_who_and_why_and_was_liste
                    WHERE schedule = 'on-demand'";
         assert_eq!(world.cluster.ask("cat", row).await.as_deref(), Some("ann pre-migration MANUAL"));
         let list = world.run(&["list", "--schedule", "on-demand"]).exits(0);
-        assert!(list.stdout.contains(&id) && list.stdout.contains("asked for: pre-migration"), "{}", list.stdout);
+        let words = list.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&id) && words.contains("asked for: pre-migration"), "{}", list.stdout);
         let json = world.run(&["--format", "json", "list", "--schedule", "on-demand"]).exits(0).json();
         assert_eq!(json["backups"][0]["asked_for"]["by"], "ann");
         let ran = world.run(&["explain", &id]).exits(0);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
@@ -12,7 +13,7 @@ use crate::cli::plan_file;
 use crate::cli::session::{Facts, Session, Survey, Wiring, Wish};
 use crate::domain::{
     ActionKind, Address, ApplyReport, AskedFor, Backup, CatalogState, Instant, Name, Narrowing, Observation, OnDemand,
-    Outcome, Plan, ResolvedTenants, Scope, Section, Wanted,
+    Outcome, Plan, ResolvedTenants, Section, Wanted,
 };
 use crate::render::{PlanView, plan_json, plan_text, report_text};
 
@@ -73,25 +74,14 @@ pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
         }
         None => Some(on_demand(&session, args)?),
     };
-    let facts = Facts::of(context);
-    let survey = context.block_on_reading(session.survey(&facts, false))??;
+    wish.on_demand = asked.clone();
+    let survey = survey(context, &session, &wish)?;
     if let Some(asked) = &asked {
         check_tenants(&survey, asked)?;
     }
-    wish.on_demand = asked.clone();
     let plan = session.plan(&survey, &wish)?;
     if let Some(path) = &args.out {
         return save(context, path, &plan);
-    }
-    if let Some(asked) = &asked
-        && plan.actions.is_empty()
-        && plan.held.is_empty()
-        && let Some(ids) = taken_already(&survey, asked)
-    {
-        context
-            .ui
-            .note(&context.ui.err_style.name(&format!("it was taken within this very second: {}", ids.join(", "))));
-        return Ok(Exit::Success);
     }
     let (report, exit) = apply_survey(context, &session, &survey, &plan)?;
     if !context.ui.is_json() {
@@ -101,6 +91,31 @@ pub fn run(context: &mut Context, args: &BackupArgs) -> Result<Exit, CliError> {
         context.ui.print(&ids);
     }
     conclude(args.schedule.as_ref(), &report, exit)
+}
+
+/// Looks at the world at an instant whose second has no backup of what is asked for yet: a slot is a second, and what
+/// was taken in it may be older than what has been written since.
+fn survey(context: &mut Context, session: &Session, wish: &Wish) -> Result<Survey, CliError> {
+    let mut facts = Facts::of(context);
+    loop {
+        let survey = context.block_on_reading(session.survey(&facts, false))??;
+        let taken = taken_this_second(&survey, wish);
+        if taken.is_empty() {
+            return Ok(survey);
+        }
+        if survey.simulated {
+            let help = "move it on with BKUP_NOW";
+            return Err(CliError::usage(
+                format!("the simulated clock stands at the second of {}", taken.join(", ")),
+                help,
+            ));
+        }
+        let next = survey.now.as_millisecond() / 1_000 * 1_000 + 1_000;
+        let wait = next.saturating_sub(Context::clock().as_millisecond()).clamp(0, 1_000);
+        let wait = Duration::from_millis(wait.unsigned_abs());
+        context.block_on_reading(async move { tokio::time::sleep(wait).await })?;
+        facts.now = Context::clock();
+    }
 }
 
 /// Whoever takes a backup before risky work must not go on without one, or with a part of it.
@@ -230,23 +245,16 @@ fn check_tenants(survey: &Survey, asked: &OnDemand) -> Result<(), CliError> {
     }
 }
 
-/// Returns what was asked for in this very second and is there.
-fn taken_already(survey: &Survey, asked: &OnDemand) -> Option<Vec<String>> {
-    let Observation::Known(CatalogState::Present(facts)) = &survey.observed.catalog else { return None };
-    let slot = Instant::from_second(survey.now.as_second()).unwrap_or(survey.now);
-    let scopes: Vec<Scope> = match &asked.what {
-        Wanted::Database => vec![Scope::Database],
-        Wanted::Tenants(slugs) => slugs.iter().cloned().map(Scope::Tenant).collect(),
-        Wanted::Tables(globs) => vec![OnDemand::tables_scope(globs)],
+/// Returns the backups of what is asked for that this very second has already.
+fn taken_this_second(survey: &Survey, wish: &Wish) -> Vec<String> {
+    let Observation::Known(CatalogState::Present(facts)) = &survey.observed.catalog else { return Vec::new() };
+    let second = Instant::from_second(survey.now.as_second()).unwrap_or(survey.now);
+    let of_it = |backup: &&Backup| match &wish.on_demand {
+        Some(asked) => backup.schedule.is_on_demand() && backup.database.as_ref() == Some(&asked.database),
+        None => wish.schedules.contains(&backup.schedule),
     };
-    let is_it = |backup: &&Backup, scope: &Scope| {
-        backup.schedule.is_on_demand()
-            && backup.slot == slot
-            && backup.database.as_ref() == Some(&asked.database)
-            && &backup.scope == scope
-    };
-    let find = |scope: &Scope| facts.backups.iter().find(|backup| is_it(backup, scope)).map(|b| b.id.to_string());
-    scopes.iter().map(find).collect()
+    let there = facts.backups.iter().filter(|backup| backup.slot == second).filter(of_it);
+    there.map(|backup| backup.id.to_string()).collect()
 }
 
 /// Writes the plan and shows it.

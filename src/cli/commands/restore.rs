@@ -49,6 +49,11 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if let Some(id) = &args.forget {
         return live::remove_aside(context, args, id);
     }
+    if !args.says_what() {
+        let help = "name one, as `bkup list` shows it, or what it is of: --database, --tenant, --scope; then the \
+                    newest is taken";
+        return Err(CliError::usage("which backup?", help));
+    }
     let named = args.backup.as_deref().map(std::path::Path::new);
     if let Some(plan) = named.map(|path| planned::read(context, path)).transpose()?.flatten() {
         return carry_out(context, args, &plan);
@@ -56,11 +61,12 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if args.keep && args.into != RestoreInto::Scratch {
         return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
     }
+    let sanitize = sanitizing(context, args)?;
     let compares = args.table.is_some() && args.rows().is_none();
     if args.into == RestoreInto::Live && args.plan.is_none() && !compares {
         context.ui.require_approval(args.auto_approve)?;
     }
-    perform_or_plan(context, args, None)
+    perform_or_plan(context, args, (None, sanitize))
 }
 
 /// Carries out a plan: it is the approval, and what would be done now must be what it says.
@@ -69,11 +75,16 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
 /// Where it is too old, or something else would be done.
 pub fn carry_out(context: &mut Context, given: &RestoreArgs, plan: &RestorePlan) -> Result<Exit, CliError> {
     let args = planned::arguments(context, given, plan)?;
-    perform_or_plan(context, &args, Some(plan))
+    let sanitize = sanitizing(context, &args)?;
+    perform_or_plan(context, &args, (Some(plan), sanitize))
 }
 
-fn perform_or_plan(context: &mut Context, args: &RestoreArgs, planned: Option<&RestorePlan>) -> Result<Exit, CliError> {
-    let sanitize = sanitizing(context, args)?;
+/// Restores as planned, or as the arguments say, sanitising with this SQL; or only plans it.
+fn perform_or_plan(
+    context: &mut Context,
+    args: &RestoreArgs,
+    (planned, sanitize): (Option<&RestorePlan>, Option<String>),
+) -> Result<Exit, CliError> {
     let session = Session::open(context)?;
     let wanted = select::wanted(&session, args)?;
     let wiring = Wiring::of(context)?;

@@ -135,6 +135,8 @@ const DEPENDENTS: &str = "
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE NOT (o.classid = 'pg_catalog.pg_constraint'::regclass
                AND EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.oid = o.objid AND k.contype = 'f'))
+      -- For its columns and its row filter; what is published is read and re-pointed apart.
+      AND o.classid <> 'pg_catalog.pg_publication_rel'::regclass
     UNION ALL
     SELECT 'astray', a.classid::regclass::text, pg_catalog.pg_describe_object(a.classid, a.objid, 0),
            NULL, NULL, NULL, NULL, NULL

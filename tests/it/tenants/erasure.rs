@@ -80,7 +80,7 @@ async fn keys_and_data_go_after_consent_to_just_that_and_what_else_holds_it_is_n
             "catalog",
             "SELECT concat_ws(' ', count(*) FILTER (WHERE tenant_schema IS NOT NULL OR tenant_id IS NOT NULL), \
                  count(*) FILTER (WHERE deleted), (SELECT reason FROM bkup.erasures WHERE completed_at IS NOT NULL), \
-                 (SELECT evidence->>'format_version' FROM bkup.erasures), \
+                 (SELECT evidence#>>'{erasure,format_version}' FROM bkup.erasures), \
                  (SELECT count(*) FROM bkup.erased_backups WHERE keys_destroyed_at IS NOT NULL AND deleted_at IS NOT NULL)) \
              FROM bkup.executions WHERE tenant_slug = 'acme' AND status = 'COMPLETED'",
         )

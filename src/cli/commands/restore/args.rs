@@ -9,13 +9,13 @@ use crate::engine::rows::RowsInto;
 
 /// Arguments of `restore`.
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("which").required(true).args(["backup", "latest", "stop", "undo", "forget"]))]
+#[command(group = ArgGroup::new("which").args(["backup", "latest", "stop", "undo", "forget"]))]
 pub struct RestoreArgs {
     /// The backup, as `bkup list` shows it, where the beginning of its id will do; or the file of a saved restore plan,
     /// which is the approval, and is carried out exactly
     #[arg(value_name = "BACKUP|PLAN")]
     pub backup: Option<String>,
-    /// The newest one that can be restored
+    /// The newest one that can be restored; the default where none is named
     #[arg(long)]
     pub latest: bool,
     /// Of this database
@@ -77,6 +77,12 @@ pub struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    /// Returns whether it is said which backup is wanted, or what it is of.
+    pub(super) const fn says_what(&self) -> bool {
+        let of = self.database.is_some() || self.tenant.is_some() || self.scope.is_some() || self.table.is_some();
+        self.backup.is_some() || self.latest || of
+    }
+
     /// Returns how a table's rows get in; `None`: they are only compared.
     pub(super) fn rows(&self) -> Option<RowsInto> {
         match self.merge.as_deref() {

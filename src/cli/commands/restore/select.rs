@@ -42,7 +42,7 @@ pub(super) fn wanted(session: &Session, args: &RestoreArgs) -> Result<Wanted, Cl
         (None, None, _) => return Err(CliError::usage("the policies have no database", "name a backup by its id")),
         (None, Some(_), Some(_)) => {
             let help = format!("add --database: the databases are {}", list(base.databases.keys()));
-            return Err(CliError::usage("--latest of which database?", help));
+            return Err(CliError::usage("of which database?", help));
         }
     };
     let scope = args.tenant.clone().map(Scope::Tenant).or_else(|| args.scope.clone()).unwrap_or(Scope::Database);
