@@ -197,8 +197,8 @@ fn by_priority(mut actions: Vec<Action>) -> Vec<Action> {
     actions
 }
 
-/// Returns how urgent those actions are that others wait for.
-fn urgencies(actions: &[Action]) -> BTreeMap<ActionId, u32> {
+/// Returns how urgent those actions are that others wait for: as the most urgent of these.
+pub(super) fn urgencies(actions: &[Action]) -> BTreeMap<ActionId, u32> {
     let mut urgency: BTreeMap<ActionId, u32> = BTreeMap::new();
     for action in actions {
         let Some(work) = work_of(action) else { continue };
@@ -209,11 +209,10 @@ fn urgencies(actions: &[Action]) -> BTreeMap<ActionId, u32> {
     urgency
 }
 
-/// Returns how urgent an action is among those that wait: lower goes first.
-pub(super) fn urgency_among(waiting: &[Action], action: &Action) -> u32 {
-    let waits_for_it = waiting.iter().filter(|other| other.after.contains(&action.id));
+/// Returns how urgent an action is, by [`urgencies`] of those that wait: lower goes first.
+pub(super) fn urgency_by(urgencies: &BTreeMap<ActionId, u32>, action: &Action) -> u32 {
     let own = work_of(action).filter(|work| work.scope != Scope::Shared).map(|work| work.priority);
-    waits_for_it.filter_map(work_of).map(|work| work.priority).chain(own).min().unwrap_or(u32::MAX)
+    urgencies.get(&action.id).copied().into_iter().chain(own).min().unwrap_or(u32::MAX)
 }
 
 pub(super) const fn work_of(action: &Action) -> Option<&BackupWork> {

@@ -5,7 +5,7 @@
 //! expected, by an equal share of what waits for each runner at work, and by urgency, since what is more urgent
 //! elsewhere goes first.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant as Monotonic;
 
 use super::backups::{
-    End, Ended, RETRIES, Shop, TELL, attempt, attempt_order, canceled, confirm, intend, urgency_among, work_of,
+    End, Ended, RETRIES, Shop, TELL, attempt, attempt_order, canceled, confirm, intend, urgencies, urgency_by, work_of,
 };
 use super::batch::{Batch, Common};
 use super::claims::Claimed;
@@ -93,8 +93,9 @@ pub(super) async fn companions(
         })
     };
     let waiting = queue.waiting();
+    let urgency = urgencies(waiting);
     let elsewhere = waiting.iter().filter(|action| work_of(action).is_some_and(|other| Batch::key(other) != key));
-    let before = elsewhere.filter_map(|action| Some((urgency_among(waiting, action), Batch::key(work_of(action)?))));
+    let before = elsewhere.filter_map(|action| Some((urgency_by(&urgency, action), Batch::key(work_of(action)?))));
     let before = before.min();
     let first = |priority: u32| before.as_ref().is_none_or(|(urgency, other)| (priority, &key) < (*urgency, other));
     let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| first(work.priority));
@@ -134,15 +135,21 @@ pub(super) async fn run(
             end(shop, tell, piece, Ended::Back).await;
         }
     }
-    loop {
-        let left = round(shop, pieces, batch, tell).await;
-        let (apart, again): (Vec<Left>, Vec<Left>) = left.into_iter().partition(|left| left.apart.is_some());
-        for one in apart {
-            let end = taken_apart(shop, one).await;
-            let _ = tell.send(end);
+    let mut ready = !pieces.iter().any(is_shared);
+    let mut apart = Vec::new();
+    while !pieces.is_empty() {
+        let (left, shared) = round(shop, pieces, batch, tell).await;
+        ready |= shared;
+        let (alone, again): (Vec<Left>, Vec<Left>) = left.into_iter().partition(|left| left.apart.is_some());
+        apart.extend(alone);
+        if ready {
+            for one in apart.drain(..) {
+                let end = taken_apart(shop, one).await;
+                let _ = tell.send(end);
+            }
         }
         if again.is_empty() {
-            return;
+            break;
         }
         let wait = again.iter().map(|left| left.retries).max().unwrap_or(0);
         tokio::select! {
@@ -151,10 +158,20 @@ pub(super) async fn run(
             () = tokio::time::sleep(Duration::from_secs(u64::from(wait))) => {}
         }
         pieces = retaken(shop, again, tell).await;
-        if pieces.is_empty() {
-            return;
+        // Tenants name what they share. Where that is not there and not this group's any more, they wait in the queue.
+        if !ready && !pieces.iter().any(is_shared) {
+            for piece in pieces.drain(..) {
+                end(shop, tell, piece, Ended::Back).await;
+            }
         }
     }
+    for Left { action, retries, begun, .. } in apart {
+        let _ = tell.send(End { action, ended: Ended::Back, elapsed_ms: millis(begun), retries });
+    }
+}
+
+fn is_shared(piece: &Piece) -> bool {
+    work_of(&piece.action).is_some_and(|work| work.scope == Scope::Shared)
 }
 
 /// Claims once more what is to be tried once more: each try is an attempt of its own.
@@ -236,13 +253,18 @@ struct Round<'a> {
     shop: &'a Shop,
     pieces: Vec<Mutex<Option<Piece>>>,
     left: Mutex<Vec<Left>>,
+    /// Whether what tenants share is there.
+    ready: AtomicBool,
     tell: &'a UnboundedSender<End>,
 }
 
-/// Tries a group once; returns what is to be tried once more.
-async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedSender<End>) -> Vec<Left> {
+/// Tries a group once; returns what is to be tried once more, and whether what is shared was of it and is there.
+async fn round(shop: &Shop, mut pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedSender<End>) -> (Vec<Left>, bool) {
+    // First what the others need: they must not have begun where it cannot.
+    pieces.sort_by_key(|piece| !is_shared(piece));
     let runtime = &shop.runtime;
-    let Some(first) = pieces.first().and_then(|piece| work_of(&piece.action)).cloned() else { return Vec::new() };
+    let none = || (Vec::new(), false);
+    let Some(first) = pieces.first().and_then(|piece| work_of(&piece.action)).cloned() else { return none() };
     let opened = match shop.health.refusal(runtime, &first.store).await {
         Some(refusal) => Err(refusal),
         None => batch.open(runtime, &first).await,
@@ -253,16 +275,16 @@ async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedS
             for piece in pieces {
                 end(shop, tell, piece, Ended::Settled(outcome.clone())).await;
             }
-            return Vec::new();
+            return none();
         }
     };
-    let pieces = intended(shop, pieces, tell).await;
+    let (pieces, ready) = intended(shop, pieces, tell).await;
     let moved: Vec<Arc<AtomicU64>> = pieces.iter().map(|_| Arc::default()).collect();
     let members: Vec<Member> =
         pieces.iter().zip(&moved).filter_map(|(piece, moved)| member(shop, piece, &common, moved)).collect();
     let ids: Vec<ActionId> = pieces.iter().map(|piece| piece.action.id).collect();
     let pieces = pieces.into_iter().map(|piece| Mutex::new(Some(piece))).collect();
-    let round = Round { shop, pieces, left: Mutex::default(), tell };
+    let round = Round { shop, pieces, left: Mutex::default(), ready: AtomicBool::new(ready), tell };
     let settle = |place: usize, end: MemberEnd| -> BoxFuture<'_, bool> { round.settle(place, end).boxed() };
     // A stop drops the work: its program is killed and its uploads aborted, and nothing is visible.
     tokio::select! {
@@ -272,13 +294,15 @@ async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedS
         () = progress_of(shop, &ids, &moved) => {}
     }
     round.give_up().await;
-    round.left.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let ready = round.ready.load(Ordering::Relaxed);
+    (round.left.into_inner().unwrap_or_else(PoisonError::into_inner), ready)
 }
 
-/// Writes down what begins; ends those that need not or cannot. Without what they share, tenants do not begin.
-async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) -> Vec<Piece> {
+/// Writes down what begins; ends those that need not or cannot. Without what they share, tenants do not begin. Returns
+/// those that begin, and whether what is shared was of them and is there already.
+async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) -> (Vec<Piece>, bool) {
     let mut begun = Vec::new();
-    let mut unready = false;
+    let (mut unready, mut ready) = (false, false);
     for piece in pieces {
         let Some(work) = work_of(&piece.action) else { continue };
         if unready {
@@ -287,14 +311,17 @@ async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) 
         }
         match intend(&shop.runtime, work, &piece.claimed).await {
             Ok(None) => begun.push(piece),
-            Ok(Some(outcome)) => end(shop, tell, piece, Ended::Settled(outcome)).await,
+            Ok(Some(outcome)) => {
+                ready |= work.scope == Scope::Shared;
+                end(shop, tell, piece, Ended::Settled(outcome)).await;
+            }
             Err(outcome) => {
                 unready |= work.scope == Scope::Shared;
                 end(shop, tell, piece, Ended::Settled(outcome)).await;
             }
         }
     }
-    begun
+    (begun, ready)
 }
 
 fn member(shop: &Shop, piece: &Piece, common: &Common, moved: &Arc<AtomicU64>) -> Option<Member> {
@@ -335,6 +362,16 @@ async fn progress_of(shop: &Shop, ids: &[ActionId], moved: &[Arc<AtomicU64>]) {
 impl Round<'_> {
     /// Settles a member, once. Returns whether its backup is there.
     async fn settle(&self, place: usize, member: MemberEnd) -> bool {
+        let shared = self
+            .pieces
+            .get(place)
+            .is_some_and(|piece| piece.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_shared));
+        let there = self.settled(place, member).await;
+        self.ready.fetch_or(shared && there, Ordering::Relaxed);
+        there
+    }
+
+    async fn settled(&self, place: usize, member: MemberEnd) -> bool {
         let piece = self.pieces.get(place).and_then(|p| p.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(piece) = piece else { return false };
         let Some(work) = work_of(&piece.action).cloned() else { return false };

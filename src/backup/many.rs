@@ -6,9 +6,12 @@
 //! schemas are in the way; these are left to be taken apart, at an instant of their own, and the others go on at this
 //! one. An attempt that may have left an object in the store is never written to again.
 
+mod recover;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -29,6 +32,8 @@ use crate::store::{layout, read_manifest};
 
 /// How many backups are prepared, or given their manifests, at once.
 const AT_ONCE: usize = 16;
+/// How often it is looked whether a pass is still wanted.
+const LOOK: Duration = Duration::from_millis(250);
 /// How many passes may fail without the server knowing why before the rest is given up.
 const BLIND: u32 = 12;
 
@@ -260,7 +265,18 @@ impl<'a> Run<'a> {
         let Passing { mut portions, end } =
             passing.map_err(|error| Broke { error: error.into(), at: None, touched: Vec::new() })?;
         let mut broke = None;
-        while let Some(passed) = portions.recv().await {
+        let mut came = false;
+        loop {
+            let passed = tokio::select! {
+                biased;
+                passed = portions.recv() => passed,
+                () = self.no_use(wanted, came) => {
+                    broke = Some(BackupError::Fenced);
+                    break;
+                }
+            };
+            let Some(passed) = passed else { break };
+            came = true;
             let taken = match passed {
                 Passed::Bytes { home, bytes } => lanes.take(home, bytes).await,
                 Passed::End { home, inside } => lanes.end(home, inside).await,
@@ -283,6 +299,15 @@ impl<'a> Run<'a> {
         let ends = lanes.finish().await.map_err(|error| Broke { error, at: None, touched: touched.clone() })?;
         let ends = ends.into_iter().filter_map(|(home, lane)| Some((of(home)?, home, lane))).collect();
         Ok(Dumped { tenants, ends, end })
+    }
+
+    /// Resolves when a pass is of no use: nobody wants it any more, or, before anything of it `came`, somebody does not:
+    /// it may be theirs that it waits for, and to begin again without them costs the others little.
+    async fn no_use(&self, wanted: &[usize], came: bool) {
+        let is_lost = |place: &usize| (self.members[*place].is_lost)();
+        while !(wanted.iter().all(is_lost) || !came && wanted.iter().any(is_lost)) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Writes the manifests of a pass that is whole.
@@ -444,73 +469,6 @@ impl<'a> Run<'a> {
             return Ok(BTreeSet::new());
         }
         self.source.rewritten().await.map_err(|error| error.to_string())
-    }
-
-    /// Finds out who is in the way of a pass that failed, and goes on without.
-    async fn recover(&mut self, wanted: Vec<usize>, broke: Broke) -> Vec<Vec<usize>> {
-        let Broke { error, at, touched } = broke;
-        let BackupError::Engine(error) = error else {
-            let error = Arc::new(error);
-            for place in wanted {
-                let _ = self.tell(place, MemberEnd::Again(BackupError::Shared(Arc::clone(&error)))).await;
-            }
-            return Vec::new();
-        };
-        let suspects = match self.source.suspects().await {
-            Ok(suspects) => suspects,
-            // Who cannot be asked is gone, and so is the instant.
-            Err(_) => {
-                self.fail_all(wanted, error).await;
-                return Vec::new();
-            }
-        };
-        let error = Arc::new(error);
-        let suspicious = |place: &usize| {
-            let work = &self.members[*place].order.work;
-            at == Some(*place)
-                || match &work.tenant {
-                    Some(tenant) => suspects.contains(&tenant.schema),
-                    None => suspects.iter().any(|schema| !work.leave_out.contains(schema)),
-                }
-        };
-        // What is shared is suspected last: without it nobody goes on, and changes of tenants leave traces in it.
-        let tenants_are = wanted.iter().any(|place| !self.shared(*place) && suspicious(place));
-        let out = |place: &usize| suspicious(place) && !(tenants_are && self.shared(*place));
-        let (apart, rest): (Vec<usize>, Vec<usize>) = wanted.into_iter().partition(out);
-        if apart.is_empty() {
-            return self.halve(rest, &touched, &error).await;
-        }
-        for place in apart {
-            let _ = self.tell(place, MemberEnd::Apart(error.to_string())).await;
-        }
-        self.go_on(rest, &touched, &error).await.into_iter().collect()
-    }
-
-    /// Nobody is known to be in the way: the halves are tried, down to one, whose failure it is then.
-    async fn halve(&mut self, mut rest: Vec<usize>, touched: &[usize], error: &Arc<EngineError>) -> Vec<Vec<usize>> {
-        self.blind += 1;
-        let blind = self.blind > BLIND || !matches!(**error, EngineError::Program { .. } | EngineError::Locks(_));
-        if blind || rest.len() == 1 {
-            for place in rest {
-                let _ = self.tell(place, MemberEnd::Failed(BackupError::Pass(Arc::clone(error)))).await;
-            }
-            return Vec::new();
-        }
-        let second = rest.split_off(rest.len() / 2);
-        let mut passes = Vec::new();
-        for half in [rest, second] {
-            passes.extend(self.go_on(half, touched, error).await);
-        }
-        passes
-    }
-
-    /// Lets those go on that have left nothing in the store; the others need another attempt.
-    async fn go_on(&self, rest: Vec<usize>, touched: &[usize], error: &Arc<EngineError>) -> Option<Vec<usize>> {
-        let (again, rest): (Vec<usize>, Vec<usize>) = rest.into_iter().partition(|place| touched.contains(place));
-        for place in again {
-            let _ = self.tell(place, MemberEnd::Again(BackupError::Pass(Arc::clone(error)))).await;
-        }
-        (!rest.is_empty()).then_some(rest)
     }
 }
 

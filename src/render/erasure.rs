@@ -65,10 +65,10 @@ pub fn erasure_text(erasure: &Erasure, done: Option<(Instant, &str)>, style: &St
     out
 }
 
-/// Writes a slug as a shell reads it back.
+/// Writes a slug as a shell reads it back; without a backslash, which would be doubled when it is shown.
 pub(super) fn quoted(slug: &str) -> String {
     let plain = slug.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) && !slug.starts_with('-');
-    if plain { slug.to_owned() } else { format!("'{}'", slug.replace('\'', "'\\''")) }
+    if plain { slug.to_owned() } else { format!("'{}'", slug.replace('\'', "'\"'\"'")) }
 }
 
 /// Writes what still holds the tenant's data.

@@ -63,8 +63,14 @@ const ONLINE: &[&[&str]] = &[
     &["catalog", "rebuild", "--auto-approve"],
     &["catalog", "rebuild", "--auto-approve", "--into", "${BESIDE_URL}"],
     &["backup", "tenants"],
+    &["backup", "--tenant", "acme", "--reason", "before a migration"],
     &["restore", "@", "--into", "folder:restored"],
     &["restore", "no-such-backup"],
+    &["restore", "--tenant", "acme", "--into", "live", "--plan", "restore.json"],
+    &["restore", "--tenant", "acme", "--table", "tenant_acme.orders", "--into", "live"],
+    &["restore", "--undo"],
+    &["erase", "tenant", "acme"],
+    &["key", "erase", "acme"],
     &["drill", "no-such-plan"],
 ];
 /// Commands that are not run here, and why that is no hole.

@@ -61,8 +61,12 @@ async fn a_canceled_backup_stops_at_once_and_its_slot_is_not_taken_again() {
 async fn a_canceled_run_begins_nothing_more() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex", "initech"]).await;
     only_tenants(&setup);
+    // The second schedule waits for the first: one program at once.
     let policies = setup.read("bkup.yaml").replace("max_parallel_jobs: 2", "max_parallel_jobs: 1");
-    std::fs::write(setup.path("bkup.yaml"), policies).unwrap();
+    let tenants =
+        policies.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap().to_owned();
+    let later = tenants.replace("tenants: {", "zulu: {");
+    std::fs::write(setup.path("bkup.yaml"), policies.replace(&tenants, &format!("{tenants}\n{later}"))).unwrap();
     let _ = setup.first();
     setup.now("2026-03-03T03:10:00Z");
     let lock = Lock::take(&setup, "tenant_acme.orders").await;
@@ -70,7 +74,11 @@ async fn a_canceled_run_begins_nothing_more() {
     let _ = dump_of(&child);
     let run = setup.catalog("SELECT run FROM bkup.runs WHERE ended_at IS NULL").await;
     let said = setup.run(&["--format", "json", "cancel", &run, "--reason", "wrong night"]).exits(0).json();
-    assert_eq!((said["run"].as_str(), said["canceled"].as_array().map(Vec::len)), (Some(run.as_str()), Some(1)));
+    assert_eq!(
+        (said["run"].as_str(), said["canceled"].as_array().map(Vec::len)),
+        (Some(run.as_str()), Some(4)),
+        "of one dump"
+    );
     let begun = Instant::now();
     let ended = ran(child.wait_with_output().unwrap());
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
@@ -84,9 +92,10 @@ async fn a_canceled_run_begins_nothing_more() {
     // What it had not begun stays due; what it was at was canceled.
     let _ = setup.apply().exits(0);
     let _ = setup.apply().exits(0);
-    let taken = "SELECT string_agg(scope, ' ' ORDER BY scope) FROM bkup.executions \
+    let taken = "SELECT string_agg(schedule || ' ' || scope, ', ' ORDER BY scope) FROM bkup.executions \
                  WHERE slot::date = '2026-03-03' AND status = 'COMPLETED'";
-    assert_eq!(setup.catalog(taken).await, "shared tenant=globex tenant=initech");
+    let zulu = "zulu shared, zulu tenant=acme, zulu tenant=globex, zulu tenant=initech";
+    assert_eq!(setup.catalog(taken).await, zulu);
     setup.assert_converges().await;
     setup.assert_whole().await;
 }

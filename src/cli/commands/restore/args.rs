@@ -36,7 +36,7 @@ pub struct RestoreArgs {
     /// Write what would be done into this file, and do nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stop", "undo", "forget", "keep"])]
     pub plan: Option<PathBuf>,
-    /// Of this table alone, `schema.table`: the live rows are compared, and changed as told
+    /// Of this table, `schema.table`, alone: compare or change its live rows
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
     /// Insert the rows that the table lacks; those that differ are kept, or set back with `update`
