@@ -40,7 +40,7 @@ use self::maker::Maker;
 use crate::world::cluster::Major;
 
 /// How many seeds each version runs where nobody says otherwise.
-const CASES: u64 = 2;
+const CASES: u64 = 5;
 /// How long a failing case is made smaller.
 const SHRINK_SECONDS: u64 = 300;
 

@@ -125,6 +125,13 @@ pub fn only_in_split(entry: &Entry) -> bool {
         || (entry.kind() == "COMMENT" && COMMENTED.iter().any(|words| entry.tag().starts_with(words)))
 }
 
+/// Whether every `pg_dump -n` repeats such an entry, and what was split has it once, among what is shared: a grant on
+/// something that `initdb` made, which is a member of an extension (the language `plpgsql` and its functions).
+pub fn repeated_by_each(entry: &Entry) -> bool {
+    entry.kind() == "ACL"
+        && (entry.schema() == "pg_catalog" || (entry.schema().is_empty() && entry.tag().starts_with("LANGUAGE ")))
+}
+
 /// Returns what one has more of than the other.
 pub fn surplus(of: &BTreeMap<String, i64>, over: &BTreeMap<String, i64>) -> Vec<String> {
     of.iter()

@@ -65,7 +65,7 @@ impl Maker {
             ),
             3 => (
                 format!(
-                    "CREATE FUNCTION {name}({argument} {kind}) RETURNS SETOF {kind} LANGUAGE sql\nBEGIN ATOMIC\n  SELECT $1 WHERE $1 IS NOT NULL;\n  SELECT $1;\nEND;"
+                    "CREATE FUNCTION {name}({argument} {kind}) RETURNS SETOF {kind} LANGUAGE sql\nBEGIN ATOMIC\n  SELECT $1 AS \"s\\n%\" WHERE $1 IS NOT NULL;\n  SELECT $1 AS a;\nEND;"
                 ),
                 "FUNCTION",
                 format!("{name}({kind})"),

@@ -116,7 +116,7 @@ impl Maker {
     }
 
     fn make_range(&mut self, home: usize, schema: usize) {
-        let (_, name) = self.fresh_in(home);
+        let (raw, name) = self.fresh_in(home);
         let other = self.whose(home);
         let bases: Vec<usize> = (0..self.kinds.len())
             .filter(|k| {
@@ -130,7 +130,8 @@ impl Maker {
             _ => ((*self.random.pick(&["float8", "text", "inet", "time"])).to_owned(), vec![]),
         };
         needs.push(schema);
-        let multi = if self.often(50) {
+        // The server cuts a long name in the middle of a character when it makes one of it, and pg_dump writes that down.
+        let multi = if self.often(50) || raw.len() > 51 {
             let (_, multi) = self.fresh_in(home);
             format!(", multirange_type_name = {multi}")
         } else {
