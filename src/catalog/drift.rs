@@ -14,7 +14,7 @@ use super::completion::RECORDED;
 use super::failure::CatalogError;
 use super::migrate::presence;
 use super::stamp::{Cells, bigint};
-use super::state::{Reader, json as cell, verification_from};
+use super::state::{HAS_RENAMES, Reader, garbage_from, json as cell, verification_from};
 use super::texts::Texts;
 use crate::domain::{
     Address, BackupId, CatalogSigns, DataPart, DocumentSign, FailedLook, Garbage, Instant, Name, RecoveryPlanSpec,
@@ -23,8 +23,6 @@ use crate::domain::{
 
 /// The first version of the catalog that records what a row said when its backup was made.
 const RECORDS_SINCE: i64 = 5;
-/// The first version of the catalog that keeps the name a database had in the store's keys.
-const RENAMES_SINCE: i64 = 6;
 /// How many names of rows put in by hand are said.
 const EXAMPLES: i64 = 3;
 
@@ -105,7 +103,7 @@ impl Reader {
         for row in rows {
             recorded.attempts.insert((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?));
         }
-        recorded.collected = if version < RENAMES_SINCE { HashMap::new() } else { collected(&mut transaction).await? };
+        recorded.collected = if version < HAS_RENAMES { HashMap::new() } else { collected(&mut transaction).await? };
         transaction.commit().await?;
         Ok(recorded)
     }
@@ -150,25 +148,15 @@ impl Reader {
 /// Reads which attempts' leftovers were collected.
 async fn collected(connection: &mut PgConnection) -> Result<HashMap<(BackupId, u64), Garbage>, CatalogError> {
     let rows = sqlx::query(
-        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, collected_at \
+        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, \
+                collected_at AS abandoned_at \
          FROM bkup.executions WHERE collected_at IS NOT NULL AND status IN ('FAILED', 'CANCELED') \
            AND attempt IS NOT NULL AND backup_id IS NOT NULL AND scope IS NOT NULL AND store IS NOT NULL",
     )
     .fetch_all(connection)
     .await?;
-    let mut found = HashMap::new();
-    for row in rows {
-        let garbage = Garbage {
-            store: row.parsed("store")?,
-            backup: BackupId::from_text(row.text("backup_id")?),
-            database: row.maybe_parsed("database")?,
-            scope: row.parsed("scope")?,
-            attempt: row.count("attempt")?,
-            abandoned_at: row.at("collected_at")?,
-        };
-        found.insert((garbage.backup.clone(), garbage.attempt), garbage);
-    }
-    Ok(found)
+    let keyed = |garbage: Garbage| ((garbage.backup.clone(), garbage.attempt), garbage);
+    rows.iter().map(|row| Ok(keyed(garbage_from(row)?))).collect()
 }
 
 /// Reads what was recorded of one backup, or of all.

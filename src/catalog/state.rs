@@ -157,7 +157,7 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<Ad
 }
 
 /// The catalog's version from which on renames, removals and pins are recorded.
-const HAS_RENAMES: i64 = 6;
+pub(super) const HAS_RENAMES: i64 = 6;
 /// The version from which on runs, and what was canceled, are recorded.
 const HAS_RUNS: i64 = 7;
 /// The version from which on a content's digest is recorded.
@@ -293,18 +293,19 @@ async fn garbage(connection: &mut PgConnection) -> Result<Vec<Garbage>, CatalogE
     )
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Garbage {
-                store: row.parsed("store")?,
-                backup: BackupId::from_text(row.text("backup_id")?),
-                database: row.maybe_parsed("database")?,
-                scope: row.parsed("scope")?,
-                attempt: row.count("attempt")?,
-                abandoned_at: row.at("abandoned_at")?,
-            })
-        })
-        .collect()
+    rows.iter().map(garbage_from).collect()
+}
+
+/// Reads what an attempt left, with the columns of [`Garbage`]; `database` is its name in the store's keys.
+pub(super) fn garbage_from(row: &PgRow) -> Result<Garbage, CatalogError> {
+    Ok(Garbage {
+        store: row.parsed("store")?,
+        backup: BackupId::from_text(row.text("backup_id")?),
+        database: row.maybe_parsed("database")?,
+        scope: row.parsed("scope")?,
+        attempt: row.count("attempt")?,
+        abandoned_at: row.at("abandoned_at")?,
+    })
 }
 
 async fn leased(connection: &mut PgConnection) -> Result<Vec<BackupId>, CatalogError> {

@@ -55,7 +55,10 @@ impl FromStr for Recipient {
                 });
             }
             t if t.starts_with("ssh-") => "ssh keys are not supported",
-            t if t.starts_with("age1pq") || t.starts_with("age1tag") => "only X25519 recipients are supported",
+            // With the `1` that ends the kind's name: the data of one X25519 key in a thousand begins with `pq`.
+            t if ["age1pq1", "age1tag1", "age1tagpq1"].iter().any(|kind| t.starts_with(kind)) => {
+                "only X25519 recipients are supported"
+            }
             t => match t.to_ascii_lowercase().parse::<age::x25519::Recipient>() {
                 Ok(inner) => return Ok(Self { text: inner.to_string(), inner }),
                 Err(why) => why,

@@ -20,7 +20,12 @@ pub async fn clear_probes(store: &Arc<dyn WriteStore>, owner: &str) -> Result<()
     for object in left {
         store.delete(&object.key).await?;
     }
-    for upload in store.unfinished_uploads(&prefix).await.unwrap_or_default() {
+    abort_below(store.as_ref(), &prefix).await
+}
+
+/// Ends the uploads that nobody will complete, where the store lists them.
+async fn abort_below(store: &dyn WriteStore, prefix: &str) -> Result<(), StoreError> {
+    for upload in store.unfinished_uploads(prefix).await.unwrap_or_default() {
         store.abort_upload(&upload.key, &upload.upload).await?;
     }
     Ok(())
@@ -70,9 +75,7 @@ async fn run(store: &dyn WriteStore, [once, crc, parts]: &[String; 3]) -> Result
             }
             let whole = answer(completed)?.is_some() && store.get(parts, 64).await? == body;
             // One whose beginning was answered only when it was asked again has a twin that nobody will complete.
-            for twin in store.unfinished_uploads(parts).await.unwrap_or_default() {
-                store.abort_upload(&twin.key, &twin.upload).await?;
-            }
+            abort_below(store, parts).await?;
             (whole, listed?.is_some_and(|list| !list.is_empty()))
         }
     };

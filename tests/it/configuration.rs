@@ -305,6 +305,8 @@ async fn a_configuration_by_the_calendar_and_on_request_is_one_too() {
     world.policy("config.yaml", ON_CHANGE);
     let _ = world.apply();
     let before = world.backups("configuration").len();
+    // What is asked for is named by the second: in that of the backup before, it would be taken for the same.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let _ = world.run(&["backup", "config"]).exits(0);
     assert_eq!(world.backups("configuration").len(), before + 1);
     let plan = world.run(&["--format", "json", "plan"]).exits(0).json();
