@@ -18,7 +18,7 @@ use crate::domain::Instant;
 #[derive(Debug)]
 pub(super) struct Walk {
     prefix: String,
-    /// Files up to this key are passed over. Once the walk gave one, that one's key.
+    /// The key at which the last page ended: files up to it are passed over. Empty before the first.
     last: String,
     /// Folders that are not entered, by their keys with the slash at the end.
     but: Vec<String>,
@@ -147,9 +147,13 @@ impl Walk {
     /// Reads the names of a folder whose key the walk's is now, those that begin with `begin`.
     fn enter(&mut self, folder: OwnedFd, begin: &str) -> io::Result<()> {
         let mut names: Vec<Box<str>> = Vec::new();
-        // Of a folder on the way to where an earlier page ended, what lies before that is left out.
-        let from = self.last.strip_prefix(self.key.as_str()).unwrap_or_default();
         let mut folder = Dir::new(folder)?;
+        // Of a folder on the way to where an earlier page ended, what lies before that is left out.
+        let from = match self.last.strip_prefix(self.key.as_str()) {
+            Some(from) => from,
+            None if self.last > self.key => return Ok(()),
+            None => "",
+        };
         while let Some(entry) = folder.read() {
             let entry = entry?;
             // A name that is no text is not bkup's.

@@ -218,6 +218,10 @@ async fn a_folder_that_forgot_where_a_page_ended_finds_the_place_again() {
         assert_eq!(going_on, anew, "{prefix}");
         assert_eq!(going_on.iter().flat_map(|(keys, _)| keys).collect::<Vec<_>>(), wanted, "{prefix}");
     }
+    for (prefix, from, left) in [("b/", "a/b", 24), ("b/", "b0", 0), ("b/s1/", "b/s10/z", 0), ("b", "b/s6/6/m", 1)] {
+        let page = FolderStore::open(folder.path()).unwrap().list_page(prefix, Some(from)).await.unwrap();
+        assert_eq!(page.objects.len(), left, "{prefix} behind {from}");
+    }
 }
 
 #[tokio::test]
