@@ -185,7 +185,7 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
                 let recorded = catalog.reader().recorded_backup(backup).await.map_err(|error| failed(&error))?;
                 let handle = runtime.store(store).map_err(failed_with)?;
                 if let Some(recorded) = recorded
-                    && recheck::is_whole(handle, &recorded).await?
+                    && recheck::is_whole(handle, backup, &recorded).await?
                 {
                     return Ok(Outcome::Skipped { reason: "its objects are all there again".to_owned() });
                 }

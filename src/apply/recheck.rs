@@ -8,21 +8,25 @@ use futures_util::StreamExt;
 use super::ensure::failed;
 use super::runtime::StoreHandle;
 use crate::catalog::RecordedBackup;
-use crate::domain::{Outcome, Tally};
+use crate::domain::{BackupId, Outcome, Tally};
 use crate::store::{self, ReadStore, StoreError, layout};
 
 /// Returns whether a backup is whole after all: its manifest reads well, and its objects are those that were recorded.
 /// `Err` where that cannot be seen.
-pub(super) async fn is_whole(handle: &StoreHandle, recorded: &RecordedBackup) -> Result<bool, Outcome> {
+pub(super) async fn is_whole(
+    handle: &StoreHandle,
+    backup: &BackupId,
+    recorded: &RecordedBackup,
+) -> Result<bool, Outcome> {
     let store: Arc<dyn ReadStore> = Arc::clone(&handle.store) as Arc<dyn ReadStore>;
-    match store::read_manifest(store.as_ref(), &recorded.manifest_key).await {
+    match store::read_manifest(store.as_ref(), &recorded.manifest.key(backup)).await {
         Ok(manifest) if manifest.attempt == recorded.attempt => {}
         Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Invalid { .. } | StoreError::TooLarge { .. }) => {
             return Ok(false);
         }
         Err(error) => return Err(failed(&error)),
     }
-    let folder = recorded.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
+    let folder = recorded.manifest.folder(backup);
     let data = tally(&store, &format!("{folder}a-{}/", recorded.attempt)).await?;
     let path = folder.strip_prefix(layout::BACKUPS).unwrap_or_default();
     let keys = tally(&store, &format!("{}{path}a-{}/", layout::KEYS, recorded.attempt)).await?;

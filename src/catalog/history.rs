@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 
 use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint};
-use super::state::{Reader, backup, verification_from};
+use super::state::{COLUMNS, Reader, backup, verification_from};
 use super::texts::Texts;
 use crate::domain::{Backup, BackupId, BackupStatus, BackupType, Bytes, Instant, Name, Scope, Verification};
 
@@ -152,18 +152,13 @@ impl Reader {
     pub async fn find_backup(&self, prefix: &str) -> Result<Found, CatalogError> {
         let mut connection = self.session().connection().await?;
         // Ids are ASCII below `~`, so a range does what LIKE would, without wildcards to escape.
-        let rows = sqlx::query(
-            "SELECT backup_id, database, filed_under, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
-                    backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, \
-                    marks, shared, parent, protected, pinned_until, locked_until, duration_ms, content_digest, \
-                    requested_by, request_reason, request_tables \
-             FROM bkup.executions \
+        let sql = format!(
+            "SELECT {} FROM bkup.executions \
              WHERE status = 'COMPLETED' AND NOT deleted AND backup_id >= $1 AND backup_id < $1 || '~' \
              ORDER BY backup_id LIMIT 6",
-        )
-        .bind(prefix)
-        .fetch_all(&mut *connection)
-        .await?;
+            COLUMNS.join(", ")
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(prefix).fetch_all(&mut *connection).await?;
         match rows.as_slice() {
             [] => Ok(Found::Nothing),
             [row] => Ok(Found::One(Box::new(backup(row, &mut Texts::default())?))),

@@ -10,7 +10,7 @@ use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
-use sqlx::{Decode, Encode, Type};
+use sqlx::{Column as _, ColumnIndex, Decode, Encode, Type};
 
 use super::failure::CatalogError;
 use crate::domain::Instant;
@@ -73,53 +73,100 @@ impl<'r> Decode<'r, Postgres> for Stamp {
     }
 }
 
+/// A column of a row: by its name, or by its [`Place`].
+pub(super) trait Column: ColumnIndex<PgRow> + Copy {
+    /// Returns its name.
+    fn name(&self) -> &str;
+}
+
+impl Column for &str {
+    fn name(&self) -> &str {
+        self
+    }
+}
+
+/// A column by its place in a query: a name would be looked up anew in each of a million rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    at: usize,
+    name: &'static str,
+}
+
+impl Place {
+    /// Returns the columns of a query that has these, in this order.
+    pub(super) const fn all<const N: usize>(names: [&'static str; N]) -> [Self; N] {
+        let mut places = [Self { at: 0, name: "" }; N];
+        let mut at = 0;
+        while at < N {
+            places[at] = Self { at, name: names[at] };
+            at += 1;
+        }
+        places
+    }
+}
+
+impl Column for Place {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+impl ColumnIndex<PgRow> for Place {
+    fn index(&self, row: &PgRow) -> Result<usize, sqlx::Error> {
+        debug_assert!(row.try_column(self.at).is_ok_and(|c| c.name() == self.name), "{} is elsewhere", self.name);
+        ColumnIndex::index(&self.at, row)
+    }
+}
+
 /// Cells of a row as domain values; what does not parse is [`CatalogError::Corrupt`] with the column's name.
 pub(super) trait Cells {
     /// Reads a text.
-    fn text(&self, column: &str) -> Result<String, CatalogError>;
+    fn text(&self, column: impl Column) -> Result<String, CatalogError>;
     /// Reads a text that may be absent.
-    fn maybe_text(&self, column: &str) -> Result<Option<String>, CatalogError>;
+    fn maybe_text(&self, column: impl Column) -> Result<Option<String>, CatalogError>;
     /// Reads an instant.
-    fn at(&self, column: &str) -> Result<Instant, CatalogError>;
+    fn at(&self, column: impl Column) -> Result<Instant, CatalogError>;
     /// Reads an instant that may be absent.
-    fn maybe_at(&self, column: &str) -> Result<Option<Instant>, CatalogError>;
+    fn maybe_at(&self, column: impl Column) -> Result<Option<Instant>, CatalogError>;
     /// Reads a text with a form of its own.
-    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, CatalogError>;
+    fn parsed<T: FromStr<Err: Display>>(&self, column: impl Column) -> Result<T, CatalogError>;
     /// Reads a text with a form of its own that may be absent or empty.
-    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>, CatalogError>;
+    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: impl Column) -> Result<Option<T>, CatalogError>;
     /// Reads a number that is never negative; absent is zero.
-    fn count(&self, column: &str) -> Result<u64, CatalogError>;
+    fn count(&self, column: impl Column) -> Result<u64, CatalogError>;
     /// Reads a truth value.
-    fn flag(&self, column: &str) -> Result<bool, CatalogError>;
+    fn flag(&self, column: impl Column) -> Result<bool, CatalogError>;
 }
 
 impl Cells for PgRow {
-    fn text(&self, column: &str) -> Result<String, CatalogError> {
+    fn text(&self, column: impl Column) -> Result<String, CatalogError> {
         Ok(self.try_get(column)?)
     }
-    fn maybe_text(&self, column: &str) -> Result<Option<String>, CatalogError> {
+    fn maybe_text(&self, column: impl Column) -> Result<Option<String>, CatalogError> {
         Ok(self.try_get(column)?)
     }
-    fn at(&self, column: &str) -> Result<Instant, CatalogError> {
+    fn at(&self, column: impl Column) -> Result<Instant, CatalogError> {
         Ok(self.try_get::<Stamp, _>(column)?.0)
     }
-    fn maybe_at(&self, column: &str) -> Result<Option<Instant>, CatalogError> {
+    fn maybe_at(&self, column: impl Column) -> Result<Option<Instant>, CatalogError> {
         Ok(self.try_get::<Option<Stamp>, _>(column)?.map(|stamp| stamp.0))
     }
-    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, CatalogError> {
-        self.try_get::<&str, _>(column)?.parse().map_err(|error: T::Err| CatalogError::corrupt(column, error))
+    fn parsed<T: FromStr<Err: Display>>(&self, column: impl Column) -> Result<T, CatalogError> {
+        let corrupt = |error: T::Err| CatalogError::corrupt(column.name(), error);
+        self.try_get::<&str, _>(column)?.parse().map_err(corrupt)
     }
-    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>, CatalogError> {
+    fn maybe_parsed<T: FromStr<Err: Display>>(&self, column: impl Column) -> Result<Option<T>, CatalogError> {
+        let corrupt = |error: T::Err| CatalogError::corrupt(column.name(), error);
         match self.try_get::<Option<&str>, _>(column)? {
             None | Some("") => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|error: T::Err| CatalogError::corrupt(column, error)),
+            Some(text) => text.parse().map(Some).map_err(corrupt),
         }
     }
-    fn count(&self, column: &str) -> Result<u64, CatalogError> {
+    fn count(&self, column: impl Column) -> Result<u64, CatalogError> {
         let number = self.try_get::<Option<i64>, _>(column)?.unwrap_or(0);
-        u64::try_from(number).map_err(|_| CatalogError::corrupt(column, "is negative"))
+        u64::try_from(number).map_err(|_| CatalogError::corrupt(column.name(), "is negative"))
     }
-    fn flag(&self, column: &str) -> Result<bool, CatalogError> {
+    fn flag(&self, column: impl Column) -> Result<bool, CatalogError> {
         Ok(self.try_get(column)?)
     }
 }

@@ -13,7 +13,7 @@ use super::cancel::canceled_slots;
 use super::failure::CatalogError;
 use super::migrate::presence;
 use super::session::Session;
-use super::stamp::Cells;
+use super::stamp::{Cells, Place};
 use super::tenants::records;
 use super::texts::Texts;
 use crate::domain::{
@@ -169,22 +169,19 @@ const HAS_ASKED: i64 = 10;
 
 async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
     // An older catalog is read too: the plan that migrates it has to know what is there.
-    let content = if version >= HAS_CONTENT { "content_digest" } else { "NULL::text AS content_digest" };
-    let asked = if version >= HAS_ASKED {
-        "requested_by, request_reason, request_tables"
-    } else {
-        "NULL::text AS requested_by, NULL::text AS request_reason, NULL::text[] AS request_tables"
-    };
-    let renamed = if version >= HAS_RENAMES {
-        "filed_under, pinned_until"
-    } else {
-        "NULL::text AS filed_under, NULL::timestamptz AS pinned_until"
-    };
+    let columns = COLUMNS.map(|name| match name {
+        "filed_under" if version < HAS_RENAMES => "NULL::text AS filed_under",
+        "pinned_until" if version < HAS_RENAMES => "NULL::timestamptz AS pinned_until",
+        "content_digest" if version < HAS_CONTENT => "NULL::text AS content_digest",
+        "requested_by" if version < HAS_ASKED => "NULL::text AS requested_by",
+        "request_reason" if version < HAS_ASKED => "NULL::text AS request_reason",
+        "request_tables" if version < HAS_ASKED => "NULL::text[] AS request_tables",
+        name => name,
+    });
     let query = format!(
-        "SELECT backup_id, database, scope, backup_type, schedule, slot, store, consistent_at, completed_at, \
-                backup_size, original_size, verification, verified_at, drilled_at, quarantine, tombstoned_at, purge_after, marks, \
-                shared, parent, protected, locked_until, duration_ms, {renamed}, {content}, {asked} \
-         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL ORDER BY backup_id"
+        "SELECT {} FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
+         ORDER BY backup_id",
+        columns.join(", ")
     );
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch(connection);
     let mut all = Vec::new();
@@ -195,45 +192,109 @@ async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Back
     Ok(all)
 }
 
-/// Reads a backup from a row that has its columns.
+/// The columns of a backup in the order in which [`backup`] reads them.
+pub(super) const COLUMNS: [&str; 29] = [
+    "backup_id",
+    "database",
+    "filed_under",
+    "scope",
+    "backup_type",
+    "schedule",
+    "slot",
+    "store",
+    "consistent_at",
+    "completed_at",
+    "backup_size",
+    "original_size",
+    "verification",
+    "verified_at",
+    "drilled_at",
+    "quarantine",
+    "tombstoned_at",
+    "purge_after",
+    "marks",
+    "shared",
+    "parent",
+    "content_digest",
+    "protected",
+    "pinned_until",
+    "locked_until",
+    "duration_ms",
+    "requested_by",
+    "request_reason",
+    "request_tables",
+];
+const PLACES: [Place; 29] = Place::all(COLUMNS);
+
+/// Reads a backup from a row that has [`COLUMNS`] and nothing before them.
 pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogError> {
-    let marks = row.count("marks")?;
+    let [
+        id,
+        database,
+        filed_under,
+        scope,
+        backup_type,
+        schedule,
+        slot,
+        store,
+        consistent_at,
+        completed_at,
+        size,
+        original_size,
+        verification,
+        verified_at,
+        drilled_at,
+        quarantine,
+        tombstoned_at,
+        purge_after,
+        marks,
+        shared,
+        parent,
+        content,
+        protected,
+        pinned_until,
+        locked_until,
+        duration_ms,
+        asked_by,
+        asked_why,
+        asked_tables,
+    ] = PLACES;
     Ok(Backup {
-        id: BackupId::from_text(row.text("backup_id")?),
-        database: texts.maybe_name(row, "database")?,
-        filed_under: texts.maybe_name(row, "filed_under")?,
-        scope: row.parsed("scope")?,
-        backup_type: BackupType::from_sql(row.try_get("backup_type")?)
+        id: BackupId::from(row.try_get::<&str, _>(id)?),
+        database: texts.maybe_name(row, database)?,
+        filed_under: texts.maybe_name(row, filed_under)?,
+        scope: row.parsed(scope)?,
+        backup_type: BackupType::from_sql(row.try_get(backup_type)?)
             .ok_or_else(|| CatalogError::corrupt("backup_type", "is no backup type"))?,
-        schedule: texts.name(row, "schedule")?,
-        slot: row.at("slot")?,
-        store: texts.name(row, "store")?,
-        consistent_at: row.at("consistent_at")?,
-        completed_at: row.at("completed_at")?,
-        size: Bytes(row.count("backup_size")?),
-        original_size: Bytes(row.count("original_size")?),
-        verification: verification_from(row.try_get("verification")?)?,
-        verified_at: row.maybe_at("verified_at")?,
-        drilled_at: row.maybe_at("drilled_at")?,
-        quarantine: row.maybe_text("quarantine")?,
-        tombstoned_at: row.maybe_at("tombstoned_at")?,
-        purge_after: row.maybe_at("purge_after")?,
-        marks: u32::try_from(marks).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
-        shared: texts.maybe_id(row, "shared")?,
-        parent: texts.maybe_id(row, "parent")?,
-        content: row.maybe_parsed("content_digest")?,
-        asked_for: asked_for(row)?,
-        protected: row.flag("protected")?,
-        pinned_until: row.maybe_at("pinned_until")?,
-        locked_until: row.maybe_at("locked_until")?,
-        duration_ms: row.count("duration_ms")?,
+        schedule: texts.name(row, schedule)?,
+        slot: row.at(slot)?,
+        store: texts.name(row, store)?,
+        consistent_at: row.at(consistent_at)?,
+        completed_at: row.at(completed_at)?,
+        size: Bytes(row.count(size)?),
+        original_size: Bytes(row.count(original_size)?),
+        verification: verification_from(row.try_get(verification)?)?,
+        verified_at: row.maybe_at(verified_at)?,
+        drilled_at: row.maybe_at(drilled_at)?,
+        quarantine: row.maybe_text(quarantine)?,
+        tombstoned_at: row.maybe_at(tombstoned_at)?,
+        purge_after: row.maybe_at(purge_after)?,
+        marks: u32::try_from(row.count(marks)?).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
+        shared: texts.maybe_id(row, shared)?,
+        parent: texts.maybe_id(row, parent)?,
+        content: row.maybe_parsed(content)?,
+        asked_for: asked_for(row, [asked_by, asked_why, asked_tables])?,
+        protected: row.flag(protected)?,
+        pinned_until: row.maybe_at(pinned_until)?,
+        locked_until: row.maybe_at(locked_until)?,
+        duration_ms: row.count(duration_ms)?,
     })
 }
 
-fn asked_for(row: &PgRow) -> Result<Option<Box<AskedFor>>, CatalogError> {
-    let Some(by) = row.maybe_text("requested_by")? else { return Ok(None) };
-    let tables = row.try_get::<Option<Vec<String>>, _>("request_tables")?.unwrap_or_default();
-    Ok(Some(Box::new(AskedFor { by, reason: row.maybe_text("request_reason")?, tables })))
+fn asked_for(row: &PgRow, [by, why, tables]: [Place; 3]) -> Result<Option<Box<AskedFor>>, CatalogError> {
+    let Some(by) = row.maybe_text(by)? else { return Ok(None) };
+    let tables = row.try_get::<Option<Vec<String>>, _>(tables)?.unwrap_or_default();
+    Ok(Some(Box::new(AskedFor { by, reason: row.maybe_text(why)?, tables })))
 }
 
 /// Returns the catalog's word for a depth of verification.

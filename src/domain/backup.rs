@@ -35,12 +35,17 @@ impl BackupType {
         self.word().to_ascii_uppercase()
     }
 
+    fn is_sql(self, text: &str) -> bool {
+        let lower = |byte: u8| if byte.is_ascii_lowercase() { b'!' } else { byte.to_ascii_lowercase() };
+        text.bytes().map(lower).eq(self.word().bytes())
+    }
+
     /// Reads the catalog's word.
     #[must_use]
     pub fn from_sql(text: &str) -> Option<Self> {
         [Self::FullSystem, Self::Database, Self::TenantData, Self::Files, Self::Configuration]
             .into_iter()
-            .find(|t| t.sql() == text)
+            .find(|kind| kind.is_sql(text))
     }
 }
 

@@ -133,6 +133,12 @@ impl From<String> for BackupId {
     }
 }
 
+impl From<&str> for BackupId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl BackupId {
     /// Makes the id of the backup that an action takes for a slot of a schedule.
     #[must_use]

@@ -5,7 +5,7 @@ mod heads;
 mod objects;
 mod signs;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,49 +47,29 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         Err(reason) => Observation::Unreachable(reason.clone()),
         Ok(reader) => look_at_catalog(reader.as_ref(), now, &mut clocks).await,
     };
-    let recorded: BTreeMap<&Name, HashSet<&BackupId>> = match catalog.known() {
+    let recorded: BTreeMap<&Name, HashMap<&BackupId, usize>> = match catalog.known() {
         Some(CatalogState::Present(facts)) => {
-            let mut by_store: BTreeMap<&Name, HashSet<&BackupId>> = BTreeMap::new();
+            let mut by_store: BTreeMap<&Name, HashMap<&BackupId, usize>> = BTreeMap::new();
             for backup in &facts.backups {
-                by_store.entry(&backup.store).or_default().insert(&backup.id);
+                let numbers = by_store.entry(&backup.store).or_default();
+                let next = numbers.len();
+                numbers.entry(&backup.id).or_insert(next);
             }
             by_store
         }
         _ => BTreeMap::new(),
     };
     let reader = sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| catalog.known().is_some());
-    let edits = match reader {
-        Some(reader) => Some(reader.signs().await),
-        None => None,
+    let edits = async {
+        match reader {
+            Some(reader) => Some(reader.signs().await),
+            None => None,
+        }
     };
     let reader = reader.filter(|_| matches!(catalog.known(), Some(CatalogState::Present(_))));
-    let objects = match reader {
-        Some(reader) => Some(reader.recorded_objects().await),
-        None => None,
-    };
-    let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
-    let none = HashSet::new();
-    let (objects, unrecorded, instant) =
-        (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
-    let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let before = sources.renamed.get(name).and_then(|before| recorded.get(before));
-        let backups = recorded.get(name).or(before).unwrap_or(&none);
-        async move {
-            let expected = Expected { store: name, backups, recorded: objects, now: instant };
-            (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
-        }
-    }));
-    let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
-        let seen = match source {
-            Err(reason) => Observation::Unreachable(reason.clone()),
-            Ok((options, tenants)) => {
-                let configuration = sources.configurations.get(name).copied();
-                look_at_server(options, tenants.as_ref(), configuration, now).await
-            }
-        };
-        (name.clone(), seen)
-    }));
-    let (stores, servers) = tokio::join!(stores, servers);
+    // What people did to the rows is looked for by the catalog's server alone: everything else goes on meanwhile. A
+    // listing must not begin before what it is compared with was read, or it would miss what was made in between.
+    let (edits, (stores, servers)) = tokio::join!(edits, look_outside(sources, &recorded, reader, now));
     for (name, source) in &sources.stores {
         if let Some(clock) = source.as_ref().ok().and_then(|store| store.server_clock()) {
             clocks.push(Clock { owner: format!("store {name}"), ahead_seconds: clock.ahead_of(now()).as_secs() });
@@ -120,6 +100,45 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         facts.insert(name, observation);
     }
     Observed { catalog, stores: facts, servers: seen, clocks, signs }
+}
+
+type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
+type ServersSeen = Vec<(Name, Observation<(ServerFacts, i64, ServerSigns)>)>;
+
+/// Looks at stores and servers. `backups` are those that the catalog has in each store.
+async fn look_outside(
+    sources: &Sources,
+    backups: &BTreeMap<&Name, HashMap<&BackupId, usize>>,
+    reader: Option<&dyn ReadLedger>,
+    now: &(dyn Fn() -> Instant + Send + Sync),
+) -> (StoresSeen, ServersSeen) {
+    let objects = match reader {
+        Some(reader) => Some(reader.recorded_objects().await),
+        None => None,
+    };
+    let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
+    let none = HashMap::new();
+    let (objects, unrecorded, instant) =
+        (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
+    let stores = join_all(sources.stores.iter().map(|(name, source)| {
+        let before = sources.renamed.get(name).and_then(|before| backups.get(before));
+        let backups = backups.get(name).or(before).unwrap_or(&none);
+        async move {
+            let expected = Expected { store: name, backups, recorded: objects, now: instant };
+            (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
+        }
+    }));
+    let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
+        let seen = match source {
+            Err(reason) => Observation::Unreachable(reason.clone()),
+            Ok((options, tenants)) => {
+                let configuration = sources.configurations.get(name).copied();
+                look_at_server(options, tenants.as_ref(), configuration, now).await
+            }
+        };
+        (name.clone(), seen)
+    }));
+    tokio::join!(stores, servers)
 }
 
 async fn look_at_catalog(
@@ -156,15 +175,12 @@ async fn look_at_store(
         Err(error) => return (Observation::Unreachable(error.to_string()), None),
     };
     let facts = StoreFacts { marker, ..StoreFacts::default() };
-    let (listing, uploads, settings) = tokio::join!(
-        objects::list(store, facts, expected),
-        signs::uploads(store, catalog, expected.recorded, expected.now),
-        store.settings(),
-    );
+    let (listing, settings) = tokio::join!(objects::list(store, facts, expected), store.settings());
     match listing {
         // A listing with a hole must not be taken for the whole: then nothing is known of the store.
         Err(error) => (Observation::Unreachable(error.to_string()), None),
         Ok(listing) => {
+            let uploads = signs::uploads(store, catalog, expected.recorded, expected.now, listing.passed).await;
             let objects = match unrecorded {
                 Some(reason) => Observation::Unreachable(reason.to_owned()),
                 None => Observation::Known(listing.objects),

@@ -8,7 +8,9 @@ use futures_util::StreamExt;
 
 use crate::catalog::{RecordedBackup, RecordedObjects};
 use crate::domain::{BackupId, Bytes, Damage, Garbage, Instant, Name, ObjectSigns, Period, StoreFacts, Tally};
-use crate::store::{self, ObjectFacts, ReadStore, StoreError, layout};
+use crate::store::{self, Listed, ObjectFacts, ReadStore, StoreError, UnfinishedUpload, layout};
+
+use super::signs::MOST_UPLOADS;
 
 /// How many keys of each kind are named.
 const EXAMPLES: usize = 3;
@@ -25,14 +27,37 @@ pub struct Listing {
     pub facts: StoreFacts,
     /// Data objects against the catalog.
     pub objects: ObjectSigns,
+    /// Unfinished uploads that it passed.
+    pub passed: Passed,
+}
+
+/// Unfinished uploads that listings have shown, at most [`MOST_UPLOADS`].
+#[derive(Default)]
+pub struct Passed {
+    /// What was listed to its end.
+    pub listed: Vec<&'static str>,
+    /// What was seen there.
+    pub uploads: Vec<UnfinishedUpload>,
+}
+
+impl Passed {
+    /// Returns the object, and keeps an upload.
+    fn object(&mut self, listed: Listed) -> Option<ObjectFacts> {
+        match listed {
+            Listed::Object(object) => return Some(object),
+            Listed::Upload(upload) if self.uploads.len() < MOST_UPLOADS => self.uploads.push(upload),
+            Listed::Upload(_) => {}
+        }
+        None
+    }
 }
 
 /// What a listing is compared with.
 pub struct Expected<'a> {
     /// The store's name in the policies.
     pub store: &'a Name,
-    /// The backups that the plan knows in this store.
-    pub backups: &'a HashSet<&'a BackupId>,
+    /// The backups that the plan knows in this store, numbered from 0.
+    pub backups: &'a HashMap<&'a BackupId, usize>,
     /// What was recorded of their objects; `None` where that is not known: then nothing is said of them.
     pub recorded: Option<&'a RecordedObjects>,
     /// bkup's own clock.
@@ -59,34 +84,39 @@ pub async fn list(
     mut facts: StoreFacts,
     expected: &Expected<'_>,
 ) -> Result<Listing, StoreError> {
-    let mut unseen: HashSet<&BackupId> = expected.backups.clone();
+    let mut seen = vec![false; expected.backups.len()];
     let mut tallies: HashMap<&BackupId, Tally> = HashMap::new();
     let mut resized: Vec<(&BackupId, &RecordedBackup)> = Vec::new();
     let mut strangers = Strangers::default();
     let mut late: BTreeSet<(BackupId, u64)> = BTreeSet::new();
-    let mut listing = store::list(Arc::clone(store), layout::BACKUPS);
-    while let Some(object) = listing.next().await {
-        let object = object?;
-        if let Some(manifest) = layout::parse_manifest(&object.key) {
+    let mut passed = Passed::default();
+    let mut listing = store::list_all(Arc::clone(store), layout::BACKUPS);
+    while let Some(listed) = listing.next().await {
+        let Some(object) = passed.object(listed?) else { continue };
+        if let Some(manifest) = layout::manifest_id(&object.key) {
             facts.manifests += 1;
-            let known = expected.backups.get(&manifest.id);
-            let recorded = expected.of(&manifest.id);
-            if !unseen.remove(&manifest.id) && known.is_none() {
+            let recorded = expected.of(&manifest);
+            match expected.backups.get(&manifest).and_then(|number| seen.get_mut(*number)) {
+                Some(seen) => *seen = true,
                 // One that was made since the plan's own look at the catalog is no stranger.
-                if recorded.is_some() {
+                None if recorded.is_some() => continue,
+                None => {
+                    strangers.see_manifest(manifest, object.key, &mut facts);
                     continue;
                 }
-                strangers.see_manifest(manifest.id, object.key, &mut facts);
-            } else if let Some((id, recorded)) = recorded
+            }
+            if let Some((id, recorded)) = recorded
                 && recorded.manifest_size.is_some_and(|size| size != object.size)
-                && recorded.manifest_key == object.key
+                && recorded.manifest.is(id, &object.key)
             {
                 resized.push((id, recorded));
             }
         } else if let Some(known) = expected.recorded {
             let attempt = layout::parse_attempt_key(&object.key);
             match attempt.as_ref().and_then(|(id, attempt)| Some((expected.of(id)?, *attempt))) {
-                Some(((id, recorded), attempt)) if recorded.holds(&object.key, attempt) => {
+                Some(((id, recorded), attempt))
+                    if attempt == recorded.attempt && recorded.manifest.holds(id, &object.key) =>
+                {
                     tallies.entry(id).or_default().add(&object.key, object.size);
                 }
                 _ if attempt.as_ref().is_some_and(|attempt| known.attempts.contains(attempt)) => {}
@@ -96,14 +126,17 @@ pub async fn list(
             }
         }
     }
-    facts.missing = unseen.iter().map(|id| (*id).clone()).collect();
+    passed.listed.push(layout::BACKUPS);
+    let is_seen = |number: usize| seen.get(number) == Some(&true);
+    let unseen = expected.backups.iter().filter(|(_, number)| !is_seen(**number));
+    facts.missing = unseen.map(|(id, _)| (*id).clone()).collect();
     facts.missing.sort_unstable();
     let mut objects = ObjectSigns::default();
     if expected.recorded.is_some() {
-        let keys = keys(store, expected, &mut late).await;
+        let keys = keys(store, expected, &mut late, &mut passed).await;
         objects.late = late.iter().filter_map(|attempt| expected.collected(Some(attempt)).cloned()).collect();
         objects.keys_unread = keys.as_ref().err().map(ToString::to_string);
-        for (id, recorded) in expected.here().filter(|(id, _)| !unseen.contains(id)) {
+        for (id, recorded, _) in expected.here().filter(|(_, _, number)| is_seen(*number)) {
             let found = tallies.get(id).copied().unwrap_or_default();
             let found_keys = keys.as_ref().ok().map(|keys| keys.get(id).copied().unwrap_or_default());
             objects.damaged.extend(damage(id, recorded, found, found_keys));
@@ -115,7 +148,7 @@ pub async fn list(
         objects.damaged.dedup_by(|later, first| later.backup == first.backup);
         strangers.tell(&mut objects);
     }
-    Ok(Listing { facts, objects })
+    Ok(Listing { facts, objects, passed })
 }
 
 impl<'a> Expected<'a> {
@@ -130,19 +163,11 @@ impl<'a> Expected<'a> {
         self.recorded?.collected.get(attempt?).filter(|garbage| &garbage.store == self.store)
     }
 
-    /// Returns the recorded backups of this store that the plan knows.
-    fn here(&self) -> impl Iterator<Item = (&'a BackupId, &'a RecordedBackup)> {
+    /// Returns the recorded backups of this store that the plan knows, with their numbers.
+    fn here(&self) -> impl Iterator<Item = (&'a BackupId, &'a RecordedBackup, usize)> {
         let all = self.recorded.into_iter().flat_map(|recorded| &recorded.backups);
-        all.map(|(id, recorded)| (id, recorded.as_ref()))
-            .filter(|(id, recorded)| &recorded.store == self.store && self.backups.contains(id))
-    }
-}
-
-impl RecordedBackup {
-    /// Returns whether a key lies in the folder of the attempt that made the backup.
-    fn holds(&self, key: &str, attempt: u64) -> bool {
-        let folder = self.manifest_key.strip_suffix("manifest.json").unwrap_or_default();
-        attempt == self.attempt && !folder.is_empty() && key.starts_with(folder)
+        all.filter(|(_, recorded)| &recorded.store == self.store)
+            .filter_map(|(id, recorded)| Some((id, recorded.as_ref(), *self.backups.get(id)?)))
     }
 }
 
@@ -201,20 +226,24 @@ async fn keys<'a>(
     store: &Arc<dyn ReadStore>,
     expected: &Expected<'a>,
     late: &mut BTreeSet<(BackupId, u64)>,
+    passed: &mut Passed,
 ) -> Result<HashMap<&'a BackupId, u64>, StoreError> {
     let mut counts = HashMap::new();
-    if expected.here().all(|(_, recorded)| recorded.keys == 0) {
+    let mut recorded = expected.recorded.into_iter().flat_map(|recorded| recorded.backups.values());
+    if recorded.all(|recorded| recorded.keys == 0 || &recorded.store != expected.store) {
         return Ok(counts);
     }
-    let mut listing = store::list(Arc::clone(store), layout::KEYS);
-    while let Some(object) = listing.next().await {
-        let Some(attempt) = layout::parse_attempt_key(&object?.key) else { continue };
+    let mut listing = store::list_all(Arc::clone(store), layout::KEYS);
+    while let Some(listed) = listing.next().await {
+        let Some(object) = passed.object(listed?) else { continue };
+        let Some(attempt) = layout::parse_attempt_key(&object.key) else { continue };
         match expected.of(&attempt.0).filter(|(_, recorded)| recorded.attempt == attempt.1) {
             Some((id, _)) => *counts.entry(id).or_default() += 1,
             None if expected.collected(Some(&attempt)).is_some() => drop(late.insert(attempt)),
             None => {}
         }
     }
+    passed.listed.push(layout::KEYS);
     Ok(counts)
 }
 
@@ -253,7 +282,7 @@ fn damage(id: &BackupId, recorded: &RecordedBackup, found: Tally, keys: Option<u
 /// Reads a manifest whose size is another one than was recorded: one that reads well and is of the same attempt is
 /// good whatever wrote it. What cannot be read now is not judged.
 async fn altered(store: &Arc<dyn ReadStore>, id: &BackupId, recorded: &RecordedBackup) -> Option<Damage> {
-    let words = match store::read_manifest(store.as_ref(), &recorded.manifest_key).await {
+    let words = match store::read_manifest(store.as_ref(), &recorded.manifest.key(id)).await {
         Ok(manifest) if manifest.attempt == recorded.attempt => return None,
         Ok(_) => "its manifest names the data of another attempt".to_owned(),
         Err(StoreError::Invalid { what, .. }) => format!("its manifest cannot be understood any more: {what}"),

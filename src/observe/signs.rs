@@ -7,8 +7,10 @@ use crate::catalog::{ReadLedger, RecordedObjects};
 use crate::domain::{BackupId, Bytes, Instant, Observation, Period, Seen, UploadOwner, UploadSign};
 use crate::store::{ReadStore, UnfinishedUpload, layout};
 
+use super::objects::Passed;
+
 /// How many uploads are looked at; of more, the rest is seen the next time.
-const MOST_UPLOADS: usize = 1000;
+pub const MOST_UPLOADS: usize = 1000;
 /// Of how many uploads the size is asked, a request each.
 const MOST_SIZES: usize = 20;
 /// What is younger may be at work.
@@ -17,15 +19,20 @@ const YOUNG: Period = Period::hours(1);
 const PROBE: Period = Period::days(1);
 
 /// Finds the uploads that were begun and not ended, and whose each of them is. Without the catalog's word nobody's
-/// upload is taken for dead.
+/// upload is taken for dead. `passed` are those that listings have shown already: one whose listing broke off is not
+/// told from one that the listing did not come to, so it is forgotten and looked for again.
 pub async fn uploads(
     store: &Arc<dyn ReadStore>,
     reader: Option<&dyn ReadLedger>,
     recorded: Option<&RecordedObjects>,
     now: Instant,
+    passed: Passed,
 ) -> Seen<Vec<UploadSign>> {
-    let mut found = match store.uploads("").await {
-        Ok(Some(found)) => found,
+    let mut found = match store.uploads(&passed.listed).await {
+        Ok(Some(others)) => {
+            let shown = |upload: &UnfinishedUpload| passed.listed.iter().any(|prefix| upload.key.starts_with(prefix));
+            passed.uploads.into_iter().filter(shown).chain(others).collect::<Vec<_>>()
+        }
         Ok(None) => return Observation::Known(None),
         Err(error) => return Observation::Unreachable(error.to_string()),
     };

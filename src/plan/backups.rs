@@ -195,8 +195,7 @@ impl Run<'_> {
         let deadline = self.spec.start_within.after(slot);
         let mut due = Vec::new();
         for target in &targets {
-            let done = self.view.group(self.name, self.database, &target.scope).iter().any(|b| b.slot == slot);
-            if done {
+            if self.holds(&target.scope, slot) {
                 continue;
             }
             if !requested && let Some(canceled) = self.canceled(&target.scope, slot) {
@@ -298,7 +297,7 @@ impl Run<'_> {
 
     fn has_eligible(&self, scope: &Scope) -> bool {
         let group = self.view.group(self.name, self.database, scope);
-        group.iter().any(|backup| self.view.eligible(backup) == Eligible::Yes)
+        group.iter().rev().any(|backup| self.view.eligible(backup) == Eligible::Yes)
     }
 
     /// Records slots whose time to start is over and that no backup holds, back to the newest slot of which any backup
@@ -365,8 +364,9 @@ impl Run<'_> {
         });
     }
 
+    /// Returns whether a scope has a backup of a slot. What is asked for is mostly of late: the newest are looked at first.
     fn holds(&self, scope: &Scope, slot: Instant) -> bool {
-        self.view.group(self.name, self.database, scope).iter().any(|backup| backup.slot == slot)
+        self.view.group(self.name, self.database, scope).iter().rev().any(|backup| backup.slot == slot)
     }
 
     fn is_protected(&self) -> bool {

@@ -302,23 +302,30 @@ fn in_itself(backup: &Backup, missing: &HashSet<&BackupId>) -> Eligible {
 
 /// Looks at everything that other backups need. What is not there at all is missing.
 fn needed<'a>(backups: &'a [Backup], missing: &HashSet<&BackupId>) -> HashMap<&'a BackupId, Eligible> {
-    let mut needed: HashMap<&BackupId, Eligible> = HashMap::new();
+    let mut needed: HashMap<&BackupId, Option<Eligible>> = HashMap::new();
     let mut newest: Option<&BackupId> = None;
     for id in backups.iter().flat_map(|backup| [&backup.shared, &backup.parent]).flatten() {
         // Neighbours mostly name the same.
         if newest != Some(id) {
-            needed.entry(id).or_insert(Eligible::Missing);
+            needed.entry(id).or_default();
             newest = Some(id);
         }
     }
-    if !needed.is_empty() {
-        for backup in backups {
+    // What tenants share is nearly always all that others need. Ids are looked up one by one, so the others' are looked at
+    // only where something is left that nobody has found.
+    let mut left = needed.len();
+    for shared in [true, false] {
+        for backup in backups.iter().filter(|backup| (backup.scope == Scope::Shared) == shared) {
+            if left == 0 {
+                break;
+            }
             if let Some(state) = needed.get_mut(&backup.id) {
-                *state = in_itself(backup, missing);
+                left -= usize::from(state.is_none());
+                *state = Some(in_itself(backup, missing));
             }
         }
     }
-    needed
+    needed.into_iter().map(|(id, state)| (id, state.unwrap_or(Eligible::Missing))).collect()
 }
 
 type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Backup>>;

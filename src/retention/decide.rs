@@ -189,7 +189,9 @@ fn picks(points: &[Point<'_>], rule: &RetentionRule, newest_first: &[usize]) -> 
         .zip(counts)
         .filter_map(|(tier, count)| {
             let wanted = count.filter(|count| *count > 0)? as usize;
-            Some(TierPicks { tier, wanted, places: HashMap::new(), picks: Vec::new(), full_since: None })
+            let most = wanted.min(newest_first.len());
+            let (places, picks) = (HashMap::with_capacity(most), Vec::with_capacity(most));
+            Some(TierPicks { tier, wanted, places, picks, full_since: None })
         })
         .collect();
     let zone: TimeZone = rule.timezone.zone();

@@ -29,6 +29,8 @@ pub struct ObjectFacts {
 pub struct ListPage {
     /// The objects.
     pub objects: Vec<ObjectFacts>,
+    /// Unfinished uploads between them, where the store keeps those among its objects; see [`ReadStore::uploads`].
+    pub uploads: Vec<UnfinishedUpload>,
     /// Where to go on; absent on the last page.
     pub next: Option<String>,
 }
@@ -169,11 +171,12 @@ pub trait ReadStore: Send + Sync {
         0
     }
 
-    /// Returns the unfinished uploads of keys that begin with `prefix`; `None` where the store cannot list them.
+    /// Returns the unfinished uploads; `None` where the store cannot list them. Those that the listings of the prefixes
+    /// `listed` have shown, in [`ListPage::uploads`], are not among them again.
     ///
     /// # Errors
     /// When the store refuses or cannot be reached.
-    async fn uploads(&self, _prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+    async fn uploads(&self, _listed: &[&str]) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
         Ok(None)
     }
 

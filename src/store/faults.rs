@@ -305,9 +305,11 @@ impl ReadStore for Faulty {
         self.inner.retries()
     }
 
-    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        let (inner, own) = (Arc::clone(&self.inner), prefix.to_owned());
-        self.pass(Operation::UnfinishedUploads, prefix, async move { inner.uploads(&own).await }).await
+    async fn uploads(&self, listed: &[&str]) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let listed: Vec<String> = listed.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let request = async move { inner.uploads(&listed.iter().map(String::as_str).collect::<Vec<_>>()).await };
+        self.pass(Operation::UnfinishedUploads, "", request).await
     }
 
     async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {

@@ -9,12 +9,14 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::layout::check_key;
 use super::probe::crc32c;
+use super::walk::{FileFacts, Found, Walk};
 use super::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
     StoreError, UnfinishedUpload, UploadId, WriteStore,
@@ -22,9 +24,10 @@ use super::{
 use crate::domain::{FolderSettings, Instant, Observation, StoreSettings};
 
 const TEMPORARY: &str = ".bkup-tmp-";
-/// A page walks anew to where the last one ended, past every name of the folders on its way: a folder with ten thousand
-/// scopes is read once a page. So pages are far larger here than those of a server.
-const PAGE: usize = 16_384;
+const PAGE: usize = 1000;
+/// How many listings at once go on where they stood. One that has to walk anew to where its last page ended reads every
+/// name of the folders on its way: of one with ten thousand scopes, that is most of its work.
+const RESTING: usize = 4;
 
 /// A store in a folder.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct FolderStore {
     root: PathBuf,
     place: String,
     page: usize,
+    /// Listings between two pages, the newest last.
+    resting: Arc<Mutex<Vec<Walk>>>,
 }
 
 impl FolderStore {
@@ -40,7 +45,8 @@ impl FolderStore {
     /// # Errors
     /// When there is no such folder.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), place: format!("file://{}", root.display()), page: PAGE };
+        let place = format!("file://{}", root.display());
+        let store = Self { root: root.to_owned(), place, page: PAGE, resting: Arc::default() };
         store.check_root()?;
         Ok(store)
     }
@@ -222,48 +228,73 @@ impl FolderStore {
         })
     }
 
-    /// Collects what lies below `folder`: files whose key is past `from`, by key. Folders that cannot hold one are
-    /// not entered, so a page costs what it shows and not the whole store.
-    fn walk(&self, folder: &str, prefix: &str, from: &str, visit: &mut dyn FnMut(Found) -> bool) -> io::Result<bool> {
-        let mut names: Vec<(String, bool)> = Vec::new();
-        let entries = match fs::read_dir(self.root.join(folder)) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !folder.is_empty() => return Ok(true),
-            entries => entries?,
+    /// Takes the walk that rests where an earlier page ended; one that is not there any more begins anew behind it.
+    fn walk_on(&self, prefix: &str, from: &str) -> io::Result<Walk> {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = resting.iter().position(|walk| walk.rests_at(prefix, from));
+        match place.filter(|_| !from.is_empty()).map(|place| resting.remove(place)) {
+            Some(walk) => Ok(walk),
+            None => Walk::begin(&self.root, prefix, from, &[]),
+        }
+    }
+
+    fn rest(&self, walk: Walk) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() == RESTING {
+            resting.remove(0);
+        }
+        resting.push(walk);
+    }
+
+    fn page(&self, prefix: &str, from: &str) -> io::Result<ListPage> {
+        let mut walk = self.walk_on(prefix, from)?;
+        let mut page = ListPage::default();
+        let mut seen = 0;
+        while let Some(found) = walk.next()? {
+            if found.name().starts_with(TEMPORARY) {
+                page.uploads.extend(unfinished(&walk, &found)?);
+            }
+            if found.name().starts_with('.') {
+                continue;
+            }
+            seen += 1;
+            let ends = seen == self.page;
+            if ends {
+                walk.rest_at(&found.key);
+                page.next = Some(found.key.clone());
+            }
+            // Deleted since its name was read: it is not there.
+            if let Some(FileFacts { size, modified }) = walk.facts(&found)? {
+                page.objects.push(ObjectFacts { key: found.key, size, modified });
+            }
+            if ends {
+                self.rest(walk);
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    fn unfinished_below(&self, folder: &str, but: &[&str]) -> Result<Vec<UnfinishedUpload>, StoreError> {
+        let look = || {
+            let mut walk = Walk::begin(&self.root, folder, "", but)?;
+            let mut uploads = Vec::new();
+            while let Some(found) = walk.next()? {
+                if found.name().starts_with(TEMPORARY) {
+                    uploads.extend(unfinished(&walk, &found)?);
+                }
+            }
+            Ok(uploads)
         };
-        for entry in entries {
-            let entry = entry?;
-            // A name that is no text is not bkup's.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let is_folder = entry.file_type()?.is_dir();
-            let key = if is_folder { format!("{folder}{name}/") } else { format!("{folder}{name}") };
-            let may_match = if is_folder {
-                (key.starts_with(prefix) || prefix.starts_with(&key)) && (key.as_str() > from || from.starts_with(&key))
-            } else {
-                key.starts_with(prefix) && key.as_str() > from
-            };
-            if may_match {
-                names.push((key, is_folder));
-            }
-        }
-        names.sort_unstable();
-        for (key, is_folder) in names {
-            let go_on = if is_folder { self.walk(&key, prefix, from, visit)? } else { visit(Found { key }) };
-            if !go_on {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        look().map_err(|error| self.failed("list the folder", &error))
     }
 }
 
-struct Found {
-    key: String,
-}
-
-impl Found {
-    fn name(&self) -> &str {
-        self.key.rsplit('/').next().unwrap_or_default()
-    }
+/// Returns a temporary file as the upload that it is; none where it is gone by now.
+fn unfinished(walk: &Walk, found: &Found) -> io::Result<Option<UnfinishedUpload>> {
+    let key = if found.folder().is_empty() { "/" } else { found.folder() }.to_owned();
+    let upload = UploadId(found.name().to_owned());
+    Ok(walk.facts(found)?.map(|facts| UnfinishedUpload { key, upload, begun: facts.modified }))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -330,24 +361,7 @@ impl ReadStore for FolderStore {
         let (prefix, from) = (prefix.to_owned(), from.unwrap_or_default().to_owned());
         self.run(move |store| {
             store.check_root()?;
-            let mut keys = Vec::new();
-            let complete = store
-                .walk("", &prefix, &from, &mut |found| {
-                    if !found.name().starts_with('.') {
-                        keys.push(found.key);
-                    }
-                    keys.len() < store.page
-                })
-                .map_err(|error| store.failed("list the folder", &error))?;
-            let next = if complete { None } else { keys.last().cloned() };
-            let mut objects = Vec::with_capacity(keys.len());
-            for key in keys {
-                // Deleted since it was listed: it is not there.
-                if let Ok(facts) = fs::metadata(store.root.join(&key)) {
-                    objects.push(ObjectFacts { size: facts.len(), modified: modified(&facts), key });
-                }
-            }
-            Ok(ListPage { objects, next })
+            store.page(&prefix, &from).map_err(|error| store.failed("list the folder", &error))
         })
         .await
     }
@@ -356,8 +370,12 @@ impl ReadStore for FolderStore {
         None
     }
 
-    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        WriteStore::unfinished_uploads(self, prefix).await.map(Some)
+    async fn uploads(&self, listed: &[&str]) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        let listed: Vec<String> = listed.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let but = move |store: &Self| {
+            store.unfinished_below("", &listed.iter().map(String::as_str).collect::<Vec<_>>()).map(Some)
+        };
+        self.run(but).await
     }
 
     async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {
@@ -475,26 +493,7 @@ impl WriteStore for FolderStore {
     async fn unfinished_uploads(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>, StoreError> {
         // A temporary file stands beside its object, so the folder of the prefix is looked through as a whole.
         let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]).to_owned();
-        self.run(move |store| {
-            let mut uploads = Vec::new();
-            store
-                .walk("", &folder, "", &mut |found| {
-                    if found.name().starts_with(TEMPORARY) {
-                        let (key, name) = found.key.split_at(found.key.len() - found.name().len());
-                        let begun = fs::metadata(store.root.join(&found.key)).ok().as_ref().and_then(modified);
-                        let key = if key.is_empty() { "/" } else { key };
-                        uploads.push(UnfinishedUpload {
-                            key: key.to_owned(),
-                            upload: UploadId(name.to_owned()),
-                            begun,
-                        });
-                    }
-                    true
-                })
-                .map_err(|error| store.failed("list the folder", &error))?;
-            Ok(uploads)
-        })
-        .await
+        self.run(move |store| store.unfinished_below(&folder, &[])).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

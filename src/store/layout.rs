@@ -59,7 +59,7 @@ impl MarkKind {
 pub fn encode(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-' {
+        if is_plain_byte(byte) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02x}");
@@ -79,9 +79,26 @@ pub fn encode(name: &str) -> String {
     out
 }
 
+const fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+}
+
+/// Returns whether a segment is its own name, as nearly all of a million are.
+fn is_plain(segment: &str) -> bool {
+    segment.len() <= LONGEST && segment.bytes().all(is_plain_byte)
+}
+
+/// Returns whether [`decode`] reads a segment.
+fn is_name(segment: &str) -> bool {
+    is_plain(segment) || decode(segment).is_some()
+}
+
 /// Decodes a segment; `None` for a shortened or foreign one.
 #[must_use]
 pub fn decode(segment: &str) -> Option<String> {
+    if is_plain(segment) {
+        return Some(segment.to_owned());
+    }
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
@@ -133,6 +150,9 @@ fn parse_id(segment: &str) -> Option<BackupId> {
         Some(slot) if is_slot(slot) => segment.split_at(16),
         _ => ("", segment),
     };
+    if is_plain(rest) {
+        return Some(BackupId::from(segment));
+    }
     Some(BackupId::from_text(format!("{slot}{}", decode(rest)?)))
 }
 
@@ -248,17 +268,25 @@ pub struct ManifestKey {
 /// Reads a manifest's key back; `None` for every other key.
 #[must_use]
 pub fn parse_manifest(key: &str) -> Option<ManifestKey> {
-    let mut segments = key.strip_prefix(BACKUPS)?.strip_suffix(MANIFEST)?.split('/');
-    let (database, scope, id, end) = (segments.next()?, segments.next()?, segments.next()?, segments.next());
-    if end.is_some() || (database != "_" && decode(database).is_none()) {
-        return None;
-    }
+    let (database, scope, id) = manifest_segments(key)?;
     Some(ManifestKey {
         database: database.to_owned(),
         scope_segment: scope.to_owned(),
         scope: parse_scope(scope),
         id: parse_id(id)?,
     })
+}
+
+/// Reads of a manifest's key alone whose it is; `None` for every other key.
+#[must_use]
+pub fn manifest_id(key: &str) -> Option<BackupId> {
+    parse_id(manifest_segments(key)?.2)
+}
+
+fn manifest_segments(key: &str) -> Option<(&str, &str, &str)> {
+    let mut segments = key.strip_prefix(BACKUPS)?.strip_suffix(MANIFEST)?.split('/');
+    let (database, scope, id, end) = (segments.next()?, segments.next()?, segments.next()?, segments.next());
+    (end.is_none() && (database == "_" || is_name(database))).then_some((database, scope, id))
 }
 
 /// Reads backup and attempt back from the key of a data object or a key object, or of the folder it lies in; `None` for

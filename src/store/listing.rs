@@ -4,12 +4,25 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use tokio::task::JoinHandle;
 
-use super::{ObjectFacts, ReadStore, StoreError, layout};
+use super::{ListPage, ObjectFacts, ReadStore, StoreError, UnfinishedUpload, layout};
 use crate::domain::{BackupId, Scope};
 
 /// A listing on its way. It ends after the first error: a listing with a hole must not be taken for the whole.
 pub type ObjectStream = BoxStream<'static, Result<ObjectFacts, StoreError>>;
+
+/// What a listing shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// An object.
+    Object(ObjectFacts),
+    /// An upload that was begun and neither completed nor aborted.
+    Upload(UnfinishedUpload),
+}
+
+/// Everything that a listing shows, on its way. It ends after the first error.
+pub type ListedStream = BoxStream<'static, Result<Listed, StoreError>>;
 
 /// Manifests on their way.
 pub type ManifestStream = BoxStream<'static, Result<ManifestEntry, StoreError>>;
@@ -31,31 +44,76 @@ pub struct ManifestEntry {
 
 /// Lists every object whose key begins with `prefix`; an empty one lists the whole store.
 pub fn list(store: Arc<dyn ReadStore>, prefix: &str) -> ObjectStream {
+    let object = |listed| match listed {
+        Ok(Listed::Object(object)) => Some(Ok(object)),
+        Ok(Listed::Upload(_)) => None,
+        Err(error) => Some(Err(error)),
+    };
+    list_all(store, prefix).filter_map(move |listed| std::future::ready(object(listed))).boxed()
+}
+
+/// Lists every object whose key begins with `prefix`, and the unfinished uploads that the store keeps among them. Whoever
+/// reads a page does so while the store is asked for the next one.
+pub fn list_all(store: Arc<dyn ReadStore>, prefix: &str) -> ListedStream {
     enum Next {
-        Page(Option<String>),
+        Begin,
+        Page(Asked),
         End,
     }
     let prefix = prefix.to_owned();
-    stream::unfold(Next::Page(None), move |next| {
+    stream::unfold(Next::Begin, move |next| {
         let (store, prefix) = (Arc::clone(&store), prefix.clone());
         async move {
-            let Next::Page(from) = next else { return None };
-            Some(match store.list_page(&prefix, from.as_deref()).await {
-                Ok(page) if page.next.is_some() && page.next == from => {
-                    let what = "the listing does not move on".to_owned();
-                    let error = StoreError::Invalid { place: store.place().to_owned(), key: prefix, what };
-                    (vec![Err(error)], Next::End)
-                }
+            let mut asked = match next {
+                Next::Begin => Asked::of(&store, &prefix, None),
+                Next::Page(asked) => asked,
+                Next::End => return None,
+            };
+            Some(match asked.answer(&store, &prefix).await {
                 Ok(page) => {
-                    let then = page.next.map_or(Next::End, |token| Next::Page(Some(token)));
-                    (page.objects.into_iter().map(Ok).collect(), then)
+                    let then = page.next.map_or(Next::End, |from| Next::Page(Asked::of(&store, &prefix, Some(from))));
+                    let uploads = page.uploads.into_iter().map(Listed::Upload);
+                    (uploads.chain(page.objects.into_iter().map(Listed::Object)).map(Ok).collect(), then)
                 }
                 Err(error) => (vec![Err(error)], Next::End),
             })
         }
     })
-    .flat_map(stream::iter)
+    .flat_map(|page: Vec<Result<Listed, StoreError>>| stream::iter(page))
     .boxed()
+}
+
+/// A page that was asked for. Nobody waits for one whose listing was given up.
+struct Asked {
+    from: Option<String>,
+    page: JoinHandle<Result<ListPage, StoreError>>,
+}
+
+impl Asked {
+    fn of(store: &Arc<dyn ReadStore>, prefix: &str, from: Option<String>) -> Self {
+        let (store, prefix, begin) = (Arc::clone(store), prefix.to_owned(), from.clone());
+        Self { from, page: tokio::spawn(async move { store.list_page(&prefix, begin.as_deref()).await }) }
+    }
+
+    async fn answer(&mut self, store: &Arc<dyn ReadStore>, prefix: &str) -> Result<ListPage, StoreError> {
+        let place = || store.place().to_owned();
+        match (&mut self.page).await {
+            Ok(Ok(page)) if page.next.is_some() && page.next == self.from => {
+                let what = "the listing does not move on".to_owned();
+                Err(StoreError::Invalid { place: place(), key: prefix.to_owned(), what })
+            }
+            Ok(answer) => answer,
+            Err(error) => {
+                Err(StoreError::Refused { place: place(), action: "list".to_owned(), detail: error.to_string() })
+            }
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.page.abort();
+    }
 }
 
 /// Finds every manifest, by one listing of `backups/`: a thousand keys a request, data objects passed over.

@@ -25,6 +25,7 @@ mod s3_error;
 mod s3_settings;
 mod s3_versions;
 mod upload;
+mod walk;
 
 pub use api::{
     Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
@@ -32,7 +33,7 @@ pub use api::{
 };
 pub use error::StoreError;
 pub use folder::FolderStore;
-pub use listing::{ManifestEntry, ManifestStream, ObjectStream, list, manifests};
+pub use listing::{Listed, ListedStream, ManifestEntry, ManifestStream, ObjectStream, list, list_all, manifests};
 pub use manifest::{MANIFEST_CAP, ManifestOutcome, read_manifest, write_manifest};
 pub use marker::{LAYOUT_FORMAT, ensure_marker, parse as parse_versioned, read_marker};
 pub use memory::MemoryStore;

@@ -98,8 +98,8 @@ impl ReadStore for Retrying {
         self.count.load(Ordering::Relaxed)
     }
 
-    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        self.again(|| self.inner.uploads(prefix)).await
+    async fn uploads(&self, listed: &[&str]) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        self.again(|| self.inner.uploads(listed)).await
     }
 
     async fn upload_size(&self, key: &str, upload: &UploadId) -> Result<Option<u64>, StoreError> {

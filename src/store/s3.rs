@@ -312,15 +312,15 @@ impl ReadStore for S3Store {
                 modified: instant(object.last_modified()),
             });
         }
-        Ok(ListPage { objects, next: next.filter(|_| page.is_truncated() != Some(false)) })
+        Ok(ListPage { objects, next: next.filter(|_| page.is_truncated() != Some(false)), ..ListPage::default() })
     }
 
     fn server_clock(&self) -> Option<ServerClock> {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn uploads(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
-        match WriteStore::unfinished_uploads(self, prefix).await {
+    async fn uploads(&self, _listed: &[&str]) -> Result<Option<Vec<UnfinishedUpload>>, StoreError> {
+        match WriteStore::unfinished_uploads(self, "").await {
             Ok(uploads) => Ok(Some(uploads)),
             Err(StoreError::Refused { .. } | StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bkup::store::{
-    FolderStore, MemoryStore, PutOptions, PutOutcome, ReadStore, StorageRole, StoreError, Uploader, WriteStore, list,
-    open, probe, put_once, read,
+    FolderStore, Listed, MemoryStore, PutOptions, PutOutcome, ReadStore, StorageRole, StoreError, Uploader, WriteStore,
+    list, list_all, open, probe, put_once, read,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -186,6 +186,108 @@ async fn a_folder_conforms() {
     conforms(store.clone()).await;
     assert_eq!(Some(probe(store.as_ref(), "t").await.unwrap()), store.capabilities());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "empty folders and temporary files go, too");
+}
+
+/// Every page of a listing, its keys and where it goes on, each asked of the store that `at` gives.
+async fn pages(prefix: &str, at: impl Fn() -> FolderStore) -> Vec<(Vec<String>, Option<String>)> {
+    let (mut pages, mut from) = (Vec::new(), None);
+    loop {
+        let page = at().list_page(prefix, from.as_deref()).await.unwrap();
+        from = page.next.clone();
+        pages.push((page.objects.into_iter().map(|object| object.key).collect(), page.next));
+        if from.is_none() {
+            return pages;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_forgot_where_a_page_ended_finds_the_place_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(folder.path()).unwrap().with_pages_of(3);
+    let mut written: Vec<String> = (0..20).map(|n| format!("b/s{}/{}/m", n % 7, n)).collect();
+    written.extend(["b/s1-", "b/s1.x/y", "b/s10/z", "b/s1/0", "b0", "a/b", "c"].map(str::to_owned));
+    for key in &written {
+        let _ = store.put(key, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
+    }
+    written.sort();
+    for prefix in ["", "b", "b/", "b/s1", "b/s1/", "b/s1/1", "nothing", "b/../b/", "b//"] {
+        let wanted: Vec<&String> = written.iter().filter(|key| key.starts_with(prefix)).collect();
+        let going_on = pages(prefix, || store.clone()).await;
+        let anew = pages(prefix, || FolderStore::open(folder.path()).unwrap().with_pages_of(3)).await;
+        assert_eq!(going_on, anew, "{prefix}");
+        assert_eq!(going_on.iter().flat_map(|(keys, _)| keys).collect::<Vec<_>>(), wanted, "{prefix}");
+    }
+    for (prefix, from, left) in [("b/", "a/b", 24), ("b/", "b0", 0), ("b/s1/", "b/s10/z", 0), ("b", "b/s6/6/m", 1)] {
+        let page = FolderStore::open(folder.path()).unwrap().list_page(prefix, Some(from)).await.unwrap();
+        assert_eq!(page.objects.len(), left, "{prefix} behind {from}");
+    }
+}
+
+#[tokio::test]
+async fn listings_of_a_folder_at_once_do_not_take_one_anothers_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(folder.path()).unwrap().with_pages_of(2);
+    for n in 0..30 {
+        let _ = store.put(&format!("a/{n:02}/x"), Bytes::new(), PutOptions::default()).await.unwrap();
+    }
+    let store: Arc<dyn ReadStore> = Arc::new(store);
+    let listing = |prefix: &str| list(Arc::clone(&store), prefix).map_ok(|object| object.key).try_collect::<Vec<_>>();
+    let all = futures_util::future::join_all(["", "a/", "a/1", "a/", "", "a/2", "a/0"].map(listing)).await;
+    let sizes: Vec<usize> = all.into_iter().map(|keys| keys.unwrap().len()).collect();
+    assert_eq!(sizes, [30, 30, 10, 30, 30, 10, 10]);
+}
+
+#[tokio::test]
+async fn what_is_deleted_between_two_pages_of_a_folder_is_not_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(folder.path()).unwrap().with_pages_of(1);
+    for key in ["a/1/x", "a/2/x", "a/3/x", "a/3/y"] {
+        let _ = store.put(key, Bytes::new(), PutOptions::default()).await.unwrap();
+    }
+    let first = store.list_page("a/", None).await.unwrap();
+    store.delete("a/2/x").await.unwrap();
+    let second = store.list_page("a/", first.next.as_deref()).await.unwrap();
+    store.delete("a/3/y").await.unwrap();
+    let third = store.list_page("a/", second.next.as_deref()).await.unwrap();
+    let keys = |page: &bkup::store::ListPage| page.objects.iter().map(|o| o.key.clone()).collect::<Vec<_>>();
+    assert_eq!([keys(&first), keys(&second), keys(&third)], [vec!["a/1/x"], vec!["a/3/x"], vec![]]);
+}
+
+#[tokio::test]
+async fn a_listing_of_a_folder_shows_the_unfinished_uploads_on_its_way_and_nobody_else_them_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(folder.path()).unwrap().with_pages_of(2);
+    for key in ["backups/a/1", "backups/a/2", "backups/b/3", "keys/a/1"] {
+        let _ = store.put(key, Bytes::new(), PutOptions::default()).await.unwrap();
+    }
+    for key in ["backups/a/left", "backups/b/left", "keys/a/left", "left"] {
+        let _ = store.begin_upload(key, StorageRole::Data).await.unwrap();
+    }
+    let folders = |uploads: Vec<bkup::store::UnfinishedUpload>| {
+        let mut folders: Vec<String> = uploads.into_iter().map(|upload| upload.key).collect();
+        folders.sort();
+        folders
+    };
+    let listed: Vec<Listed> = list_all(Arc::new(store.clone()), "backups/").try_collect().await.unwrap();
+    let shown = listed.into_iter().filter_map(|listed| match listed {
+        Listed::Upload(upload) => Some(upload),
+        Listed::Object(_) => None,
+    });
+    assert_eq!(folders(shown.collect()), ["backups/a/", "backups/b/"]);
+    assert_eq!(folders(store.uploads(&["backups/"]).await.unwrap().unwrap()), ["/", "keys/a/"]);
+    assert_eq!(folders(store.uploads(&["backups/", "keys/"]).await.unwrap().unwrap()), ["/"]);
+    assert_eq!(folders(store.uploads(&[]).await.unwrap().unwrap()), ["/", "backups/a/", "backups/b/", "keys/a/"]);
+}
+
+#[tokio::test]
+async fn a_link_inside_a_folder_leads_no_listing_out_of_it() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(elsewhere.path().join("secret"), b"x").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("a")).unwrap();
+    let store: Arc<dyn WriteStore> = Arc::new(FolderStore::open(folder.path()).unwrap());
+    assert_eq!(keys(&store, "a/").await, Vec::<String>::new());
+    assert!(!keys(&store, "").await.contains(&"a/secret".to_owned()));
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ impl ReadStore for Endless {
             modified: Some(at("2020-01-01T00:00:00Z")),
         };
         let next = (end > begin && end < self.objects).then(|| end.to_string());
-        Ok(ListPage { objects: (begin..end).map(object).collect(), next })
+        Ok(ListPage { objects: (begin..end).map(object).collect(), next, ..ListPage::default() })
     }
 
     fn server_clock(&self) -> Option<ServerClock> {
