@@ -82,6 +82,7 @@ fn history(desired: &Desired) -> Vec<Backup> {
                     purge_after: None,
                     marks: 0,
                     content: None,
+                    asked_for: None,
                     shared: None,
                     parent: None,
                     protected: false,

@@ -10,7 +10,7 @@ use std::time::Instant as Monotonic;
 use bkup::domain::{
     Applied, Backup, BackupId, BackupType, Bytes, CatalogFacts, CatalogState, ConfigurationSeen, Desired, Instant,
     Name, Narrowing, Observation, Observed, Period, Progress, ResolvedTenants, Scope, ServerFacts, Signs, StoreFacts,
-    StoreMarker, Tenant, Verification,
+    StoreMarker, Tenant, TenantRecord, Verification,
 };
 use bkup::plan::{Request, plan};
 use bkup::policy::{LiveTenants, SourceFile, read};
@@ -85,6 +85,7 @@ fn backup(night: i64, scope: Scope, shared: Option<BackupId>, words: &Words) -> 
         purge_after: None,
         marks: 0,
         content: None,
+        asked_for: None,
         shared,
         parent: None,
         protected: false,
@@ -129,6 +130,17 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         };
         (address.clone(), applied)
     });
+    let tenants: Option<Vec<Tenant>> = desired.tenants.values().next().map(|resolved| match resolved {
+        ResolvedTenants::Known(known) => known.iter().map(|(tenant, _)| tenant.clone()).collect(),
+        _ => Vec::new(),
+    });
+    let seen = tenants.iter().flatten().map(|tenant| TenantRecord {
+        database: name("app"),
+        slug: tenant.slug.clone(),
+        schema: tenant.schema.clone(),
+        last_seen_at: newest(),
+        offboarded_at: None,
+    });
     let facts = CatalogFacts {
         version: 1,
         lineage: "bench".to_owned(),
@@ -143,16 +155,14 @@ fn observed(desired: &Desired, backups: Vec<Backup>) -> Observed {
         leased: Vec::new(),
         removals: BTreeMap::new(),
         stores: BTreeMap::from([(name("primary"), "store".to_owned())]),
+        tenants: seen.collect(),
     };
-    let tenants = desired.tenants.values().next().map(|resolved| match resolved {
-        ResolvedTenants::Known(known) => known.iter().map(|(tenant, _)| tenant.clone()).collect(),
-        _ => Vec::new(),
-    });
     let server = ServerFacts {
         version_num: 170_000,
         datname: "app".to_owned(),
         size: Bytes(1 << 40),
         tenants,
+        tenants_unread: None,
         configuration: ConfigurationSeen::NotAsked,
     };
     let marker = StoreMarker { format_version: "1.0".to_owned(), store_id: "store".to_owned() };
@@ -174,6 +184,8 @@ fn request() -> Request {
         catalog_version: 1,
         identities: Default::default(),
         requested: Default::default(),
+        on_demand: None,
+        asked_for: None,
         requested_drills: Default::default(),
         narrowing: Narrowing::default(),
         allow_delete: None,

@@ -75,6 +75,9 @@ struct Begun {
     keys: Vec<KeyObject>,
 }
 
+/// A member that begins, or whose backup an earlier attempt has made.
+type Prepared = Result<Result<Begun, Taken>, BackupError>;
+
 /// A member whose data is in the store: its place, its attempt, its parts, what is inside, and what it refers to.
 type Ready = (usize, Begun, Vec<DataPart>, Box<DumpSummary>, Vec<(String, String)>);
 
@@ -160,7 +163,7 @@ impl<'a> Run<'a> {
     /// Looks whether each is there already, and writes the keys of those that are not.
     async fn prepare(&mut self) -> Vec<usize> {
         let members = self.members;
-        let prepared: Vec<(usize, Result<Result<Begun, Taken>, BackupError>)> = stream::iter(0..members.len())
+        let prepared: Vec<(usize, Prepared)> = stream::iter(0..members.len())
             .map(|place| async move { (place, prepare(&members[place]).await) })
             .buffered(AT_ONCE)
             .collect()
@@ -490,7 +493,7 @@ struct Broke {
     touched: Vec<usize>,
 }
 
-async fn prepare(member: &Member) -> Result<Result<Begun, Taken>, BackupError> {
+async fn prepare(member: &Member) -> Prepared {
     let (order, destination) = (&member.order, &member.destination);
     if let Some(taken) = already(order, destination).await? {
         return Ok(Err(taken));

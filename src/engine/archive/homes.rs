@@ -234,12 +234,11 @@ fn keep_for_the_end(toc: &Toc, homes: &mut [Home]) {
             parents.extend(needs(entry));
         }
     }
-    for index in 0..homes.len() {
-        let entry = &toc.entries[index];
+    for (home, entry) in homes.iter_mut().zip(&toc.entries) {
         let kept = LASTING.contains(&entry.kind())
             || (entry.kind() == "CHECK CONSTRAINT" && needs(entry).iter().any(|other| parents.contains(other)));
-        if homes[index] == Home::Shared && kept {
-            homes[index] = Home::Bridge;
+        if *home == Home::Shared && kept {
+            *home = Home::Bridge;
         }
     }
 }

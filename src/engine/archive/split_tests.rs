@@ -329,8 +329,11 @@ fn names_with_line_ends_and_quotes_are_only_bytes() {
     assert_eq!(ids(&split(&archive(&entries, &[]), &[name]), A), [1, 2]);
 }
 
+/// Each entry's blocks, in their order.
+type Listed = Vec<(i32, Vec<Vec<u8>>)>;
+
 /// Entries of two tenants, a shared schema and none, with any dependencies, and blocks in the order of entries.
-fn world() -> impl Strategy<Value = (Vec<Entry>, Vec<(i32, Vec<Vec<u8>>)>)> {
+fn world() -> impl Strategy<Value = (Vec<Entry>, Listed)> {
     let kind = prop::sample::select(vec!["TABLE", "VIEW", "TABLE DATA", "CAST", "INDEX", "TABLE ATTACH", "COMMENT"]);
     let schema = prop::sample::select(vec!["a", "b", "public", ""]);
     let needs = prop::collection::vec(1_i32..24, 0..4);

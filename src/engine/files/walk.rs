@@ -139,8 +139,8 @@ impl Walk {
     #[must_use]
     pub fn unmatched(&self) -> Vec<String> {
         let words = |(at, glob): (usize, &str)| {
-            let reasons = self.reasons.iter().filter(|(root, _)| glob.as_bytes().starts_with(root));
-            let why = reasons.last().map(|(root, why)| format!(" ({}: {why})", shown(root))).unwrap_or_default();
+            let mut reasons = self.reasons.iter().filter(|(root, _)| glob.as_bytes().starts_with(root));
+            let why = reasons.next_back().map(|(root, why)| format!(" ({}: {why})", shown(root))).unwrap_or_default();
             self.unmatched.contains(&at).then(|| format!("{glob:?}{why}"))
         };
         self.selection.globs().enumerate().filter_map(words).collect()

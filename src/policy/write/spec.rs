@@ -178,9 +178,7 @@ fn day(day: &DayRule) -> Value {
 pub(in crate::policy) fn schedule_lines(spec: &ScheduleSpec) -> Vec<Line> {
     let mut lines = Vec::new();
     if !spec.databases.is_empty() {
-        if !spec.databases.is_empty() {
-            lines.push(Line::new("databases", Value::words(&spec.databases)));
-        }
+        lines.push(Line::new("databases", Value::words(&spec.databases)));
     }
     lines.push(Line::new("backup", Value::word(word(&spec.backup))));
     let usual = if spec.backup == BackupType::FullSystem { Engine::Physical } else { Engine::Logical };

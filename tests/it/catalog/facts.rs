@@ -498,7 +498,8 @@ async fn a_hundred_thousand_executions_cost_as_many_questions_as_one() {
     let (guard, url, writer) = made().await;
     let one = take(&writer, Scope::Database, at("2026-03-01T02:00:00Z")).await;
     let reader = Reader::open(&url).unwrap();
-    reader.state().await.unwrap();
+    // Both of its connections are there.
+    tokio::try_join!(reader.state(), reader.state()).unwrap();
     let questions = |before: usize| guard.statements().split_off(before);
     let before = guard.statements().len();
     reader.state().await.unwrap();

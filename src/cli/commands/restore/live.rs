@@ -190,7 +190,7 @@ async fn find(databases: Vec<Connection>, id: Option<&str>) -> Result<(Connectio
 
 enum Looked {
     Schema(Box<Undo>),
-    Database { aside: Marked, held: Box<Held>, changes: Vec<TableChange> },
+    Database { aside: Box<Marked>, held: Box<Held>, changes: Vec<TableChange> },
 }
 
 /// Takes a swap back.
@@ -206,7 +206,7 @@ pub(super) fn take_back(context: &mut Context, args: &RestoreArgs, wanted: &str)
             Aside::Schema(aside) => Looked::Schema(Box::new(look_back(&live, aside, &id).await?)),
             Aside::Database(aside) => {
                 let (held, changes) = database::look_back(&live, &aside, &id, args.end_sessions).await?;
-                Looked::Database { aside, held: Box::new(held), changes }
+                Looked::Database { aside: Box::new(aside), held: Box::new(held), changes }
             }
         };
         Ok::<_, RestoreError>((live, looked))
