@@ -22,7 +22,7 @@ macro_rules! snapshot {
     };
 }
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 30] = [
     "validate",
     "explain",
     "init",
@@ -36,6 +36,9 @@ const COMMANDS: [&str; 27] = [
     "list",
     "logs",
     "cancel",
+    "orphans",
+    "undelete",
+    "erase",
     "restore",
     "backup",
     "drill",

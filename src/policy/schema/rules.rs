@@ -20,6 +20,8 @@ pub(super) enum Rule {
     Needs(&'static str, Is, &'static str),
     /// The key is never so.
     Never(&'static str, Is),
+    /// Unless an item of the list has the first key, and each that has it is so, another key is needed.
+    Unless(&'static str, &'static str, Is, &'static str),
 }
 
 /// What a value is.
@@ -38,7 +40,7 @@ pub(super) enum Is {
 }
 
 use Is::{Has, HasWord, Like, Other, Word};
-use Rule::{Implies, Needs, Never, One, Where, With};
+use Rule::{Implies, Needs, Never, One, Unless, Where, With};
 
 const S3: Is = Like("^s3://");
 const INCREMENTAL: Is = Word(&["incremental"]);
@@ -64,6 +66,7 @@ pub(super) const RULES: &[(&str, &[Rule])] = &[
             Implies("when", HasWord("on", "change"), "backup", Word(&["configuration"])),
         ],
     ),
+    ("minimum_backup_age", &[Unless("steps", "restore", HasWord("backup", "files"), "databases")]),
     ("manual", &[One(&["manual", "run", "restore", "check"]), With(&["timeout"], "run")]),
     (
         "replicate_to",
@@ -124,6 +127,13 @@ impl Rule {
             }
             Needs(key, is, other) => vec![json!({ "if": so(key, *is), "then": { "required": [other] } })],
             Never(key, is) => vec![json!({ "properties": { *key: { "not": is.schema() } } })],
+            Unless(list, key, is, other) => {
+                let other_item = json!({ "properties": { *key: { "not": is.schema() } }, "required": [key] });
+                let some = json!({ "contains": { "required": [key] } });
+                let all = json!({ "allOf": [some, { "not": { "contains": other_item } }] });
+                let so = json!({ "properties": { *list: all }, "required": [list] });
+                vec![json!({ "if": so, "else": { "required": [other] } })]
+            }
         }
     }
 
@@ -133,6 +143,7 @@ impl Rule {
             With(keys, other) | Where(keys, other, _) => keys.iter().chain([other]).copied().collect(),
             Needs(key, _, other) | Implies(key, _, other, _) => vec![key, other],
             Never(key, _) => vec![key],
+            Unless(list, _, _, other) => vec![list, other],
         }
     }
 }
