@@ -19,17 +19,11 @@ need age-keygen age
 PG=$(postgres_17)
 RCLONE=$(rclone_program)
 AWS=$(aws_program)
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 
 world_begin
 postgres_begin "$PG"
 s3_begin "$RCLONE"
-PATH=$PG:$PATH
-export BKUP_PG_BIN=$PG
 
 say "making $MIB MiB of rows"
 createdb shop
@@ -41,8 +35,7 @@ done
 psql -XAtq -d shop -c 'vacuum analyze' -c checkpoint
 say "$(psql -XAt -d shop -c "select pg_size_pretty(pg_database_size('shop')) || ' in ' || (select count(*) from messages) * 3 || ' rows'")"
 
-age-keygen -o "$WORK/identity" 2>/dev/null
-recipient=$(age-keygen -y "$WORK/identity")
+recipient=$(key_made)
 results=$WORK/results
 measured() { python benches/peers/measure.py "$results" "$@"; }
 

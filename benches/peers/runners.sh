@@ -17,19 +17,13 @@ tools_folder
 need age-keygen age
 PG=$(postgres_17)
 RCLONE=$(rclone_program)
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 
 world_begin
 # By the process's own word: `$!` would be the shell that started it.
 trap '[ ! -s "$WORK/delay.pid" ] || kill "$(cat "$WORK/delay.pid")" 2>/dev/null || true; world_end' EXIT
 postgres_begin "$PG"
 s3_begin "$RCLONE"
-PATH=$PG:$PATH
-export BKUP_PG_BIN=$PG
 far=$(free_port)
 python benches/peers/delay.py "$far" "${BENCH_S3##*:}" "$LATENCY" "$WORK/delay.pid" &
 for _ in $(seq 100); do [ ! -s "$WORK/delay.pid" ] || break; sleep 0.1; done
@@ -48,8 +42,7 @@ DO \$\$ BEGIN
   END LOOP;
 END \$\$;
 SQL
-age-keygen -o "$WORK/identity" 2>/dev/null
-recipient=$(age-keygen -y "$WORK/identity")
+recipient=$(key_made)
 
 # round NAME RUNNERS: a fresh catalog and a fresh prefix; prints the seconds.
 round() {

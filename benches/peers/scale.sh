@@ -17,23 +17,16 @@ need_cargo
 tools_folder
 need age-keygen age
 PG=$(postgres_17)
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 
 world_begin
 postgres_begin "$PG"
-PATH=$PG:$PATH
-export BKUP_PG_BIN=$PG
 createdb shop
 createdb catalog
 export BENCH_SHOP_URL="postgres://postgres@localhost:5432/shop?host=$PGHOST"
 export BENCH_CATALOG_URL="postgres://postgres@localhost:5432/catalog?host=$PGHOST"
 
-age-keygen -o "$WORK/identity" 2>/dev/null
-recipient=$(age-keygen -y "$WORK/identity")
+recipient=$(key_made)
 mkdir "$WORK/policies" "$WORK/store"
 cat >"$WORK/policies/bench.yaml" <<YAML
 version: 1

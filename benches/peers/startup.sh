@@ -5,14 +5,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=scripts/tools.sh
 . scripts/tools.sh
+# shellcheck source=benches/peers/world.sh
+. benches/peers/world.sh
 
 need_cargo
 tools_folder
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 for _ in $(seq "${BENCH_RUNS:-30}"); do

@@ -25,23 +25,16 @@ need curl curl
 PG=$(postgres_17)
 RCLONE=$(rclone_program)
 AWS=$(aws_program)
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 
 world_begin
 postgres_begin "$PG"
 s3_begin "$RCLONE"
-PATH=$PG:$PATH
-export BKUP_PG_BIN=$PG
 # A dump of everything locks everything: the server is given room, and is told so in the table.
 psql -XAtqc "ALTER SYSTEM SET max_locks_per_transaction = $LOCKS"
 as_server "$PG/pg_ctl" -D "$WORK/pg/data" -l "$WORK/pg/log" -w -s -m fast restart
 PG_PID=$(head -n 1 "$WORK/pg/data/postmaster.pid")
-age-keygen -o "$WORK/identity" 2>/dev/null
-recipient=$(age-keygen -y "$WORK/identity")
+recipient=$(key_made)
 
 # timed FILE COMMAND...: runs it and writes its seconds.
 timed() {

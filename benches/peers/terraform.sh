@@ -19,16 +19,10 @@ tools_folder
 need age-keygen age
 command -v terraform >/dev/null || die "terraform is missing" "install it and put it on the PATH: it has no package in Debian"
 PG=$(postgres_17)
-BKUP=${BENCH_BKUP:-}
-if [ -z "$BKUP" ]; then
-  cargo build --release --locked --quiet
-  BKUP=${CARGO_TARGET_DIR:-$PWD/target}/release/bkup
-fi
+BKUP=$(bkup_built)
 
 world_begin
 postgres_begin "$PG"
-PATH=$PG:$PATH
-export BKUP_PG_BIN=$PG
 createdb catalog
 for n in $(seq 0 9); do
   createdb "shop_$n"
@@ -36,8 +30,7 @@ for n in $(seq 0 9); do
 done
 export BENCH_CATALOG_URL="postgres://postgres@localhost:5432/catalog?host=$PGHOST"
 
-age-keygen -o "$WORK/identity" 2>/dev/null
-recipient=$(age-keygen -y "$WORK/identity")
+recipient=$(key_made)
 mkdir "$WORK/policies" "$WORK/store" "$WORK/terraform"
 python - "$RESOURCES" "$WORK" "$recipient" <<'PY'
 import sys

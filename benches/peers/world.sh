@@ -39,7 +39,23 @@ as_server() {
 
 free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# postgres_begin BIN: starts a server on a socket in $WORK/pg; PGHOST, PGPORT and PGUSER point at it.
+# Prints the bkup that is measured: BENCH_BKUP, or a release build.
+bkup_built() {
+  if [ -n "${BENCH_BKUP:-}" ]; then
+    echo "$BENCH_BKUP"
+  else
+    cargo build --release --locked --quiet || return 1
+    echo "${CARGO_TARGET_DIR:-$PWD/target}/release/bkup"
+  fi
+}
+
+# Makes a key for stores as $WORK/identity, and prints its recipient.
+key_made() {
+  age-keygen -o "$WORK/identity" 2>/dev/null || return 1
+  age-keygen -y "$WORK/identity"
+}
+
+# postgres_begin BIN: starts a server on a socket in $WORK/pg; PGHOST, PGPORT, PGUSER, PATH and BKUP_PG_BIN point at it.
 postgres_begin() {
   local bin=$1 tries=0
   mkdir "$WORK/pg"
@@ -51,6 +67,8 @@ postgres_begin() {
   as_server "$bin/pg_ctl" -D "$WORK/pg/data" -l "$WORK/pg/log" -w -s start -o "-c listen_addresses='' -k $WORK/pg -p 5432 \
     -c fsync=off -c full_page_writes=off -c shared_buffers=512MB -c max_wal_size=8GB -c checkpoint_timeout=1h -c jit=off"
   PG_PID=$(head -n 1 "$WORK/pg/data/postmaster.pid")
+  PATH=$bin:$PATH
+  export BKUP_PG_BIN=$bin
   until "$bin/psql" -XAtqc 'select 1' >/dev/null 2>&1; do
     tries=$((tries + 1))
     [ $tries -lt 100 ] || die "the bench's server does not answer"

@@ -67,21 +67,10 @@ pub(super) fn restrict(world: &World, part: &Part) -> World {
     if let Some(facts) = world.facts() {
         let stays = |address: &Address| is_of(address, part, &small.desired);
         let facts = CatalogFacts {
-            version: facts.version,
-            lineage: facts.lineage.clone(),
-            serial: facts.serial,
-            simulated: facts.simulated,
             applied: facts.applied.iter().filter(|(a, _)| stays(a)).map(|(a, d)| (a.clone(), d.clone())).collect(),
             backups: facts.backups.iter().filter(|b| part.contains(&b.schedule)).cloned().collect(),
-            drills: facts.drills.clone(),
             progress: facts.progress.iter().filter(|p| part.contains(&p.schedule)).cloned().collect(),
-            garbage: Vec::new(),
-            canceled: facts.canceled.clone(),
-            leased: facts.leased.clone(),
-            stores: facts.stores.clone(),
-            removals: facts.removals.clone(),
-            // Those that are there are the policies' to say: placeholders and groups stand for them.
-            tenants: facts.tenants.iter().filter(|record| record.offboarded_at.is_some()).cloned().collect(),
+            ..World::frame(facts)
         };
         small.put_catalog(facts);
     }

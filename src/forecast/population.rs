@@ -171,21 +171,9 @@ fn reduced(side: &Desired, weights: &HashMap<Who, u64>) -> Desired {
 
 fn without_backups(facts: &CatalogFacts) -> CatalogFacts {
     CatalogFacts {
-        version: facts.version,
-        lineage: facts.lineage.clone(),
-        serial: facts.serial,
-        simulated: facts.simulated,
         applied: facts.applied.clone(),
-        backups: Vec::new(),
-        drills: facts.drills.clone(),
         progress: facts.progress.clone(),
-        garbage: Vec::new(),
-        canceled: facts.canceled.clone(),
-        leased: facts.leased.clone(),
-        stores: facts.stores.clone(),
-        removals: facts.removals.clone(),
-        // Those that are there are the policies' to say: placeholders and groups stand for them.
-        tenants: facts.tenants.iter().filter(|record| record.offboarded_at.is_some()).cloned().collect(),
+        ..super::world::World::frame(facts)
     }
 }
 

@@ -102,6 +102,25 @@ impl World {
         self.observed.catalog = Observation::Known(CatalogState::Present(Box::new(facts)));
     }
 
+    /// Returns what is the same for every part and group of a catalog's forecast: all but documents, backups and how far
+    /// schedules are.
+    #[must_use]
+    pub fn frame(facts: &CatalogFacts) -> CatalogFacts {
+        CatalogFacts {
+            lineage: facts.lineage.clone(),
+            serial: facts.serial,
+            simulated: facts.simulated,
+            drills: facts.drills.clone(),
+            canceled: facts.canceled.clone(),
+            leased: facts.leased.clone(),
+            stores: facts.stores.clone(),
+            removals: facts.removals.clone(),
+            // Those that are there are the policies' to say: placeholders and groups stand for them.
+            tenants: facts.tenants.iter().filter(|record| record.offboarded_at.is_some()).cloned().collect(),
+            ..Self::empty_catalog(facts.version)
+        }
+    }
+
     /// Returns an empty catalog of this version.
     #[must_use]
     pub fn empty_catalog(version: i64) -> CatalogFacts {
@@ -319,16 +338,10 @@ impl World {
                     facts.removals.insert(address.clone(), *after);
                 }
             }
-            ActionKind::Offboard(work) => {
+            ActionKind::Offboard(work) | ActionKind::Onboard(work) => {
                 let of_it = |r: &&mut TenantRecord| r.database == work.database && r.slug == work.slug;
                 if let Some(record) = self.facts_mut().and_then(|facts| facts.tenants.iter_mut().find(of_it)) {
-                    record.offboarded_at = Some(now);
-                }
-            }
-            ActionKind::Onboard(work) => {
-                let of_it = |r: &&mut TenantRecord| r.database == work.database && r.slug == work.slug;
-                if let Some(record) = self.facts_mut().and_then(|facts| facts.tenants.iter_mut().find(of_it)) {
-                    record.offboarded_at = None;
+                    record.offboarded_at = matches!(kind, ActionKind::Offboard(_)).then_some(now);
                 }
             }
             // Uploads do not exist here; the rest is done by `fold` itself, in one pass.

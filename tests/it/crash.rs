@@ -8,13 +8,13 @@ mod end;
 mod scenes;
 mod site;
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant as Monotonic;
 
 use tokio::sync::mpsc;
 
+use crate::world::asked::say;
 use crate::world::gate::{Mode, Reached};
 use site::{Ground, Site, State};
 
@@ -243,11 +243,6 @@ async fn every_point(ground: &Arc<Ground>, scene: Scene) {
 #[expect(clippy::disallowed_methods, reason = "a person who looks at one point names it so")]
 fn chosen(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
-}
-
-/// Says something that the test's capture does not swallow: the counts belong into every log.
-pub fn say(words: &str) {
-    let _nobody_listens = writeln!(std::io::stderr(), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

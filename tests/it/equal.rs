@@ -30,29 +30,19 @@ mod tables;
 mod ties;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::case::Case;
 use self::check::{Bench, Checked, Outcome};
 use self::maker::Maker;
+use crate::world::asked::{say, setting};
 use crate::world::cluster::Major;
 
 /// How many seeds each version runs where nobody says otherwise.
 const CASES: u64 = 5;
 /// How long a failing case is made smaller.
 const SHRINK_SECONDS: u64 = 300;
-
-#[expect(clippy::disallowed_methods, reason = "how many seeds a test runs is no setting of bkup")]
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
-}
-
-/// Says how much was gone through, past the capture of tests: a suite that checked nothing must not look like one that did.
-fn tell(words: &str) {
-    let _nobody_listens = writeln!(std::io::stderr(), "{words}");
-}
 
 /// Runs the seeds of a version: other ones than those of the other versions.
 async fn run(major: Major) {
@@ -74,10 +64,10 @@ async fn run(major: Major) {
             major.number()
         );
         // Said at once: a run of many hours must not keep it to itself.
-        tell(&words);
+        say(&words);
         failed.push(words);
     }
-    tell(&format!("equal: {major:?}: {total:?} in {:.1} s", began.elapsed().as_secs_f64()));
+    say(&format!("equal: {major:?}: {total:?} in {:.1} s", began.elapsed().as_secs_f64()));
     assert!(failed.is_empty(), "{} of {count} seeds fail:\n{}", failed.len(), failed.join("\n"));
 }
 
@@ -132,7 +122,7 @@ async fn one_seed() {
     let bench = Bench::start(major).await;
     let case = Maker::make(seed, major);
     match bench.check(&case, seed).await {
-        Outcome::Holds(checked) => tell(&format!("equal: seed {seed}: {checked:?}")),
+        Outcome::Holds(checked) => say(&format!("equal: seed {seed}: {checked:?}")),
         Outcome::Broken(words) => panic!("{words}"),
         Outcome::Violated(property, words) => {
             let (small, words) = shrunk(&bench, case, seed, property, words).await;

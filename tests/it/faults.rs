@@ -75,6 +75,13 @@ pub fn only_tenants(setup: &Setup) {
     setup.policy(&policy);
 }
 
+/// Adds a schedule like the one of tenants, with slots at another time, to policies of [`only_tenants`].
+pub fn with_twin(policies: &str, name: &str, time: &str) -> String {
+    let tenants = policies.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap();
+    let twin = tenants.replace("tenants: {", &format!("{name}: {{")).replace("03:00", time);
+    policies.replace(tenants, &format!("{tenants}\n{twin}"))
+}
+
 /// A session that holds a table of a tenant, so that its dump waits.
 pub struct Lock(sqlx::PgConnection);
 

@@ -8,8 +8,8 @@ use bkup::cli::args::Arguments;
 use bkup::engine::Connection;
 use clap::CommandFactory as _;
 
-use crate::crash::say;
 use crate::faults::{Lock, descendants, dump_of, only_tenants};
+use crate::world::asked::say;
 use crate::world::cluster::Major;
 use crate::world::s3::S3Server;
 use crate::world::setup::{Place, Policy, Setup, ran};

@@ -9,8 +9,8 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::crash::say;
 use crate::faults::{descendants, only_tenants, signal, wait_for};
+use crate::world::asked::{say, setting};
 use crate::world::cluster::Major;
 use crate::world::s3::S3Server;
 use crate::world::setup::{Place, Setup, ran};
@@ -62,11 +62,6 @@ impl Draw {
             _ => Event::SessionsEnded("app"),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a person who looks at one seed names it so")]
-fn asked(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
 /// An installation and how long an apply of it usually takes.
@@ -224,8 +219,8 @@ fn same_process(pid: u32, line: &str) -> bool {
 #[test]
 fn an_apply_that_is_disturbed_at_any_instant_is_finished_by_the_next() {
     let begun = Instant::now();
-    let rounds = asked("BKUP_SIGNALS_ROUNDS").unwrap_or(ROUNDS);
-    let one = asked("BKUP_SIGNALS_SEED");
+    let rounds = setting("BKUP_SIGNALS_ROUNDS").unwrap_or(ROUNDS);
+    let one = setting("BKUP_SIGNALS_SEED");
     let hour = bkup::cli::context::Context::clock().as_second().unsigned_abs() / 3600 * 1_000_000;
     let first = if rounds == ROUNDS { SEED } else { hour };
     say(&format!("signals: {rounds} rounds from seed {first}"));

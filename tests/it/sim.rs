@@ -34,14 +34,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use self::story::{Failure, Summary, run};
+use crate::world::asked::{say, setting};
 
 /// How many seeds the suite runs where nobody says otherwise.
 const SEEDS: u64 = 300;
-
-#[expect(clippy::disallowed_methods, reason = "how many seeds a test runs is no setting of bkup")]
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
-}
 
 /// Runs seeds side by side and returns what they came to; the first failures come with how to see them again.
 fn run_all(seeds: &[u64]) -> Result<Summary, String> {
@@ -86,16 +82,11 @@ fn told(failure: &Failure) -> String {
     format!("  seed {seed}: BKUP_SIM_SEED={seed} cargo test --test it sim::one_seed\n{more}")
 }
 
-/// Says how much was gone through, past the capture of tests: a suite that checked nothing must not look like one that did.
-fn tell(words: &str) {
-    let _nobody_listens = writeln!(std::io::stderr(), "{words}");
-}
-
 #[test]
 fn one_seed() {
     let seed = setting("BKUP_SIM_SEED").unwrap_or(1);
     match run(seed) {
-        Ok(summary) => tell(&format!("sim: seed {seed}: {summary}")),
+        Ok(summary) => say(&format!("sim: seed {seed}: {summary}")),
         Err(failure) => panic!("{}\n{}", failure.log.join("\n"), told(&failure)),
     }
 }
@@ -118,7 +109,7 @@ fn seeds_that_failed_once_do_not_fail_again() {
 
 #[test]
 fn an_apply_that_dies_anywhere_is_finished_by_the_next() {
-    tell(&format!("sim: {} points at which an apply can die", crash::enumerate()));
+    say(&format!("sim: {} points at which an apply can die", crash::enumerate()));
 }
 
 #[test]
@@ -126,5 +117,5 @@ fn what_must_hold_holds_whatever_fails() {
     let (first, count) = (setting("BKUP_SIM_FIRST").unwrap_or(1), setting("BKUP_SIM_SEEDS").unwrap_or(SEEDS));
     let seeds: Vec<u64> = (first..first + count).collect();
     let summary = run_all(&seeds).unwrap_or_else(|words| panic!("{words}"));
-    tell(&format!("sim: {count} seeds: {summary}"));
+    say(&format!("sim: {count} seeds: {summary}"));
 }

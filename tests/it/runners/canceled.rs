@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{backups, report};
-use crate::faults::{Lock, dump_of, only_tenants};
+use crate::faults::{Lock, dump_of, only_tenants, with_twin};
 use crate::world::cluster::Major;
 use crate::world::s3::S3Server;
 use crate::world::setup::{Place, Setup, ran};
@@ -63,10 +63,7 @@ async fn a_canceled_run_begins_nothing_more() {
     only_tenants(&setup);
     // The second schedule waits for the first: one program at once.
     let policies = setup.read("bkup.yaml").replace("max_parallel_jobs: 2", "max_parallel_jobs: 1");
-    let tenants =
-        policies.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap().to_owned();
-    let later = tenants.replace("tenants: {", "zulu: {");
-    std::fs::write(setup.path("bkup.yaml"), policies.replace(&tenants, &format!("{tenants}\n{later}"))).unwrap();
+    std::fs::write(setup.path("bkup.yaml"), with_twin(&policies, "zulu", "03:00")).unwrap();
     let _ = setup.first();
     setup.now("2026-03-03T03:10:00Z");
     let lock = Lock::take(&setup, "tenant_acme.orders").await;

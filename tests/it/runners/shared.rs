@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{backups, report};
 use crate::faults::proxy::Proxy;
-use crate::faults::{Lock, dump_of, only_tenants};
+use crate::faults::{Lock, dump_of, only_tenants, with_twin};
 use crate::world::cluster::Major;
 use crate::world::s3::S3Server;
 use crate::world::setup::{CATALOG, Place, Setup, ran};
@@ -60,12 +60,8 @@ async fn a_dead_runners_claim_is_taken_over_when_its_lease_ends() {
 async fn the_most_important_classes_go_first_whatever_their_schedule() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex", "initech"]).await;
     only_tenants(&setup);
-    let text = setup.read("bkup.yaml");
-    let line = text.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap().to_owned();
     // `alpha` comes first by name, and has the slot before.
-    let first = line.replace("tenants: {", "alpha: {").replace("03:00", "02:45");
-    let text = text
-        .replace(&line, &format!("{line}\n{first}"))
+    let text = with_twin(&setup.read("bkup.yaml"), "alpha", "02:45")
         .replace("max_parallel_jobs: 2", "max_parallel_jobs: 1")
         .replace("classes:\n", "classes:\n  gold: { tenants: [initech], priority: 1 }\n");
     std::fs::write(setup.path("bkup.yaml"), text).unwrap();
@@ -93,9 +89,7 @@ async fn four_runners_share_one_plan_and_each_takes_a_part() {
     // Two schedules, and one program a runner: who comes late finds a dump that nobody has begun, however far the first
     // has come with the other.
     let text = setup.read("bkup.yaml").replace("max_parallel_jobs: 2", "max_parallel_jobs: 1");
-    let line = text.lines().find(|line| line.trim_start().starts_with("tenants: { databases")).unwrap().to_owned();
-    let again = line.replace("tenants: {", "alpha: {");
-    std::fs::write(setup.path("bkup.yaml"), text.replace(&line, &format!("{line}\n{again}"))).unwrap();
+    std::fs::write(setup.path("bkup.yaml"), with_twin(&text, "alpha", "03:00")).unwrap();
     let _ = setup.first();
     for (day, saved) in [(3, true), (4, false)] {
         setup.now(&format!("2026-03-{day:02}T03:10:00Z"));

@@ -1,5 +1,6 @@
 //! What tests stand on: private PostgreSQL clusters, S3 servers, hermetic runs of the binary, builders.
 
+pub mod asked;
 pub mod cluster;
 pub mod gate;
 pub mod github;
