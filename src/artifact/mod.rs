@@ -4,6 +4,7 @@
 //! result without bkup. CPU work runs on blocking threads between bounded channels, so memory has a bound that is
 //! stated ([`PACK_MEMORY`], [`UNPACK_MEMORY`]) and a slow end slows the other one down.
 
+mod body;
 mod compress;
 mod decompress;
 mod error;

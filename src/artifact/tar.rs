@@ -4,6 +4,8 @@
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use super::body::Body;
+
 /// The size of a block.
 pub(super) const BLOCK: usize = 512;
 /// The longest extended header that is read.
@@ -100,16 +102,14 @@ pub struct TarMember {
 
 /// Reads a tar file member by member.
 pub struct TarReader<R> {
-    source: R,
-    left: u64,
-    padding: u64,
+    body: Body<R>,
     ended: bool,
 }
 
 impl<R: Read> TarReader<R> {
     /// Begins.
     pub const fn new(source: R) -> Self {
-        Self { source, left: 0, padding: 0, ended: false }
+        Self { body: Body::new(source, "a member"), ended: false }
     }
 
     /// Goes to the next member; what of the one before was not read is skipped. `None` at the proper end.
@@ -117,22 +117,18 @@ impl<R: Read> TarReader<R> {
     /// # Errors
     /// [`TarError`]; nothing after it is to be used.
     pub fn next_member(&mut self) -> Result<Option<TarMember>, TarError> {
-        self.skip()?;
+        self.body.skip()?;
         let mut long: Option<String> = None;
         loop {
             if self.ended {
                 return Ok(None);
             }
-            let header = self.block()?;
-            if header.iter().all(|byte| *byte == 0) {
-                // Everything behind the end mark is read too, so that a cut or a damage there is seen by whoever reads.
-                io::copy(&mut self.source, &mut io::sink()).map_err(|error| TarError::Read(error.to_string()))?;
+            let Some(header) = self.body.header()? else {
                 self.ended = true;
                 return Ok(None);
-            }
+            };
             let (name, kind, size) = head(&header)?;
-            self.left = size;
-            self.padding = size.next_multiple_of(BLOCK as u64) - size;
+            self.body.begin(size);
             match kind {
                 b'x' => long = extended(&self.whole()?)?.or(long),
                 b'L' => {
@@ -167,43 +163,21 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    fn block(&mut self) -> Result<[u8; BLOCK], TarError> {
-        let mut block = [0; BLOCK];
-        self.source.read_exact(&mut block).map_err(|error| cut(&error))?;
-        Ok(block)
-    }
-
     fn whole(&mut self) -> Result<Vec<u8>, TarError> {
-        if self.left > LONGEST_HEADER {
+        if self.body.left() > LONGEST_HEADER {
             return Err(TarError::Damaged("an extended header is too long".to_owned()));
         }
         let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes).map_err(|error| cut(&error))?;
-        self.skip()?;
+        self.body.read_to_end(&mut bytes).map_err(|error| cut(&error))?;
+        self.body.skip()?;
         Ok(bytes)
-    }
-
-    fn skip(&mut self) -> Result<(), TarError> {
-        let skipped = self.left + self.padding;
-        let copied = io::copy(&mut self.source.by_ref().take(skipped), &mut io::sink()).map_err(|error| cut(&error))?;
-        (self.left, self.padding) = (0, 0);
-        if copied == skipped { Ok(()) } else { Err(TarError::Damaged("it ends within a member".to_owned())) }
     }
 }
 
 impl<R: Read> Read for TarReader<R> {
     /// Reads the member's content.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.source.read(&mut buffer[..most])?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends within a member"));
-        }
-        self.left -= count as u64;
-        Ok(count)
+        self.body.read(buffer)
     }
 }
 

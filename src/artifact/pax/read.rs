@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use super::{Extent, MOST_EXTENTS, PaxEntry, PaxKind};
 use crate::artifact::TarError;
+use crate::artifact::body::Body;
 use crate::artifact::tar::{BLOCK, cut, number};
 
 /// The longest extended header that is read.
@@ -12,9 +13,7 @@ const LONGEST_HEADER: u64 = 1024 * 1024;
 
 /// Reads an archive entry by entry; between two of them, it gives the content of the one.
 pub struct PaxReader<R> {
-    source: R,
-    left: u64,
-    padding: u64,
+    body: Body<R>,
     ended: bool,
 }
 
@@ -35,7 +34,7 @@ struct Extended {
 impl<R: Read> PaxReader<R> {
     /// Begins.
     pub const fn new(source: R) -> Self {
-        Self { source, left: 0, padding: 0, ended: false }
+        Self { body: Body::new(source, "an entry"), ended: false }
     }
 
     /// Goes to the next entry; what of the one before was not read is skipped. `None` at the proper end.
@@ -43,26 +42,21 @@ impl<R: Read> PaxReader<R> {
     /// # Errors
     /// [`TarError`]; nothing after it is to be used.
     pub fn next_entry(&mut self) -> Result<Option<PaxEntry>, TarError> {
-        self.skip()?;
+        self.body.skip()?;
         let mut extended = Extended::default();
         loop {
             if self.ended {
                 return Ok(None);
             }
-            let mut header = [0; BLOCK];
-            self.source.read_exact(&mut header).map_err(|error| cut(&error))?;
-            if header.iter().all(|byte| *byte == 0) {
-                // Everything behind the end mark is read too, so that a damage there is seen by whoever reads.
-                io::copy(&mut self.source, &mut io::sink()).map_err(|error| TarError::Read(error.to_string()))?;
+            let Some(header) = self.body.header()? else {
                 self.ended = true;
                 return Ok(None);
-            }
+            };
             check_sum(&header)?;
             let kind = header[156];
             let size = number(&header[124..136]).ok_or_else(|| damaged("a size is no number"))?;
             let size = if kind == b'x' { size } else { extended.size.unwrap_or(size) };
-            self.left = size;
-            self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+            self.body.begin(size);
             if kind != b'x' {
                 return self.entry(&header, kind, size, extended).map(Some);
             }
@@ -70,8 +64,8 @@ impl<R: Read> PaxReader<R> {
                 return Err(damaged("an extended header is too long"));
             }
             let mut bytes = Vec::new();
-            self.read_to_end(&mut bytes).map_err(|error| cut(&error))?;
-            self.skip()?;
+            self.body.read_to_end(&mut bytes).map_err(|error| cut(&error))?;
+            self.body.skip()?;
             extended.read(&bytes)?;
         }
     }
@@ -118,13 +112,13 @@ impl<R: Read> PaxReader<R> {
     /// Reads where the data of a sparse file lies; what follows is the data alone.
     fn sparse_map(&mut self, real: u64) -> Result<Vec<Extent>, TarError> {
         let wrong = || damaged("where the data of a sparse file lies cannot be read");
-        let before = self.left;
+        let before = self.body.left();
         let mut line = || -> Result<u64, TarError> {
             let mut value: u64 = 0;
             let mut digits = 0;
             loop {
                 let mut byte = [0];
-                self.read_exact(&mut byte).map_err(|error| cut(&error))?;
+                self.body.read_exact(&mut byte).map_err(|error| cut(&error))?;
                 match byte[0] {
                     b'\n' if digits > 0 => return Ok(value),
                     digit @ b'0'..=b'9' => {
@@ -147,40 +141,19 @@ impl<R: Read> PaxReader<R> {
             data.push(extent);
         }
         data.pop_if(|last| last.at == real && last.length == 0);
-        let used = before - self.left;
+        let used = before - self.body.left();
         let rest = used.next_multiple_of(BLOCK as u64) - used;
-        if rest > self.left {
+        if rest > self.body.left() {
             return Err(wrong());
         }
-        io::copy(&mut self.by_ref().take(rest), &mut io::sink()).map_err(|error| cut(&error))?;
-        if self.left == total { Ok(data) } else { Err(wrong()) }
-    }
-
-    fn skip(&mut self) -> Result<(), TarError> {
-        // Two numbers of which the first may be as large as a header claims.
-        let skipped = u128::from(self.left) + u128::from(self.padding);
-        let mut copied = 0;
-        for part in [self.left, self.padding] {
-            let copy = io::copy(&mut self.source.by_ref().take(part), &mut io::sink()).map_err(|error| cut(&error))?;
-            copied += u128::from(copy);
-        }
-        (self.left, self.padding) = (0, 0);
-        if copied == skipped { Ok(()) } else { Err(damaged("it ends within an entry")) }
+        io::copy(&mut self.body.by_ref().take(rest), &mut io::sink()).map_err(|error| cut(&error))?;
+        if self.body.left() == total { Ok(data) } else { Err(wrong()) }
     }
 }
 
 impl<R: Read> Read for PaxReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.source.read(&mut buffer[..most])?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends within an entry"));
-        }
-        self.left -= count as u64;
-        Ok(count)
+        self.body.read(buffer)
     }
 }
 
