@@ -73,9 +73,6 @@ pub(super) struct Lanes<'a> {
     memory: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     tasks: JoinSet<(Home, Result<DataPart, ArtifactError>)>,
-    /// How many tasks of the set end by themselves: those whose archive has all come.
-    ending: usize,
-    live: usize,
     /// Homes of which something may be in the store.
     pub touched: Vec<Home>,
 }
@@ -91,10 +88,18 @@ impl<'a> Lanes<'a> {
             memory: Arc::new(Semaphore::new(GATHER)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             tasks: JoinSet::new(),
-            ending: 0,
-            live: 0,
             touched: Vec::new(),
         }
+    }
+
+    /// Returns how many archives are being streamed.
+    fn live(&self) -> usize {
+        self.lanes.values().filter(|lane| matches!(lane.state, State::Streaming(_))).count()
+    }
+
+    /// Returns how many tasks end by themselves: those whose archive has all come, or is not wanted any more.
+    fn ending(&self) -> usize {
+        self.tasks.len().saturating_sub(self.live())
     }
 
     fn lane(&mut self, home: Home) -> &mut Lane {
@@ -117,8 +122,6 @@ impl<'a> Lanes<'a> {
             State::Streaming(writer) => {
                 if writer.send(bytes).await.is_err() {
                     // Whoever reads the pipe has failed; its task says why.
-                    self.live = self.live.saturating_sub(1);
-                    self.ending += 1;
                     self.lane(home).state = State::Leaving;
                     self.collect(false).await?;
                 }
@@ -147,7 +150,8 @@ impl<'a> Lanes<'a> {
     }
 
     fn may_stream(&self, home: Home) -> bool {
-        self.live < LIVE || (home == Home::Shared && self.live <= LIVE)
+        let live = self.live();
+        live < LIVE || (home == Home::Shared && live <= LIVE)
     }
 
     /// Waits for room in memory. `None`: to make it, this lane has changed itself.
@@ -157,7 +161,7 @@ impl<'a> Lanes<'a> {
             if let Ok(room) = Arc::clone(&self.memory).try_acquire_many_owned(bytes) {
                 return Ok(Some(room));
             }
-            if self.ending > 0 {
+            if self.ending() > 0 {
                 self.collect(true).await?;
                 continue;
             }
@@ -177,12 +181,8 @@ impl<'a> Lanes<'a> {
     }
 
     fn end_with(&mut self, home: Home, end: LaneEnd) {
-        let lane = self.lane(home);
         // A stream whose writer is dropped fails: nothing of it becomes visible.
-        if matches!(std::mem::replace(&mut lane.state, State::Over(end)), State::Streaming(_)) {
-            self.live = self.live.saturating_sub(1);
-            self.ending += 1;
-        }
+        self.lane(home).state = State::Over(end);
     }
 
     /// Begins to stream what was gathered.
@@ -194,22 +194,13 @@ impl<'a> Lanes<'a> {
         let (writer, reader) = pipe(4);
         let store = Arc::clone(&self.store);
         self.touched.push(home);
-        self.tasks.spawn(async move {
-            let part = match pack(request, reader).await {
-                Ok(part) => read_back(store, &part).await.map(|()| part),
-                Err(error) => Err(error),
-            };
-            (home, part)
-        });
-        self.live += 1;
+        self.tasks.spawn(async move { (home, proven(store, pack(request, reader).await).await) });
         let held = match std::mem::replace(&mut self.lane(home).state, State::Leaving) {
             State::Gathering { held, .. } => held,
             _ => Vec::new(),
         };
         for piece in held {
             if writer.send(piece).await.is_err() {
-                self.live = self.live.saturating_sub(1);
-                self.ending += 1;
                 return self.collect(false).await;
             }
         }
@@ -236,8 +227,6 @@ impl<'a> Lanes<'a> {
             State::Streaming(writer) => {
                 // A reader that is gone says why in its task.
                 let _ = writer.finish().await;
-                self.live = self.live.saturating_sub(1);
-                self.ending += 1;
             }
             State::Gathering { held, permit, .. } => {
                 let Some(request) = (self.request)(home) else {
@@ -245,13 +234,9 @@ impl<'a> Lanes<'a> {
                     return Ok(());
                 };
                 self.touched.push(home);
-                self.ending += 1;
                 self.tasks.spawn(async move {
                     let _slot = uploads.acquire_owned().await;
-                    let part = match pack_whole(request, held).await {
-                        Ok(part) => read_back(store, &part).await.map(|()| part),
-                        Err(error) => Err(error),
-                    };
+                    let part = proven(store, pack_whole(request, held).await).await;
                     drop(permit);
                     (home, part)
                 });
@@ -265,7 +250,6 @@ impl<'a> Lanes<'a> {
     async fn collect(&mut self, wait: bool) -> Result<(), BackupError> {
         let mut next = if wait { self.tasks.join_next().await } else { self.tasks.try_join_next() };
         while let Some(joined) = next {
-            self.ending = self.ending.saturating_sub(1);
             if let Ok((home, part)) = joined {
                 self.settle(home, part)?;
             }
@@ -313,6 +297,13 @@ impl<'a> Lanes<'a> {
         });
         Ok(ends.collect())
     }
+}
+
+/// Reads a part back that was written.
+async fn proven(store: Arc<dyn ReadStore>, packed: Result<DataPart, ArtifactError>) -> Result<DataPart, ArtifactError> {
+    let part = packed?;
+    read_back(store, &part).await?;
+    Ok(part)
 }
 
 const fn is_open(lane: &Lane) -> bool {
