@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::prune::{abort_uploads, delete_listed};
+use super::prune::{Below, abort_uploads, delete_until_empty};
 use super::runtime::Runtime;
 use crate::catalog::{ClaimOutcome, Erasing, ErasureAsked, ErasureBegun, LEASE, Lease, MarkOutcome};
 use crate::diag::{Diagnostic, Explain};
@@ -175,7 +175,7 @@ impl Work<'_> {
             return Ok(());
         }
         let why = if lost.is_empty() { "the run was told to stop" } else { "another runner took it over" };
-        Err(broke(Outcome::Failed { code: "BK969".to_owned(), error: why.to_owned() }))
+        Err(not_complete(why.to_owned()))
     }
 
     /// Destroys every key object of the tenant in a place, of attempts that never finished too, with all old versions.
@@ -200,8 +200,7 @@ impl Work<'_> {
             Some(gone) => match gone.left.first() {
                 None => self.erased.keys += gone.gone,
                 Some((key, why)) => {
-                    let words = format!("an old version of the key {key} could not be destroyed: {why}");
-                    return Err(broke(Outcome::Failed { code: "BK969".to_owned(), error: words }));
+                    return Err(not_complete(format!("an old version of the key {key} could not be destroyed: {why}")));
                 }
             },
             None if store.place().starts_with("s3:") => self.erased.notes.push(format!(
@@ -223,6 +222,7 @@ impl Work<'_> {
     ) -> Result<(), Stop> {
         let runtime = self.runtime;
         let store = Self::store(stores, name)?;
+        let left_elsewhere = self.erased.left.len();
         for (condemned, erasing) in backups {
             self.hold().await?;
             let folder = layout::backup_folder(Some(filed_under), self.scope, &condemned.backup);
@@ -257,8 +257,14 @@ impl Work<'_> {
         // What attempts left that never finished, and manifests that the catalog does not know.
         let folder = layout::scope_folder(layout::BACKUPS, Some(filed_under), self.scope);
         abort_uploads(&store, &folder, |_| true).await.map_err(broke)?;
-        if self.erased.left.is_empty() {
+        if self.erased.left.len() == left_elsewhere {
             self.erased.objects += delete_all(&store, &folder).await?;
+            if let Some(gone) = store.delete_versions(&folder).await.map_err(|error| failed(&error))? {
+                self.erased.objects += gone.gone;
+                if let Some((key, why)) = gone.left.first() {
+                    return Err(not_complete(format!("an old version of {key} could not be deleted: {why}")));
+                }
+            }
         }
         Ok(())
     }
@@ -278,38 +284,24 @@ impl Work<'_> {
     }
 }
 
-/// How often a prefix is listed until it shows nothing more.
-const ROUNDS: usize = 8;
-
 /// Deletes everything below a prefix, all of which must go.
 async fn delete_all(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<u64, Stop> {
-    let mut gone = 0;
-    for _ in 0..ROUNDS {
-        let (more, left) = delete_listed(store, prefix).await.map_err(broke)?;
-        if let Some((key, why)) = left.first() {
-            return Err(broke(Outcome::Failed { code: "BK969".to_owned(), error: format!("{key}: {why}") }));
-        }
-        if more == 0 {
-            return Ok(gone);
-        }
-        gone += more as u64;
+    match delete_until_empty(store, prefix).await.map_err(broke)? {
+        (gone, Below::Empty) => Ok(gone as u64),
+        (_, Below::Kept(key, why)) => Err(not_complete(format!("{key}: {why}"))),
+        (_, Below::Refilled(words)) => Err(not_complete(words)),
     }
-    let error = format!("{prefix} still shows objects after they were deleted {ROUNDS} times");
-    Err(broke(Outcome::Failed { code: "BK969".to_owned(), error }))
 }
 
 /// Deletes what the store lets go below a prefix; returns how much that was, and why the first of the rest stays.
 async fn delete_what_goes(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<(u64, Option<StoreError>), Stop> {
-    let mut gone = 0;
-    for _ in 0..ROUNDS {
-        let (more, left) = delete_listed(store, prefix).await.map_err(broke)?;
-        gone += more as u64;
-        if let Some((_, why)) = left.into_iter().next() {
-            return Ok((gone, Some(why)));
-        }
-        if more == 0 {
-            break;
-        }
+    match delete_until_empty(store, prefix).await.map_err(broke)? {
+        (gone, Below::Empty) => Ok((gone as u64, None)),
+        (gone, Below::Kept(_, why)) => Ok((gone as u64, Some(why))),
+        (_, Below::Refilled(words)) => Err(not_complete(words)),
     }
-    Ok((gone, None))
+}
+
+fn not_complete(error: String) -> Stop {
+    broke(Outcome::Failed { code: "BK969".to_owned(), error })
 }

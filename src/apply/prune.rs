@@ -152,25 +152,45 @@ async fn mark(runtime: &Runtime, store: &dyn WriteStore, work: &PruneWork, kind:
 /// How often a prefix is listed until it shows nothing more.
 const ROUNDS: usize = 8;
 
+/// How deleting everything below a prefix ended.
+pub(super) enum Below {
+    /// Nothing is there any more.
+    Empty,
+    /// The store keeps this one, and perhaps more.
+    Kept(String, StoreError),
+    /// There was always something more; in words.
+    Refilled(String),
+}
+
 /// Deletes everything below a prefix; returns how many objects went. It is listed until nothing is there any more: what a
 /// listing that ends early leaves behind is never looked for again.
-async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+pub(super) async fn delete_until_empty(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<(usize, Below), Outcome> {
     let mut gone = 0;
     for _ in 0..ROUNDS {
         let (more, left) = delete_listed(store, prefix).await?;
-        if let Some((key, error)) = left.first() {
-            return Err(failed_with(format!("{key} could not be deleted: {error}")));
+        gone += more;
+        if let Some((key, error)) = left.into_iter().next() {
+            return Ok((gone, Below::Kept(key, error)));
         }
-        match more {
-            0 => return Ok(gone),
-            more => gone += more,
+        if more == 0 {
+            return Ok((gone, Below::Empty));
         }
     }
-    Err(failed_with(format!("{prefix} still shows objects after they were deleted {ROUNDS} times")))
+    let words = format!("{prefix} still shows objects after they were deleted {ROUNDS} times");
+    Ok((gone, Below::Refilled(words)))
+}
+
+/// Deletes everything below a prefix, all of which must go; returns how many objects went.
+async fn delete_below(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<usize, Outcome> {
+    match delete_until_empty(store, prefix).await? {
+        (gone, Below::Empty) => Ok(gone),
+        (_, Below::Kept(key, error)) => Err(failed_with(format!("{key} could not be deleted: {error}"))),
+        (_, Below::Refilled(words)) => Err(failed_with(words)),
+    }
 }
 
 /// Deletes what one listing shows, page by page. Returns how many objects went, and which ones the store keeps.
-pub(super) async fn delete_listed(
+async fn delete_listed(
     store: &Arc<dyn WriteStore>,
     prefix: &str,
 ) -> Result<(usize, Vec<(String, StoreError)>), Outcome> {
