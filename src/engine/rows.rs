@@ -2,13 +2,19 @@
 //! transaction. Its own triggers are not fired by that: they would change what is brought back, and tell of writes that
 //! nobody made. Foreign keys, checks and unique constraints hold as ever.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::failure::words_of;
 use super::sql::{quote_ident, quote_qualified};
+use super::swap::{Patience, is_busy};
 use super::{Connection, EngineError};
+
+/// Between two attempts for a lock: who waited behind the one goes on meanwhile.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A live table, as it is to be filled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -276,7 +282,7 @@ async fn differ(session: &mut PgConnection, staged: &Staged<'_>) -> Result<RowsD
 }
 
 /// Brings the rows in. Writers of the table wait for as long as it takes; readers do not. At its end the table holds what
-/// was asked for, or nothing was changed. `lock` is how long the table's lock is waited for, in milliseconds.
+/// was asked for, or nothing was changed. Each attempt for the table's lock is short, since writers wait behind it.
 ///
 /// # Errors
 /// [`EngineError::Server`]; nothing was changed then.
@@ -284,11 +290,12 @@ pub async fn rows_into(
     live: &Connection,
     staged: &Staged<'_>,
     how: RowsInto,
-    lock: u128,
+    patience: &Patience,
 ) -> Result<RowsChanged, EngineError> {
     let mut session = session(live).await?;
-    session.execute("BEGIN").await.map_err(|e| EngineError::server("beginning", &e))?;
-    match bring_in(&mut session, staged, how, lock).await {
+    let failed = |error: &sqlx::Error| EngineError::Restore(format!("{}: {}", staged.target(), words_of(error)));
+    lock(&mut session, staged, patience).await.map_err(|error| failed(&error))?;
+    match bring_in(&mut session, staged, how).await {
         Ok(Some(changed)) => {
             let committed = session.execute("COMMIT").await;
             committed.map_err(|e| EngineError::server(format!("committing the rows of {}", staged.target()), &e))?;
@@ -300,7 +307,28 @@ pub async fn rows_into(
             "{} does not hold what was brought in: a rule changes it",
             staged.target()
         ))),
-        Err(error) => Err(EngineError::Restore(format!("{}: {}", staged.target(), words_of(&error)))),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Begins a transaction that holds the table against writers.
+async fn lock(session: &mut PgConnection, staged: &Staged<'_>, patience: &Patience) -> Result<(), sqlx::Error> {
+    let take = format!(
+        "SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = 0",
+        patience.lock.as_millis(),
+        staged.target()
+    );
+    let begun = std::time::Instant::now();
+    loop {
+        session.execute("BEGIN").await?;
+        match session.execute(sqlx::AssertSqlSafe(take.clone())).await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_busy(&error) && begun.elapsed() < patience.total => {
+                session.execute("ROLLBACK").await?;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -308,13 +336,8 @@ async fn bring_in(
     session: &mut PgConnection,
     staged: &Staged<'_>,
     how: RowsInto,
-    lock: u128,
 ) -> Result<Option<RowsChanged>, sqlx::Error> {
     let target = staged.target();
-    let begin = format!(
-        "SET LOCAL lock_timeout = {lock}; LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = 0"
-    );
-    session.execute(sqlx::AssertSqlSafe(begin)).await?;
     let triggers = sqlx::query(
         "SELECT t.tgname::text AS name, t.tgenabled::text AS state FROM pg_catalog.pg_trigger t
          JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -17,7 +17,6 @@ use crate::engine::restore::{
 };
 use crate::engine::scratch::free_bytes;
 use crate::engine::sql::quote_ident;
-use crate::engine::swap::database::create_like;
 use crate::engine::{Connection, Program, RestoreOptions, Scratch};
 
 /// Hears of each step, in words that may hold names from databases.
@@ -230,10 +229,9 @@ impl Job {
         }
     }
 
-    /// Loads all backups into a new database that is made like another, and proves each of them.
-    pub(super) async fn fill_like(&self, server: &Connection, name: &str, like: &str) -> Result<Done, RestoreError> {
+    /// Loads all backups into a database that is new, and proves each of them.
+    pub(super) async fn fill_database(&self, server: &Connection, name: &str) -> Result<Done, RestoreError> {
         let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;
-        create_like(&server.with_database("postgres"), name, like).await?;
         let target = server.with_database(name);
         self.unless_stopped(self.fill(&programs, &target)).await
     }

@@ -155,7 +155,7 @@ impl Job {
         how: RowsInto,
         patience: &Patience,
     ) -> Result<RowsChanged, RestoreError> {
-        let changed = rows_into(live, &rows.staged(), how, patience.total.as_millis()).await;
+        let changed = rows_into(live, &rows.staged(), how, patience).await;
         let removed = self.unstage(live, rows, patience).await;
         let changed = changed?;
         if let Err(error) = removed {

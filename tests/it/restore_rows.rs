@@ -113,6 +113,26 @@ async fn a_table_is_not_replaced_where_rows_of_others_would_go_or_a_constraint_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_writer_of_the_table_is_not_waited_for_longer_than_was_said() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let _ = world.apply();
+    world.cluster.exec("app", "DELETE FROM tenant_a.orders WHERE id > 50").await;
+    let mut writer = world.cluster.connection("app").connect().await.unwrap();
+    writer.execute("BEGIN; LOCK TABLE tenant_a.orders IN ROW EXCLUSIVE MODE").await.unwrap();
+    let merge =
+        |timeout| args("tenant_a.orders", &["--tenant", "a", "--merge", "--auto-approve", "--lock-timeout", timeout]);
+    for timeout in ["0s", "2s"] {
+        let begun = std::time::Instant::now();
+        let _ = world.run(&merge(timeout)).exits(1).says("lock timeout");
+        assert!(begun.elapsed().as_secs() < 50, "{timeout}: {:?}", begun.elapsed());
+    }
+    assert_eq!(world.cluster.ask("app", "SELECT count(*) FROM tenant_a.orders").await.as_deref(), Some("50"));
+    writer.execute("COMMIT").await.unwrap();
+    let _ = world.run(&merge("0s")).exits(0);
+    assert_eq!(world.cluster.ask("app", "SELECT count(*) FROM tenant_a.orders").await.as_deref(), Some("200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_a_tenant_needs_no_schema_in_its_name_and_can_be_planned() {
     let world = World::new(Major::V17, &["a"]).await;
     let _ = world.apply();
@@ -151,13 +171,15 @@ async fn a_whole_database_is_swapped_for_the_one_in_use_and_back() {
                      FROM pg_database d WHERE datname = 'app')";
         let before = (content(&world, "app", "tenant_a").await, world.cluster.ask("postgres", facts).await);
         world.cluster.exec("app", "DROP SCHEMA tenant_b CASCADE; DELETE FROM tenant_a.orders WHERE id > 50").await;
+        world.cluster.exec("app", "CREATE TABLE public.since (id int)").await;
         let live = ["restore", "--latest", "--into", "live", "--auto-approve"];
         let mut application = world.cluster.connection("app").connect().await.unwrap();
         let ran = world.run(&live).exits(4).says("BK980").says("--end-sessions");
         assert!(!ran.stderr.contains("scratch"), "{}", ran.stderr);
         let forced: Vec<&str> = live.into_iter().chain(["--end-sessions"]).collect();
         let ran = world.run(&forced).exits(0);
-        let _ = ran.says("\"tenant_a\".\"orders\": 50 rows now, 200 in the backup");
+        let ran = ran.says("\"tenant_a\".\"orders\": 50 rows now, 200 in the backup");
+        let _ = ran.says("\"public\".\"since\": was not there in the backup");
         assert!(application.execute("SELECT 1").await.is_err(), "its session was ended");
         assert_eq!((content(&world, "app", "tenant_a").await, world.cluster.ask("postgres", facts).await), before);
         world.cluster.exec("app", "INSERT INTO tenant_b.customers (name) VALUES ('since')").await;

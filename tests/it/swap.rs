@@ -392,6 +392,21 @@ async fn what_was_put_aside_goes_when_it_is_forgotten_and_not_while_others_use_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_a_partitioned_table_are_told_of_where_they_lie() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let partitioned = "CREATE TABLE tenant_a.log (at date NOT NULL) PARTITION BY RANGE (at); \
+                       CREATE TABLE tenant_a.log_26 PARTITION OF tenant_a.log FOR VALUES FROM ('2026-01-01') TO ('2027-01-01'); \
+                       INSERT INTO tenant_a.log VALUES ('2026-03-01')";
+    world.cluster.exec("app", partitioned).await;
+    let _ = world.apply();
+    let _ = world.run(&INTO_LIVE).exits(0).says("its tables hold what the backup holds");
+    world.cluster.exec("app", "INSERT INTO tenant_a.log VALUES ('2026-03-02')").await;
+    let ran = world.run(&["restore", "--undo", "--auto-approve"]).exits(0);
+    let ran = ran.says("1 table changed since the swap").says("\"tenant_a\".\"log_26\": 2 rows now, 1 at the swap");
+    assert!(!ran.stderr.contains("\"log\":") && !ran.stdout.contains("\"log\":"), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_planned_restore_does_what_the_file_says_or_nothing() {
     let world = World::new(Major::V17, &["a"]).await;
     let _ = world.apply();
@@ -411,6 +426,8 @@ async fn a_planned_restore_does_what_the_file_says_or_nothing() {
     let _ = world.run(&["restore", "restore.json"]).exits(6).says("BK987").says("swap");
     world.cluster.exec("app", "DROP VIEW public.later").await;
     assert_eq!((orders(&world, "tenant_a").await, beside(&world).await.len()), (9, 0));
+    let kept = world.run(&["restore", "restore.json", "--keep"]).exits(64);
+    let _ = kept.says("--keep is for a scratch server");
     // The store alone is enough, and the names are those of the plan.
     let world = world.env("BKUP_CATALOG_URL", "");
     let _ = world.run(&["apply", "restore.json"]).exits(0);

@@ -58,10 +58,7 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
     if let Some(plan) = named.map(|path| planned::read(context, path)).transpose()?.flatten() {
         return carry_out(context, args, &plan);
     }
-    if args.keep && args.into != RestoreInto::Scratch {
-        return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
-    }
-    let sanitize = sanitizing(context, args)?;
+    let sanitize = checked(context, args)?;
     let compares = args.table.is_some() && args.rows().is_none();
     if args.into == RestoreInto::Live && args.plan.is_none() && !compares {
         context.ui.require_approval(args.auto_approve)?;
@@ -75,7 +72,7 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<Exit, CliError> 
 /// Where it is too old, or something else would be done.
 pub fn carry_out(context: &mut Context, given: &RestoreArgs, plan: &RestorePlan) -> Result<Exit, CliError> {
     let args = planned::arguments(context, given, plan)?;
-    let sanitize = sanitizing(context, &args)?;
+    let sanitize = checked(context, &args)?;
     perform_or_plan(context, &args, (Some(plan), sanitize))
 }
 
@@ -132,8 +129,11 @@ fn perform_or_plan(
     Ok(if partly { Exit::PartlyApplied } else { Exit::Success })
 }
 
-/// Reads the SQL that sanitises a copy.
-fn sanitizing(context: &Context, args: &RestoreArgs) -> Result<Option<String>, CliError> {
+/// Checks what goes with where to, and reads the SQL that sanitises a copy.
+fn checked(context: &Context, args: &RestoreArgs) -> Result<Option<String>, CliError> {
+    if args.keep && args.into != RestoreInto::Scratch {
+        return Err(CliError::usage("--keep is for a scratch server", "leave --keep out, or restore --into scratch"));
+    }
     let Some(path) = &args.sanitize else { return Ok(None) };
     if !matches!(args.into, RestoreInto::Scratch | RestoreInto::New(_)) {
         return Err(CliError::usage(

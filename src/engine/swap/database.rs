@@ -254,6 +254,21 @@ pub async fn marked_databases(server: &Connection) -> Result<Vec<Marked>, Engine
     Ok(found)
 }
 
+/// Returns the tables of these schemas that hold rows themselves, as schema and name.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn tables(connection: &Connection) -> Result<Vec<(String, String)>, EngineError> {
+    let mut session = session(connection).await?;
+    let names = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind = 'r' ORDER BY 1, 2";
+    let names = sqlx::query_as(names).fetch_all(&mut session).await;
+    let names = names.map_err(|e| EngineError::server("reading the tables", &e))?;
+    close(session).await;
+    Ok(names)
+}
+
 /// Returns the schemas of a database that are no system's.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ async fn close(session: PgConnection) {
 }
 
 /// Returns whether a statement failed since a lock or the time was not to be had: to try again may help.
-fn is_busy(error: &sqlx::Error) -> bool {
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     // lock_not_available, query_canceled (the statement's time is over), deadlock_detected
     matches!(error, sqlx::Error::Database(e)
         if e.code().is_some_and(|code| ["55P03", "57014", "40P01"].contains(&code.as_ref())))

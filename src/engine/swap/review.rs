@@ -70,6 +70,8 @@ pub struct Review {
     pub oid: i64,
     /// The tables to lock.
     pub tables: Vec<String>,
+    /// Those of them that hold rows themselves: not the partitioned ones, whose partitions do.
+    pub filled: Vec<String>,
     /// Foreign keys to re-point.
     pub keys: Vec<OutsideKey>,
     /// Views to re-point.
@@ -194,9 +196,12 @@ pub(super) async fn read(session: &mut PgConnection, schema: &str) -> Result<Opt
         return Ok(None);
     };
     let mut review = Review { oid, ..Review::default() };
-    let tables = "SELECT relname::text FROM pg_catalog.pg_class WHERE relnamespace = $1::oid AND relkind IN ('r', 'p')
-                  ORDER BY 1";
-    review.tables = sqlx::query_scalar(tables).bind(oid).fetch_all(&mut *session).await?;
+    let tables = "SELECT relname::text, relkind = 'r' FROM pg_catalog.pg_class
+                  WHERE relnamespace = $1::oid AND relkind IN ('r', 'p') ORDER BY 1";
+    for (table, filled) in sqlx::query_as::<_, (String, bool)>(tables).bind(oid).fetch_all(&mut *session).await? {
+        review.filled.extend(filled.then(|| table.clone()));
+        review.tables.push(table);
+    }
     for row in sqlx::query(FOREIGN_KEYS).bind(oid).fetch_all(&mut *session).await? {
         let key = key(&row)?;
         if row.try_get::<bool, _>("partitioned")? {

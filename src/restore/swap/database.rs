@@ -5,13 +5,14 @@ use super::super::failure::RestoreError;
 use super::super::job::{Done, Job, Proven};
 use super::{SwapError, Terms};
 use crate::domain::{SequenceDigest, SwapPlan, Swapped, TableChange, TableDigest};
+use crate::engine::Connection;
 use crate::engine::restore::{database_exists, drop_database};
 use crate::engine::sql::quote_ident;
 use crate::engine::swap::database::{
-    DatabaseExchange, DatabaseInUse, database_in_use, exchange_databases, marked_databases, schemas, take_over,
+    DatabaseExchange, DatabaseInUse, create_like, database_in_use, exchange_databases, marked_databases, schemas,
+    tables, take_over,
 };
 use crate::engine::swap::{self, Mark, MarkKind, Marked, beside};
-use crate::engine::{Connection, RowKey, compare};
 
 /// A database in use, looked at before a swap.
 #[derive(Debug, Clone)]
@@ -39,18 +40,12 @@ pub async fn content(database: &Connection) -> Result<Content, RestoreError> {
     Ok((tables, sequences))
 }
 
-/// Compares a database in use with what was digested.
+/// Compares a database in use with what was digested plainly, by table.
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn changes(database: &Connection, tables: &[TableDigest]) -> Result<Vec<TableChange>, RestoreError> {
-    let compared = compare(database, tables, &[], &RowKey::none()).await?;
-    let change = |found: crate::domain::TableComparison| TableChange {
-        table: found.table,
-        now: found.restored_rows,
-        then: Some(found.recorded_rows),
-    };
-    Ok(compared.differences.into_iter().map(change).collect())
+pub async fn changes(database: &Connection, digested: &[TableDigest]) -> Result<Vec<TableChange>, RestoreError> {
+    super::changes(database, digested, &tables(database).await?).await
 }
 
 fn held(
@@ -155,8 +150,10 @@ impl Job {
         self.refuse_sanitized()?;
         let by = self.wanted()?.origin.manifest.backup_id.clone();
         let maintenance = server.with_database("postgres");
+        // Where one of that name is there, another run of the same plan is at it: it is not this one's to drop.
+        create_like(&maintenance, &held.plan.incoming, &held.plan.name).await?;
         let swapped = async {
-            let done = self.fill_like(server, &held.plan.incoming, &held.plan.name).await?;
+            let done = self.fill_database(server, &held.plan.incoming).await?;
             take_over(&maintenance, &held.plan.incoming, &held.plan.name).await?;
             let comment = held.found.comment.as_deref();
             let swapped = perform(server, held, (copy, changes), (comment, by), terms, end_sessions).await?;

@@ -10,6 +10,8 @@ pub use failure::SwapError;
 pub use load::{Beside, Copy};
 pub use undo::{Undo, check_forget, look_back, remove, swaps, undo};
 
+use std::collections::BTreeSet;
+
 use super::failure::RestoreError;
 use super::job::Job;
 use crate::domain::{SequenceDigest, SwapPlan, Swapped, TableChange, TableDigest};
@@ -64,6 +66,12 @@ impl InUse {
         Self { review, plan }
     }
 
+    /// Returns its tables that hold rows, as schema and name.
+    #[must_use]
+    pub fn filled(&self) -> Vec<(String, String)> {
+        self.review.filled.iter().map(|table| (self.plan.name.clone(), table.clone())).collect()
+    }
+
     /// Looks at a schema; `None` where it does not exist. `id` is what the names of the swap are made of.
     ///
     /// # Errors
@@ -83,15 +91,15 @@ impl InUse {
     }
 }
 
-/// Compares what is in use with what was digested plainly, by table.
+/// Compares what is in use with what was digested plainly, by table. `in_use` are the tables that hold rows, as schema and
+/// name.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn changes(
     live: &Connection,
     tables: &[TableDigest],
-    in_use: &[String],
-    schema: &str,
+    in_use: &[(String, String)],
 ) -> Result<Vec<TableChange>, RestoreError> {
     let compared = compare(live, tables, &[], &RowKey::none()).await?;
     let mut changes: Vec<TableChange> = compared
@@ -99,9 +107,13 @@ pub async fn changes(
         .into_iter()
         .map(|found| TableChange { table: found.table, now: found.restored_rows, then: Some(found.recorded_rows) })
         .collect();
-    let known = |table: &&String| tables.iter().any(|known| known.table == **table);
-    let added = in_use.iter().filter(|table| !known(table));
-    changes.extend(added.map(|table| TableChange { table: quote_qualified(schema, table), now: None, then: None }));
+    let known: BTreeSet<(&str, &str)> = tables.iter().map(|t| (t.schema.as_str(), t.table.as_str())).collect();
+    let added = in_use.iter().filter(|(schema, table)| !known.contains(&(schema.as_str(), table.as_str())));
+    changes.extend(added.map(|(schema, table)| TableChange {
+        table: quote_qualified(schema, table),
+        now: None,
+        then: None,
+    }));
     Ok(changes)
 }
 

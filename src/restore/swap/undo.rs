@@ -44,8 +44,8 @@ pub async fn look_back(live: &Connection, aside: Marked, id: &str) -> Result<Und
     if !review.refusals.is_empty() {
         return Err(SwapError::Refused { name: quote_ident(name), reasons: review.refusals }.into());
     }
-    let changes = changes(live, &aside.mark.tables, &review.tables, name).await?;
     let in_use = InUse::of(name, review, id, aside.schema.clone());
+    let changes = changes(live, &aside.mark.tables, &in_use.filled()).await?;
     Ok(Undo { aside, in_use, changes })
 }
 

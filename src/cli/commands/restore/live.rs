@@ -40,7 +40,7 @@ pub(super) fn swap(
     let found = beating(context, job, async {
         let copy = job.read_copy(proven, in_use).await?;
         (job.tell)("comparing what is in use with what was proven".to_owned());
-        let found = changes(live, &copy.tables, &in_use.review.tables, &in_use.plan.name).await?;
+        let found = changes(live, &copy.tables, &in_use.filled()).await?;
         Ok((copy, found))
     });
     let (copy, found) = found?;
