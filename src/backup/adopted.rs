@@ -11,9 +11,10 @@ use tokio::time::Instant as Monotonic;
 
 use super::BackupError;
 use super::logical::{Destination, Order, Taken, already, lap, pack_part, publish, seal_keys};
+use super::outline::{Written, outline};
 use crate::artifact::{PipeWriter, pipe, read_back};
-use crate::crypto::{ContentHasher, DataKey, DigestKey};
-use crate::domain::{FoundBackup, FoundForm, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind};
+use crate::crypto::ContentHasher;
+use crate::domain::{FoundBackup, FoundForm, Manifest, ManifestScope, PartKind};
 use crate::store::{ReadStore, read};
 
 /// Copies a backup, unless its manifest is there already.
@@ -31,8 +32,7 @@ pub async fn adopt(
     }
     let started_at = (order.now)();
     let begun = Monotonic::now();
-    let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
-    let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    let (data_key, keys) = seal_keys(order, destination).await?;
     let (kind, name) = match found.form {
         FoundForm::Archive => (PartKind::Archive, "archive.dump"),
         FoundForm::DirectoryTar => (PartKind::DirectoryTar, "archive.tar"),
@@ -46,70 +46,35 @@ pub async fn adopt(
     let copying = lap("copy", begun);
     let begun = Monotonic::now();
     read_back(Arc::clone(&destination.store) as _, &part).await?;
-    if !(order.still_mine)().await {
-        return Err(BackupError::Fenced);
-    }
-    let work = &order.work;
     let mut notes = vec![
         format!("adopted from {}/{}, SHA-256 {}", found.place, found.key, found.sha256),
         "its rows were not digested when it was dumped, so a restore of it cannot be proven equal".to_owned(),
     ];
     notes.extend(found.notes.iter().cloned());
-    let manifest = Manifest {
-        format_version: MANIFEST_FORMAT.to_owned(),
-        backup_id: work.backup.to_string(),
-        action_id: order.action.to_string(),
-        attempt: order.attempt,
-        store_id: destination.store_id.clone(),
-        backup_type: work.backup_type.word().to_owned(),
-        engine: "logical".to_owned(),
-        method: "MANUAL".to_owned(),
-        simulated: order.simulated.is_some(),
-        lineage: Some(order.lineage.clone()),
-        database: work.database.as_ref().map(ToString::to_string),
-        schedule: work.schedule.to_string(),
-        retention: serde_json::to_value(&work.retention).unwrap_or_default(),
-        protect: false,
-        slot: work.slot.to_string(),
-        consistent_at: found.at.to_string(),
-        started_at: started_at.to_string(),
-        completed_at: (order.now)().to_string(),
-        scope: ManifestScope {
-            scope: work.scope.to_string(),
-            datname: found.datname.clone(),
-            tenant_id: None,
-            schemas: found.schemas.clone(),
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            extensions: found.extensions.clone(),
-            roles: found.roles.clone(),
-            large_objects: 0,
-        },
-        parts: vec![part],
-        keys,
-        data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
-        content_digest: None,
-        asked_for: None,
-        adopted_from: Some(format!("{}/{}", found.place, found.key)),
-        digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
-        shared: None,
-        parent: None,
-        mutual: Vec::new(),
-        policy_digest: order.policy_digest.to_string(),
-        tool_version: order.tool_version.clone(),
-        server_version: found.server_version.clone().unwrap_or_default(),
-        dump_version: found.dump_version.clone().filter(|line| !line.is_empty()),
-        system_identifier: None,
-        begin_lsn: None,
-        end_lsn: None,
-        timeline: None,
-        snapshot: None,
-        timings: vec![copying, lap("read back", begun)],
-        storage_class: destination.storage_class.clone(),
-        locked_until: None,
-        notes,
+    let make = || {
+        let timings = vec![copying, lap("read back", begun)];
+        let written = Written { started_at, data_key, keys, parts: vec![part], timings, content_digest: None };
+        Manifest {
+            method: "MANUAL".to_owned(),
+            protect: false,
+            consistent_at: found.at.to_string(),
+            scope: ManifestScope {
+                scope: order.work.scope.to_string(),
+                datname: found.datname.clone(),
+                schemas: found.schemas.clone(),
+                extensions: found.extensions.clone(),
+                roles: found.roles.clone(),
+                ..ManifestScope::default()
+            },
+            asked_for: None,
+            adopted_from: Some(format!("{}/{}", found.place, found.key)),
+            server_version: found.server_version.clone().unwrap_or_default(),
+            dump_version: found.dump_version.clone().filter(|line| !line.is_empty()),
+            notes,
+            ..outline(order, destination, written)
+        }
     };
-    publish(order, destination, manifest).await
+    publish(order, destination, make).await
 }
 
 /// Streams what was found into a pipe, and finishes it only where every byte is the one that was checked.

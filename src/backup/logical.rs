@@ -7,13 +7,14 @@ use std::sync::Arc;
 use tokio::time::Instant as Monotonic;
 
 use super::configuration::{self, Policies};
+use super::outline::{Written, outline};
 use super::source::Source;
 use super::{Archive, BackupError, files, listed, parallel, tables};
 use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
-    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, MANIFEST_FORMAT,
-    Manifest, ManifestScope, PartKind, PhaseTiming, Scope,
+    ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, Manifest, ManifestScope,
+    PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
 use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
@@ -103,8 +104,7 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     let started_at = (order.now)();
     let started = Monotonic::now();
     let mut timings = Vec::new();
-    let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
-    let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    let (data_key, keys) = seal_keys(order, destination).await?;
     if work.scope == Scope::Configuration {
         let content = configuration::content(order, source, destination).await?;
         timings.push(lap("read", started));
@@ -153,16 +153,6 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     conclude(order, source, destination, written, summary, &[]).await
 }
 
-/// What an attempt has written, before its manifest.
-pub(super) struct Written {
-    pub started_at: Instant,
-    pub data_key: Option<DataKey>,
-    pub keys: Vec<KeyObject>,
-    pub parts: Vec<DataPart>,
-    pub timings: Vec<PhaseTiming>,
-    pub content_digest: Option<String>,
-}
-
 /// Writes the manifest. What the archive itself told of references between schemas is in `told`.
 pub(super) async fn conclude(
     order: &Order,
@@ -172,19 +162,20 @@ pub(super) async fn conclude(
     summary: DumpSummary,
     told: &[(String, String)],
 ) -> Result<Taken, BackupError> {
+    publish(order, destination, || manifest(order, source, destination, written, summary, told)).await
+}
+
+/// Makes and puts a manifest, and says whose stands.
+pub(super) async fn publish(
+    order: &Order,
+    destination: &Destination,
+    make: impl FnOnce() -> Manifest,
+) -> Result<Taken, BackupError> {
     // Frozen for longer than its lease, this attempt may have been given up and collected: then it must not look whole.
     if !(order.still_mine)().await {
         return Err(BackupError::Fenced);
     }
-    publish(order, destination, manifest(order, source, destination, written, summary, told)).await
-}
-
-/// Puts a manifest, and says whose stands.
-pub(super) async fn publish(
-    order: &Order,
-    destination: &Destination,
-    manifest: Manifest,
-) -> Result<Taken, BackupError> {
+    let manifest = make();
     let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     match write_manifest(destination.store.as_ref(), &manifest_key, &manifest).await? {
         ManifestOutcome::Won => Ok(Taken { manifest, manifest_key, by_this_attempt: true }),
@@ -236,13 +227,15 @@ async fn adoptable(order: &Order, destination: &Destination, manifest: &Manifest
     Ok(())
 }
 
-/// Writes the attempt's key once per recipient. Keys go before data: data whose key was never written is lost.
+/// Makes the attempt's key, where the store is encrypted, and writes it once per recipient. Keys go before data: data whose key was never written is lost.
 pub(super) async fn seal_keys(
     order: &Order,
     destination: &Destination,
-    data_key: Option<&DataKey>,
-) -> Result<Vec<KeyObject>, BackupError> {
-    let Some(data_key) = data_key else { return Ok(Vec::new()) };
+) -> Result<(Option<DataKey>, Vec<KeyObject>), BackupError> {
+    if destination.recipients.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let data_key = DataKey::generate();
     let work = &order.work;
     let mut keys = Vec::new();
     for recipient in &destination.recipients {
@@ -253,7 +246,7 @@ pub(super) async fn seal_keys(
         let _ = destination.store.put(&key, Bytes::from(sealed), PutOptions::default()).await?;
         keys.push(KeyObject { key, recipient: recipient.as_str().to_owned(), fingerprint });
     }
-    Ok(keys)
+    Ok((Some(data_key), keys))
 }
 
 async fn archive(
@@ -366,7 +359,6 @@ fn manifest(
     mut summary: DumpSummary,
     told: &[(String, String)],
 ) -> Manifest {
-    let Written { started_at, data_key, keys, parts, timings, content_digest } = written;
     let work = &order.work;
     let facts = source.facts();
     let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
@@ -385,24 +377,7 @@ fn manifest(
     mutual.dedup();
     summary.notes.extend(order.notes.iter().cloned());
     Manifest {
-        format_version: MANIFEST_FORMAT.to_owned(),
-        backup_id: work.backup.to_string(),
-        action_id: order.action.to_string(),
-        attempt: order.attempt,
-        store_id: destination.store_id.clone(),
-        backup_type: work.backup_type.word().to_owned(),
-        engine: "logical".to_owned(),
-        method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-        simulated: order.simulated.is_some(),
-        lineage: Some(order.lineage.clone()),
-        database: work.database.as_ref().map(ToString::to_string),
-        schedule: work.schedule.to_string(),
-        retention: serde_json::to_value(&work.retention).unwrap_or_default(),
-        protect: work.protect,
-        slot: work.slot.to_string(),
         consistent_at: order.simulated.unwrap_or(facts.consistent_at).to_string(),
-        started_at: started_at.to_string(),
-        completed_at: (order.now)().to_string(),
         scope: ManifestScope {
             scope: work.scope.to_string(),
             datname: Some(facts.datname.clone()),
@@ -414,29 +389,15 @@ fn manifest(
             roles: summary.roles,
             large_objects: summary.large_objects,
         },
-        parts,
-        keys,
-        data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
-        content_digest,
-        asked_for: work.asked_for.clone(),
-        adopted_from: None,
-        digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
         shared: work.shared.as_ref().map(ToString::to_string),
-        parent: None,
         mutual,
-        policy_digest: order.policy_digest.to_string(),
-        tool_version: order.tool_version.clone(),
         server_version: facts.server_version.clone(),
         dump_version: Some(summary.dump_version),
         system_identifier: facts.system_identifier.clone(),
-        begin_lsn: None,
         end_lsn: facts.lsn.map(|lsn| lsn.to_string()),
-        timeline: None,
         snapshot: Some(facts.id.clone()),
-        timings,
-        storage_class: destination.storage_class.clone(),
-        locked_until: None,
         notes: summary.notes,
+        ..outline(order, destination, written)
     }
 }
 

@@ -19,7 +19,8 @@ use futures_util::stream;
 use tokio::time::Instant as Monotonic;
 
 use super::lanes::{LaneEnd, Lanes};
-use super::logical::{self, Destination, Order, Taken, Written, already, conclude, lap, seal_keys};
+use super::logical::{self, Destination, Order, Taken, already, conclude, lap, seal_keys};
+use super::outline::Written;
 use super::source::Source;
 use super::{BackupError, Passing};
 use crate::artifact::read_back;
@@ -27,7 +28,7 @@ use crate::crypto::DataKey;
 use crate::domain::{DataPart, Instant, KeyObject, PartKind, PhaseTiming, Scope};
 use crate::engine::archive::Home;
 use crate::engine::meanwhile::LockRoom;
-use crate::engine::{DumpSummary, EngineError, PassEnd, Passed, RowKey};
+use crate::engine::{DumpSummary, EngineError, PassEnd, Passed};
 use crate::store::{layout, read_manifest};
 
 /// How many backups are prepared, or given their manifests, at once.
@@ -248,7 +249,7 @@ impl<'a> Run<'a> {
             Home::Shared | Home::Bridge => shared,
         };
         let first = &self.members[wanted[0]].destination;
-        let row_key = first.digest_key.as_ref().map_or_else(RowKey::none, |key| RowKey::new(key.bytes()));
+        let row_key = first.row_key();
         let request = |home: Home| {
             let place = of(home)?;
             let member = &self.members[place];
@@ -500,8 +501,7 @@ async fn prepare(member: &Member) -> Prepared {
     }
     let started_at = (order.now)();
     let begun = Monotonic::now();
-    let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
-    let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    let (data_key, keys) = seal_keys(order, destination).await?;
     Ok(Ok(Begun { started_at, begun, data_key, keys }))
 }
 

@@ -10,6 +10,7 @@ mod lanes;
 mod listed;
 mod logical;
 mod many;
+mod outline;
 mod parallel;
 mod source;
 mod tables;

@@ -122,7 +122,7 @@ pub struct Manifest {
 }
 
 /// What a backup covers and what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestScope {
     /// The scope's text: `database`, `tenant=acme`, `shared`.
     pub scope: String,

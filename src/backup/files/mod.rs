@@ -15,19 +15,17 @@ pub use tally::{FINDING, findings};
 
 use super::BackupError;
 use super::logical::{Destination, Order, Taken, lap, pack_part, publish, seal_keys};
+use super::outline::{Written, outline};
 use crate::artifact::{pipe, read_back};
-use crate::crypto::{DataKey, DigestKey};
-use crate::domain::{FilesWork, MANIFEST_FORMAT, Manifest, ManifestScope, PartKind};
+use crate::domain::{FilesWork, Manifest, PartKind};
 use crate::engine::files::{FilesError, Selection, Walk};
 
 /// Takes a backup of files.
 pub(super) async fn take(order: &Order, files: &FilesWork, destination: &Destination) -> Result<Taken, BackupError> {
-    let work = &order.work;
     let started_at = (order.now)();
     let begun = Monotonic::now();
     let walk = Walk::new(Selection::new(&files.paths, &files.exclude)?);
-    let data_key = (!destination.recipients.is_empty()).then(DataKey::generate);
-    let keys = seal_keys(order, destination, data_key.as_ref()).await?;
+    let (data_key, keys) = seal_keys(order, destination).await?;
     let (tar, tar_reader) = pipe(4);
     let (list, list_reader) = pipe(4);
     let digest_key = destination.digest_key.clone();
@@ -55,65 +53,13 @@ pub(super) async fn take(order: &Order, files: &FilesWork, destination: &Destina
     for part in &parts {
         read_back(Arc::clone(&destination.store) as _, part).await?;
     }
-    if !(order.still_mine)().await {
-        return Err(BackupError::Fenced);
-    }
-    let manifest = Manifest {
-        format_version: MANIFEST_FORMAT.to_owned(),
-        backup_id: work.backup.to_string(),
-        action_id: order.action.to_string(),
-        attempt: order.attempt,
-        store_id: destination.store_id.clone(),
-        backup_type: work.backup_type.word().to_owned(),
-        engine: "logical".to_owned(),
-        method: serde_json::to_value(work.method).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-        simulated: order.simulated.is_some(),
-        lineage: Some(order.lineage.clone()),
-        database: None,
-        schedule: work.schedule.to_string(),
-        retention: serde_json::to_value(&work.retention).unwrap_or_default(),
-        protect: work.protect,
-        slot: work.slot.to_string(),
-        // What was read later is newer; nothing is older.
-        consistent_at: order.simulated.unwrap_or(started_at).to_string(),
-        started_at: started_at.to_string(),
-        completed_at: (order.now)().to_string(),
-        scope: ManifestScope {
-            scope: work.scope.to_string(),
-            datname: None,
-            tenant_id: None,
-            schemas: Vec::new(),
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            extensions: Vec::new(),
-            roles: Vec::new(),
-            large_objects: 0,
-        },
-        parts,
-        keys,
-        data_recipient: data_key.as_ref().map(|key| key.recipient().as_str().to_owned()),
-        content_digest: None,
-        adopted_from: None,
-        digest_key_id: destination.digest_key.as_ref().map(DigestKey::id),
-        shared: None,
-        parent: None,
-        mutual: Vec::new(),
-        asked_for: work.asked_for.clone(),
-        policy_digest: order.policy_digest.to_string(),
-        tool_version: order.tool_version.clone(),
-        server_version: String::new(),
-        dump_version: None,
-        system_identifier: None,
-        begin_lsn: None,
-        end_lsn: None,
-        timeline: None,
-        snapshot: None,
-        timings: vec![reading, lap("read back", begun)],
-        storage_class: destination.storage_class.clone(),
-        locked_until: None,
-        notes: tally.notes(files),
+    let make = || {
+        let timings = vec![reading, lap("read back", begun)];
+        let written = Written { started_at, data_key, keys, parts, timings, content_digest: None };
+        // What was read later than the begin is newer; nothing is older.
+        Manifest { notes: tally.notes(files), ..outline(order, destination, written) }
     };
-    publish(order, destination, manifest).await
+    publish(order, destination, make).await
 }
 
 impl From<FilesError> for tree::Stopped {
