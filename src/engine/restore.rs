@@ -60,10 +60,11 @@ pub enum Sections {
 /// The bytes of an archive, in order; an `Err` item stops the restore and kills the program.
 pub type ArchiveBytes = BoxStream<'static, std::io::Result<Bytes>>;
 
-/// Makes the bytes of an archive out of a channel.
+/// Makes the bytes of an archive out of the pieces of a dump. Their end does not say that it is whole; the dump's own end
+/// does.
 #[must_use]
-pub fn from_channel(channel: tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>) -> ArchiveBytes {
-    futures_util::stream::unfold(channel, |mut channel| async { channel.recv().await.map(|item| (item, channel)) })
+pub fn from_channel(pieces: tokio::sync::mpsc::Receiver<Bytes>) -> ArchiveBytes {
+    futures_util::stream::unfold(pieces, |mut pieces| async { pieces.recv().await.map(|piece| (Ok(piece), pieces)) })
         .boxed()
 }
 

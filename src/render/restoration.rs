@@ -1,6 +1,6 @@
 //! What a restore did, as text and as JSON. Pure.
 
-use super::action::count;
+use super::action::{count, count64};
 use super::json::pretty;
 use super::moment::elapsed;
 use super::style::{Style, Symbol, Tone};
@@ -46,7 +46,7 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
                 "  {} {}: {} with {}, equal to what was recorded\n",
                 style.mark(Symbol::Good),
                 style.name(&proof.scope),
-                many(proof.files, "file"),
+                count64(proof.files, "file"),
                 Bytes(proof.file_bytes),
             ));
             continue;
@@ -56,9 +56,9 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
             style.mark(Symbol::Good),
             style.name(&proof.scope),
             style.name(&proof.place),
-            many(proof.tables, "table"),
-            many(proof.rows, "row"),
-            many(proof.sequences, "sequence"),
+            count64(proof.tables, "table"),
+            count64(proof.rows, "row"),
+            count64(proof.sequences, "sequence"),
         ));
     }
     if !restoration.left_out.is_empty() {
@@ -92,8 +92,4 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
 #[must_use]
 pub fn restoration_json(restoration: &Restoration) -> String {
     pretty(restoration)
-}
-
-fn many(number: u64, word: &str) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), word)
 }

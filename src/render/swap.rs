@@ -1,6 +1,6 @@
 //! A swap of a live schema, before and after, and the plan of a restore, as text. Pure.
 
-use super::action::count;
+use super::action::{count, count64};
 use super::json::pretty;
 use super::moment::elapsed;
 use super::style::{Style, Symbol, Tone};
@@ -21,10 +21,14 @@ pub enum SwapOf {
 /// Writes what a swap will do, and what is not in what comes in; each line ends.
 #[must_use]
 pub fn swap_text(plan: &SwapPlan, changes: &[TableChange], of: SwapOf, style: &Style) -> String {
+    swap_head(plan, of, style) + &changes_text(changes, of, style)
+}
+
+fn swap_head(plan: &SwapPlan, of: SwapOf, style: &Style) -> String {
     let name = |text: &str| style.name(text);
-    let (comes, goes) = match of {
-        SwapOf::Backup => ("what was proven", "in the backup"),
-        SwapOf::Undo => ("what was put aside", "at the swap"),
+    let comes = match of {
+        SwapOf::Backup => "what was proven",
+        SwapOf::Undo => "what was put aside",
     };
     let mut out =
         format!("{} {} is in use, and {comes} will take its place\n", style.mark(Symbol::Attention), name(&plan.name));
@@ -44,11 +48,14 @@ pub fn swap_text(plan: &SwapPlan, changes: &[TableChange], of: SwapOf, style: &S
             out.push_str(&format!("    {what}: {}\n", name(one)));
         }
     }
-    out.push_str(&changes_text(changes, of, goes, style));
     out
 }
 
-fn changes_text(changes: &[TableChange], of: SwapOf, then: &str, style: &Style) -> String {
+fn changes_text(changes: &[TableChange], of: SwapOf, style: &Style) -> String {
+    let then = match of {
+        SwapOf::Backup => "in the backup",
+        SwapOf::Undo => "at the swap",
+    };
     if changes.is_empty() {
         return match of {
             SwapOf::Backup => "    its tables hold what the backup holds\n".to_owned(),
@@ -65,10 +72,12 @@ fn changes_text(changes: &[TableChange], of: SwapOf, then: &str, style: &Style) 
     let mut out = format!("    {}\n", style.paint(Tone::Warn, &verdict));
     for change in changes.iter().take(NAMED) {
         let words = match (change.now, change.then) {
-            (Some(now), Some(before)) if now == before => format!("{} both, some of other content", rows(now)),
-            (Some(now), Some(before)) => format!("{} now, {before} {then}", rows(now)),
-            (None, Some(before)) => format!("is gone now, {} {then}", rows(before)),
-            (Some(now), None) => format!("{} now, and was not there {then}", rows(now)),
+            (Some(now), Some(before)) if now == before => {
+                format!("{} both, some of other content", count64(now, "row"))
+            }
+            (Some(now), Some(before)) => format!("{} now, {before} {then}", count64(now, "row")),
+            (None, Some(before)) => format!("is gone now, {} {then}", count64(before, "row")),
+            (Some(now), None) => format!("{} now, and was not there {then}", count64(now, "row")),
             (None, None) => format!("was not there {then}"),
         };
         out.push_str(&format!("      {}: {words}\n", style.name(&change.table)));
@@ -77,10 +86,6 @@ fn changes_text(changes: &[TableChange], of: SwapOf, then: &str, style: &Style) 
         out.push_str(&format!("      and {} more\n", changes.len() - NAMED));
     }
     out
-}
-
-fn rows(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "row")
 }
 
 /// Writes what a swap did, as lines below a verdict.
@@ -140,10 +145,9 @@ pub fn restore_plan_text(plan: &RestorePlan, style: &Style) -> String {
         out.push_str("  first into a scratch server, where it has to be proven equal\n");
     }
     if let Some(swap) = &plan.swap {
-        let text = swap_text(swap, &[], SwapOf::Backup, style);
         // What the tables hold is not known before the backup was read.
-        let lines = text.lines().filter(|line| !line.contains("its tables hold what the backup holds"));
-        lines.for_each(|line| out.push_str(&format!("  {line}\n")));
+        let head = swap_head(swap, SwapOf::Backup, style);
+        head.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     }
     if let Some(rows) = &plan.rows {
         out.push_str(&format!("  rows: {}\n", style.name(rows)));
@@ -167,7 +171,7 @@ pub fn table_words(table: &TableRestored) -> String {
     format!(
         "{}: {} missing, {} different, {} that the backup lacks, {} the same",
         table.table,
-        rows(table.missing),
+        count64(table.missing, "row"),
         table.different,
         table.extra,
         table.same

@@ -91,16 +91,6 @@ pub async fn open(origin: Origin) -> Result<Opened, RestoreError> {
 }
 
 impl Opened {
-    /// Returns the key of the rows' digests, where it is the one the manifest names.
-    #[must_use]
-    pub fn row_key(&self) -> Option<RowKey> {
-        match (&self.origin.manifest.digest_key_id, &self.digest_key) {
-            (None, _) => Some(RowKey::none()),
-            (Some(id), Some(key)) if *id == key.id() => Some(RowKey::new(key.bytes())),
-            (Some(_), _) => None,
-        }
-    }
-
     /// Lets a load write a file, which it removes again.
     #[must_use]
     pub fn with_room(mut self, file: PathBuf) -> Self {
@@ -108,13 +98,19 @@ impl Opened {
         self
     }
 
-    /// Returns the key of the content's digests, where it is the one the manifest names; the inner one is absent where
-    /// they have none.
-    pub(super) fn content_key(&self) -> Option<Option<DigestKey>> {
-        match (&self.origin.manifest.digest_key_id, &self.digest_key) {
-            (None, _) => Some(None),
-            (Some(id), Some(key)) if *id == key.id() => Some(Some(key.clone())),
-            (Some(_), _) => None,
+    /// Returns the key of the content's digests; absent where they have none.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoIdentity`], where it is not the one that the manifest names.
+    pub(super) fn content_key(&self) -> Result<Option<DigestKey>, RestoreError> {
+        let manifest = &self.origin.manifest;
+        match (&manifest.digest_key_id, &self.digest_key) {
+            (None, _) => Ok(None),
+            (Some(id), Some(key)) if *id == key.id() => Ok(Some(key.clone())),
+            (Some(id), _) => Err(RestoreError::NoIdentity {
+                backup: manifest.backup_id.clone(),
+                recipients: format!("digest key {id}"),
+            }),
         }
     }
 
@@ -428,12 +424,7 @@ pub async fn prove_but(opened: &Opened, target: &Connection, deferred: &[EntryFa
 /// When the database cannot be read, or the digests' key is not at hand.
 pub async fn prove(opened: &Opened, target: &Connection) -> Result<Comparison, RestoreError> {
     let manifest = &opened.origin.manifest;
-    let Some(key) = opened.row_key() else {
-        return Err(RestoreError::NoIdentity {
-            backup: manifest.backup_id.clone(),
-            recipients: format!("digest key {}", manifest.digest_key_id.as_deref().unwrap_or("none")),
-        });
-    };
+    let key = opened.content_key()?.map_or_else(RowKey::none, |key| RowKey::new(key.bytes()));
     Ok(compare(target, &manifest.scope.tables, &manifest.scope.sequences, &key).await?)
 }
 
@@ -464,6 +455,15 @@ pub(super) async fn cause_of<T>(
         fetched?;
     }
     report
+}
+
+/// Does work that may block, on a thread for such work. `what` is said where the thread ends early: `writing`.
+pub(super) async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, RestoreError> + Send + 'static,
+) -> Result<T, RestoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("{what} ended early: {error}"))))
 }
 
 async fn ended(task: JoinHandle<Result<(), ArtifactError>>) -> Result<(), RestoreError> {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use super::archive::{Opened, Proof, cause_of, phase};
+use super::archive::{Opened, Proof, blocking, cause_of, phase};
 use super::failure::RestoreError;
 use super::folder::Piped;
 use super::job::{Done, Job};
@@ -125,8 +125,7 @@ pub async fn files_into(
 /// # Errors
 /// [`RestoreError::Files`].
 pub async fn remove_files(folder: PathBuf) -> Result<(), RestoreError> {
-    let removed = tokio::task::spawn_blocking(move || crate::engine::files::remove_all(&folder)).await;
-    Ok(removed.map_err(|error| RestoreError::NotServed(format!("removing ended early: {error}")))??)
+    blocking("removing", move || Ok(crate::engine::files::remove_all(&folder)?)).await
 }
 
 fn room(backup: &Opened, folder: &Path) -> Result<(), RestoreError> {
@@ -148,8 +147,7 @@ pub async fn fill_files(backup: &Opened, folder: &Path) -> Result<(), RestoreErr
     room(backup, folder)?;
     let (reader, task) = backup.tar(PartKind::Tar)?;
     let folder = folder.to_owned();
-    let written = tokio::task::spawn_blocking(move || write(reader, &folder)).await;
-    let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
+    let written = blocking("writing", move || write(reader, &folder)).await;
     cause_of(written, task).await
 }
 
@@ -223,18 +221,10 @@ fn put(place: &mut Place, entry: &PaxEntry, content: &mut impl Read, buffer: &mu
 /// # Errors
 /// When the list cannot be read or is not whole, or the digests' key is not at hand.
 pub async fn prove_files(backup: &Opened, folder: &Path) -> Result<FilesProof, RestoreError> {
-    let Some(key) = backup.content_key() else {
-        let manifest = &backup.origin.manifest;
-        return Err(RestoreError::NoIdentity {
-            backup: manifest.backup_id.clone(),
-            recipients: format!("digest key {}", manifest.digest_key_id.as_deref().unwrap_or("none")),
-        });
-    };
+    let key = backup.content_key()?;
     let (reader, task) = backup.tar(PartKind::FileList)?;
     let folder = folder.to_owned();
-    let compared = tokio::task::spawn_blocking(move || compare(reader, &folder, key)).await;
-    let compared =
-        compared.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("comparing ended early: {error}"))));
+    let compared = blocking("comparing", move || compare(reader, &folder, key)).await;
     cause_of(compared, task).await
 }
 

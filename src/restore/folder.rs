@@ -9,11 +9,11 @@ use std::time::Instant as Monotonic;
 
 use bytes::{Buf, Bytes};
 
-use super::archive::{Loaded, Opened, phase};
+use super::archive::{Loaded, Opened, blocking, phase};
 use super::failure::RestoreError;
 use super::job::{Done, Job};
 use crate::artifact::{PipeReader, TarReader};
-use crate::domain::{Bytes as Size, DataPart, PartKind, Phase};
+use crate::domain::{Bytes as Size, DataPart, PartKind};
 use crate::engine::{Connection, EngineError, Programs, restore_directory};
 
 impl Job {
@@ -64,11 +64,7 @@ impl Job {
         }
         let manifest = &backup.origin.manifest;
         let loaded = Loaded {
-            phases: vec![Phase {
-                phase: "fetch and write".to_owned(),
-                subject: manifest.backup_id.clone(),
-                milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            }],
+            phases: vec![phase("fetch and write", manifest, begun)],
             fetched: manifest.parts.iter().filter(|part| is_file(part.kind)).map(|part| Size(part.size)).sum(),
             deferred: Vec::new(),
         };
@@ -87,8 +83,7 @@ async fn fill(backup: &Opened, into: PathBuf) -> Result<(), RestoreError> {
         return fill_with_csv(backup, &into).await;
     }
     let (reader, task) = backup.tar(PartKind::Tar)?;
-    let written = tokio::task::spawn_blocking(move || unpack(reader, &into)).await;
-    let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
+    let written = blocking("writing", move || unpack(reader, &into)).await;
     super::archive::cause_of(written, task).await
 }
 
@@ -103,16 +98,15 @@ async fn fill_with_csv(backup: &Opened, into: &Path) -> Result<(), RestoreError>
     for part in files {
         let path = into.join(csv_name(&part.key));
         let (reader, task) = backup.stream(part);
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking("writing", move || {
             let mut options = OpenOptions::new();
             let file = options.write(true).create_new(true).mode(0o600).open(&path);
             let mut file = file.map_err(|error| failed(&path, error))?;
-            let mut piped = Piped { reader, current: Bytes::new() };
-            io::copy(&mut piped, &mut file).and_then(|_| file.sync_all()).map_err(|error| failed(&path, error))
+            io::copy(&mut Piped::new(reader), &mut file)
+                .and_then(|_| file.sync_all())
+                .map_err(|error| failed(&path, error))
         });
         let written = written.await;
-        let written =
-            written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
         super::archive::cause_of(written, task).await?;
     }
     Ok(())
@@ -152,8 +146,7 @@ async fn unpacked_and_loaded(
 ) -> Result<(), RestoreError> {
     let (reader, task) = backup.tar(PartKind::DirectoryTar)?;
     let into = folder.to_owned();
-    let written = tokio::task::spawn_blocking(move || unpack(reader, &into)).await;
-    let written = written.unwrap_or_else(|error| Err(RestoreError::NotServed(format!("writing ended early: {error}"))));
+    let written = blocking("writing", move || unpack(reader, &into)).await;
     super::archive::cause_of(written, task).await?;
     // The script's tar file has one folder with everything in it.
     let inner = |dir: &Path| dir.join("toc.dat").is_file().then(|| dir.to_owned());

@@ -10,7 +10,7 @@ use sqlx::{Executor as _, Row as _};
 use super::super::failure::words_of;
 use super::super::sql::{quote_ident, quote_literal};
 use super::mark::Mark;
-use super::marked::Marked;
+use super::marked::{Marked, newest_first};
 use super::{close, run, session};
 use crate::engine::{Connection, EngineError};
 
@@ -245,13 +245,7 @@ pub async fn marked_databases(server: &Connection) -> Result<Vec<Marked>, Engine
     let rows = rows.fetch_all(&mut session).await;
     let rows = rows.map_err(|e| EngineError::server("looking for databases that were put aside", &e))?;
     close(session).await;
-    let read = |row: &sqlx::postgres::PgRow| {
-        let mark = Mark::read(row.try_get("comment").ok()?)?;
-        Some(Marked { schema: row.try_get("name").ok()?, mark })
-    };
-    let mut found: Vec<Marked> = rows.iter().filter_map(read).collect();
-    found.sort_by(|a, b| (&b.mark.at, &b.schema).cmp(&(&a.mark.at, &a.schema)));
-    Ok(found)
+    Ok(newest_first(&rows))
 }
 
 /// Returns the tables of these schemas that hold rows themselves, as schema and name.

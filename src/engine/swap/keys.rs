@@ -31,15 +31,6 @@ pub struct OwnKey {
     pub comment: Option<String>,
 }
 
-/// What became of the foreign keys of others.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AfterKeys {
-    /// Those that hold for all rows.
-    pub validated: Vec<String>,
-    /// Those that do not: their name, and the server's words.
-    pub failed: Vec<(String, String)>,
-}
-
 const OWN: &str = "
     SELECT c.relname::text AS \"table\", k.conname::text AS name, pg_catalog.pg_get_constraintdef(k.oid) AS definition,
            k.convalidated AS validated, c.relkind = 'p' AS partitioned,
@@ -160,24 +151,27 @@ pub async fn orphans(connection: &Connection, key: &OutsideKey, incoming: &str) 
     Ok(count)
 }
 
-/// Validates the foreign keys of others after a swap. One that does not hold stays as it is: new rows are checked.
+/// Validates the foreign keys of others after a swap. One that does not hold stays as it is: new rows are checked. Returns
+/// these: their name, and the server's words.
 ///
 /// # Errors
 /// [`EngineError::Server`], when nobody answers.
-pub async fn validate_outside(connection: &Connection, keys: &[OutsideKey]) -> Result<AfterKeys, EngineError> {
+pub async fn validate_outside(
+    connection: &Connection,
+    keys: &[OutsideKey],
+) -> Result<Vec<(String, String)>, EngineError> {
     let mut session = session(connection).await?;
-    let mut after = AfterKeys::default();
+    let mut failed = Vec::new();
     for key in keys.iter().filter(|key| key.validated) {
         let table = quote_qualified(&key.schema, &key.table);
         let name = format!("{} of {table}", quote_ident(&key.name));
         let check = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {}", quote_ident(&key.name));
-        match session.execute(sqlx::AssertSqlSafe(check)).await {
-            Ok(_) => after.validated.push(name),
-            Err(error) => after.failed.push((name, words_of(&error))),
+        if let Err(error) = session.execute(sqlx::AssertSqlSafe(check)).await {
+            failed.push((name, words_of(&error)));
         }
     }
     close(session).await;
-    Ok(after)
+    Ok(failed)
 }
 
 /// Runs a statement that needs locks on tables in use: each attempt waits for less than a second.

@@ -1,6 +1,6 @@
 //! The schemas that carry a mark: found, told apart from what another restore is loading right now, and removed.
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Executor as _, Row as _};
 
 use super::super::compare::digests;
@@ -59,20 +59,25 @@ fn number(id: &str) -> i32 {
 pub async fn marked(connection: &Connection) -> Result<Vec<Marked>, EngineError> {
     let mut session = session(connection).await?;
     let rows = sqlx::query(
-        "SELECT n.nspname::text AS schema, d.description FROM pg_catalog.pg_namespace n
+        "SELECT n.nspname::text AS name, d.description AS comment FROM pg_catalog.pg_namespace n
          JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid = n.oid
              AND d.objsubid = 0
          WHERE d.description LIKE 'bkup: %'",
     );
     let rows = rows.fetch_all(&mut session).await.map_err(|e| EngineError::server("looking for marked schemas", &e))?;
     close(session).await;
-    let read = |row: &sqlx::postgres::PgRow| {
-        let mark = Mark::read(row.try_get("description").ok()?)?;
-        Some(Marked { schema: row.try_get("schema").ok()?, mark })
+    Ok(newest_first(&rows))
+}
+
+/// Reads the marks of rows with the columns `name` and `comment`; what has none is left out.
+pub(super) fn newest_first(rows: &[PgRow]) -> Vec<Marked> {
+    let read = |row: &PgRow| {
+        let mark = Mark::read(row.try_get("comment").ok()?)?;
+        Some(Marked { schema: row.try_get("name").ok()?, mark })
     };
     let mut found: Vec<Marked> = rows.iter().filter_map(read).collect();
     found.sort_by(|a, b| (&b.mark.at, &b.schema).cmp(&(&a.mark.at, &a.schema)));
-    Ok(found)
+    found
 }
 
 /// Removes what restores that are no more have left half loaded; returns the names.

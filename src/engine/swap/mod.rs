@@ -14,7 +14,7 @@ pub mod marked;
 pub mod review;
 
 pub use exchange::{Exchange, Exchanged, Patience, exchange};
-pub use keys::{AfterKeys, OwnKey, add_keys, check_keys, orphans, outgoing, take_out, validate_outside};
+pub use keys::{OwnKey, add_keys, check_keys, orphans, outgoing, take_out, validate_outside};
 pub use mark::{Mark, MarkKind, beside};
 pub use marked::{Keeper, Marked, analyze, content, drop_schema, marked, own_comment, remove_leftovers, set_comment};
 pub use review::{OutsideKey, OutsideView, Published, Review, review};

@@ -3,14 +3,12 @@
 
 use std::time::Instant as Monotonic;
 
-use futures_util::StreamExt;
-
 use super::super::archive::{Loaded, Proof, phase, roles};
 use super::super::failure::RestoreError;
 use super::super::job::{Done, Job, Proven};
 use super::{InUse, SwapError};
 use crate::domain::{SequenceDigest, TableDigest};
-use crate::engine::restore::run_statement;
+use crate::engine::restore::{from_channel, run_statement};
 use crate::engine::sql::{quote_ident, quote_qualified};
 use crate::engine::swap::{self, Keeper, Mark, MarkKind, Patience};
 use crate::engine::{
@@ -142,7 +140,7 @@ impl Job {
             encoding: "UTF8".to_owned(),
         };
         let mut running = dump(&request)?;
-        let chunks = tokio_stream(running.take_chunks());
+        let chunks = from_channel(running.take_chunks());
         let request =
             RestoreRequest { programs, target: live.clone(), archive: chunks, options: RestoreOptions::default() };
         let restored = restore(request).await;
@@ -169,10 +167,4 @@ impl Job {
         done.loaded = Loaded { phases: done.loaded.phases, ..Loaded::default() };
         Ok(done)
     }
-}
-
-/// The pieces of a dump as the bytes of an archive. Its end does not say that it is whole; the dump's own end does.
-fn tokio_stream(chunks: tokio::sync::mpsc::Receiver<bytes::Bytes>) -> crate::engine::ArchiveBytes {
-    futures_util::stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|piece| (Ok(piece), chunks)) })
-        .boxed()
 }

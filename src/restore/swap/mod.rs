@@ -186,7 +186,7 @@ pub(super) async fn perform(
         Exchanged::Done { locked, attempts } => {
             // The swap stands, whatever comes of this: what cannot be validated now is said, and can be later.
             let unvalidated = match validate_outside(live, &in_use.review.keys).await {
-                Ok(after) => after.failed.into_iter().map(|(key, why)| format!("{key}: {why}")).collect(),
+                Ok(failed) => failed.into_iter().map(|(key, why)| format!("{key}: {why}")).collect(),
                 Err(error) => vec![error.to_string()],
             };
             let locked_ms = u64::try_from(locked.as_millis()).unwrap_or(u64::MAX);
