@@ -331,13 +331,12 @@ pub(super) async fn intend(
         Intended::Go => Ok(None),
         // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
         // the slot turns out to be taken, never before: another runner may have made it since.
-        Intended::SlotTaken(by) if work.scope == Scope::Shared => {
-            match catalog.reader().restorable(&by).await.map_err(|error| failed(&error))? {
-                true => Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") })),
-                false => Err(failed_with(format!("the slot is held by {by}, which cannot be restored"))),
+        Intended::SlotTaken(by) => {
+            if work.scope == Scope::Shared && !catalog.reader().restorable(&by).await.map_err(|error| failed(&error))? {
+                return Err(failed_with(format!("the slot is held by {by}, which cannot be restored")));
             }
+            Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }))
         }
-        Intended::SlotTaken(by) => Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") })),
     }
 }
 

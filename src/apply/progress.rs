@@ -1,6 +1,6 @@
 //! What a run knows while it goes on: outcomes, claims, evidence, and what is yet to be written to the audit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant as Monotonic;
@@ -20,6 +20,8 @@ use crate::plan::ruled_by;
 pub(super) struct Progress<'a> {
     pub runtime: &'a Runtime,
     pub plan: &'a Plan,
+    /// Where each action stands in the plan: it is asked for each that waits, again and again.
+    places: HashMap<ActionId, usize>,
     /// The catalog's identity.
     pub lineage: String,
     pub claims: Arc<Claims>,
@@ -55,7 +57,28 @@ pub(super) enum Standing {
     Never(Outcome),
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    /// Begins, with nothing settled.
+    pub fn new(runtime: &'a Runtime, halt: Halt, plan: &'a Plan, lineage: String) -> Self {
+        Self {
+            runtime,
+            plan,
+            places: plan.actions.iter().enumerate().map(|(place, action)| (action.id, place)).collect(),
+            lineage,
+            claims: Arc::new(Claims::new(runtime, halt.clone())),
+            health: Arc::new(Health::default()),
+            halt,
+            outcomes: BTreeMap::new(),
+            audit: Vec::new(),
+            evidence: Vec::new(),
+            unrecorded: Vec::new(),
+        }
+    }
+
+    fn planned(&self, id: &ActionId) -> Option<&'a Action> {
+        self.places.get(id).and_then(|place| self.plan.actions.get(*place))
+    }
+
     /// Returns the actions whose kind fits and that are not settled, in the plan's order.
     pub fn actions(&self, wanted: impl Fn(&ActionKind) -> bool) -> Vec<Action> {
         self.plan.actions.iter().filter(|a| wanted(&a.kind) && !self.outcomes.contains_key(&a.id)).cloned().collect()
@@ -63,15 +86,14 @@ impl Progress<'_> {
 
     /// Returns whether an action may begin: what it waits for has succeeded.
     pub fn standing(&self, action: &Action) -> Standing {
-        let planned = |id: &ActionId| self.plan.actions.iter().find(|a| &a.id == id);
         for id in &action.after {
             if self.succeeded(id) {
                 continue;
             }
-            if !self.outcomes.contains_key(id) && planned(id).is_some() {
+            if !self.outcomes.contains_key(id) && self.planned(id).is_some() {
                 return Standing::Waits;
             }
-            let what = planned(id).map_or_else(
+            let what = self.planned(id).map_or_else(
                 || id.digest().short(),
                 |a| match &a.kind {
                     ActionKind::BackUp(work) => format!("backup {}", work.backup),
@@ -120,7 +142,7 @@ impl Progress<'_> {
     /// Records what became of an action, in the catalog too: a later run of the same plan goes on from there.
     pub async fn settle(&mut self, id: ActionId, outcome: Outcome, elapsed_ms: u64, retries: u32) {
         self.runtime.tell(Event::ActionFinished { id, outcome: outcome.clone(), elapsed_ms, retries });
-        if let Some(action) = self.plan.actions.iter().find(|a| a.id == id) {
+        if let Some(action) = self.planned(&id) {
             let row = outcome_of(action, outcome.clone(), elapsed_ms, retries);
             let at = (self.runtime.now)();
             // The report holds it all the same; a catalog that is gone is said there by the actions that need it.

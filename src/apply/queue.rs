@@ -198,7 +198,9 @@ impl Queue {
     /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive is looked at by
     /// whoever holds its claim: it must also be restorable.
     async fn settle_done(&mut self, progress: &mut Progress<'_>, candidates: &mut Vec<ActionId>) {
-        let among = |action: &&Action| candidates.contains(&action.id);
+        // Of a group there are hundreds, and of what waits many thousands.
+        let asked: BTreeSet<ActionId> = candidates.iter().copied().collect();
+        let among = |action: &&Action| asked.contains(&action.id);
         let backups: Vec<(ActionId, BackupId)> = self
             .waiting
             .iter()
@@ -214,9 +216,11 @@ impl Queue {
         let ids: Vec<&BackupId> = backups.iter().map(|(_, backup)| backup).collect();
         // A catalog that does not answer is met again by the claim.
         let Ok(done) = progress.runtime.catalog.reader().completed(&ids).await else { return };
-        for (id, backup) in backups.iter().filter(|(_, backup)| done.contains(backup)) {
+        let done: Vec<&(ActionId, BackupId)> = backups.iter().filter(|(_, backup)| done.contains(backup)).collect();
+        let gone: BTreeSet<ActionId> = done.iter().map(|(id, _)| *id).collect();
+        candidates.retain(|candidate| !gone.contains(candidate));
+        for (id, backup) in done {
             self.take_out(*id);
-            candidates.retain(|candidate| candidate != id);
             let summary = format!("the slot is held by {backup}");
             progress.settle(*id, Outcome::AlreadyDone { summary }, 0, 0).await;
             self.idle_since = None;

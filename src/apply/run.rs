@@ -1,17 +1,13 @@
 //! One run through a plan, phase by phase.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use tokio::time::Instant as Monotonic;
 
 use futures_util::FutureExt;
 
-use super::claims::Claims;
 use super::failure::ApplyError;
 use super::finish::{self, Clock};
-use super::health::Health;
 use super::progress::{Progress, outcome_of};
 use super::runtime::Runtime;
 use super::stop::Halt;
@@ -75,18 +71,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
     }
     let (run, runner, actor) = (&runtime.run, &runtime.runner, &runtime.actor);
     runtime.catalog.begin_run(&RunBegin { run, plan: &plan.digest, runner, actor, at: clock.begin }).await?;
-    let mut progress = Progress {
-        runtime,
-        plan,
-        lineage,
-        claims: Arc::new(Claims::new(runtime, halt.clone())),
-        health: Arc::new(Health::default()),
-        halt: halt.clone(),
-        outcomes: BTreeMap::new(),
-        audit: Vec::new(),
-        evidence: Vec::new(),
-        unrecorded: Vec::new(),
-    };
+    let mut progress = Progress::new(runtime, halt.clone(), plan, lineage);
     if let Some((id, outcome, elapsed)) = made {
         progress.settle(id, outcome, elapsed, 0).await;
     }
