@@ -61,7 +61,7 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
         match source.next().await {
             Some(Ok(piece)) => first.push(piece),
             Some(Err(error)) => return Err(ArtifactError::Source { key: request.key, detail: error.to_string() }),
-            None => return pack_small(request, first).await,
+            None => return pack_whole(request, first).await,
         }
     }
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
@@ -134,52 +134,18 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
 /// # Errors
 /// When compression or encryption breaks, or the store fails. No object is visible then.
 pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
-    if content.iter().map(Bytes::len).sum::<usize>() <= SMALL {
-        return pack_small(request, content).await;
-    }
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
-    let encrypted = recipient.is_some();
-    let work = spawn_blocking(move || -> io::Result<_> {
-        let mut hasher = ContentHasher::new(digest_key.as_ref());
-        let mut compressor = Compressor::new(compression)?;
-        let mut blocks = Vec::new();
-        let mut block = Vec::new();
-        let mut size = 0;
-        for mut piece in content {
-            hasher.update(&piece);
-            size += piece.len() as u64;
-            while !piece.is_empty() {
-                let rest = piece.split_off(piece.len().min(BLOCK - block.len()));
-                block.extend_from_slice(&piece);
-                piece = rest;
-                if block.len() == BLOCK {
-                    blocks.push(Bytes::from(compressor.frame(std::mem::take(&mut block))?));
-                }
-            }
-        }
-        // An empty content still is one frame, if it is compressed.
-        if !block.is_empty() || size == 0 {
-            blocks.push(Bytes::from(compressor.frame(block)?));
-        }
-        let sealed = match &recipient {
-            Some(recipient) => {
-                let mut sealed = Vec::new();
-                let mut writer = encrypting(recipient, &mut sealed).map_err(io::Error::other)?;
-                for frame in blocks {
-                    writer.write_all(&frame)?;
-                }
-                writer.finish()?;
-                vec![Bytes::from(sealed)]
-            }
-            None => blocks,
-        };
-        let mut outer = ContentHasher::new(None);
-        sealed.iter().for_each(|frame| outer.update(frame));
-        Ok((sealed, size, hasher.finish(), outer.finish()))
-    });
     let broken = |detail: String| ArtifactError::Broken { key: key.clone(), detail };
-    let worked = work.await.map_err(|error| broken(format!("a thread died: {error}")))?;
-    let (sealed, original_size, plain, outer) = worked.map_err(|error| broken(error.to_string()))?;
+    let encrypted = recipient.is_some();
+    let small = content.iter().map(Bytes::len).sum::<usize>() <= SMALL;
+    let work = move || seal_whole(content, compression, recipient.as_ref(), digest_key.as_ref());
+    // What is small is done sooner than a thread for it is found.
+    let worked = if small {
+        work()
+    } else {
+        spawn_blocking(work).await.map_err(|error| broken(format!("a thread died: {error}")))?
+    };
+    let Whole { sealed, original_size, plain, outer } = worked.map_err(|error| broken(error.to_string()))?;
     let mut upload = Uploader::new(store, &key, estimate);
     for frame in sealed {
         if let Err(error) = upload.write(frame).await {
@@ -200,40 +166,56 @@ pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<Dat
     })
 }
 
-/// Packs what came whole already.
-async fn pack_small(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
-    let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
-    let broken = |error: io::Error| ArtifactError::Broken { key: key.clone(), detail: error.to_string() };
-    let content = content.concat();
-    let mut hasher = ContentHasher::new(digest_key.as_ref());
-    hasher.update(&content);
-    let original_size = content.len() as u64;
-    // An empty content still is one frame, if it is compressed.
-    let frame = Compressor::new(compression).and_then(|mut compressor| compressor.frame(content)).map_err(broken)?;
-    let mut sealed = Vec::new();
-    match &recipient {
-        Some(recipient) => {
-            let mut writer = encrypting(recipient, &mut sealed).map_err(|error| broken(io::Error::other(error)))?;
-            writer.write_all(&frame).map_err(broken)?;
-            writer.finish().map_err(broken)?;
+/// A content, compressed and encrypted.
+struct Whole {
+    sealed: Vec<Bytes>,
+    original_size: u64,
+    plain: Digest,
+    outer: Digest,
+}
+
+fn seal_whole(
+    content: Vec<Bytes>,
+    compression: Compression,
+    recipient: Option<&Recipient>,
+    digest_key: Option<&DigestKey>,
+) -> io::Result<Whole> {
+    let mut hasher = ContentHasher::new(digest_key);
+    let mut compressor = Compressor::new(compression)?;
+    let mut blocks = Vec::new();
+    let mut block = Vec::new();
+    let mut original_size = 0;
+    for mut piece in content {
+        hasher.update(&piece);
+        original_size += piece.len() as u64;
+        while !piece.is_empty() {
+            let rest = piece.split_off(piece.len().min(BLOCK - block.len()));
+            block.extend_from_slice(&piece);
+            piece = rest;
+            if block.len() == BLOCK {
+                blocks.push(Bytes::from(compressor.frame(std::mem::take(&mut block))?));
+            }
         }
-        None => sealed = frame,
     }
+    // An empty content still is one frame, if it is compressed.
+    if !block.is_empty() || original_size == 0 {
+        blocks.push(Bytes::from(compressor.frame(block)?));
+    }
+    let sealed = match recipient {
+        Some(recipient) => {
+            let mut sealed = Vec::new();
+            let mut writer = encrypting(recipient, &mut sealed).map_err(io::Error::other)?;
+            for frame in blocks {
+                writer.write_all(&frame)?;
+            }
+            writer.finish()?;
+            vec![Bytes::from(sealed)]
+        }
+        None => blocks,
+    };
     let mut outer = ContentHasher::new(None);
-    outer.update(&sealed);
-    let mut upload = Uploader::new(store, &key, estimate);
-    upload.write(Bytes::from(sealed)).await?;
-    let size = upload.finish().await?;
-    Ok(DataPart {
-        kind,
-        size,
-        original_size,
-        ciphertext_sha256: outer.finish().to_string(),
-        plaintext_digest: hasher.finish().to_string(),
-        compression: compression.to_string(),
-        encrypted: recipient.is_some(),
-        key,
-    })
+    sealed.iter().for_each(|frame| outer.update(frame));
+    Ok(Whole { sealed, original_size, plain: hasher.finish(), outer: outer.finish() })
 }
 
 #[derive(Debug)]
