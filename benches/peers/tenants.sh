@@ -4,7 +4,7 @@
 #   BENCH_ROWS=2000            rows of each table in the first round BENCH_FEW=10     and in the others
 #   BENCH_SAMPLE=20            how many tenants of a loop are run; the rest is counted from these, and said so
 #   BENCH_LOOP=PATH            a bkup that dumps one tenant at a time, for the loop with its upload; without it the loop
-#                              is pg_dump -n | zstd | age | curl
+#                              is pg_dump -n | zstd | age, then curl
 #   BENCH_LOCKS=256            max_locks_per_transaction             BENCH_BKUP=PATH  a bkup that is built
 # bkup does more than the peers: it digests every row, reads back what it wrote, and keeps a catalog.
 set -euo pipefail
@@ -128,9 +128,10 @@ seed_loop() {
 upload_loop() {
   local n
   for n in $(seq "$1"); do
-    pg_dump -Fc -Z0 -n "tenant_t$n" shop | zstd -q -3 | age -r "$recipient" |
-      curl -sS --fail --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
-        -T - -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "$BENCH_S3/bench/loop/tenant_t$n.dump" -o /dev/null ||
+    # To a file first: this server takes no upload whose length it is not told.
+    pg_dump -Fc -Z0 -n "tenant_t$n" shop | zstd -q -3 | age -r "$recipient" >"$WORK/loop.dump"
+    curl -sS --fail --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+      -T "$WORK/loop.dump" -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "$BENCH_S3/bench/loop/tenant_t$n.dump" -o /dev/null ||
       die "curl could not store tenant $n"
   done
 }
