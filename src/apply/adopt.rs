@@ -68,7 +68,7 @@ async fn one(
         }
     }
     let told = (progress.lineage.clone(), Policies::default());
-    let order = attempt_order(runtime, action, work, claimed, progress.plan.policy_digest, told);
+    let order = attempt_order((runtime, &progress.claims), action, work, claimed, progress.plan.policy_digest, told);
     let begun = Monotonic::now();
     let taken = tokio::select! {
         taken = backup::adopt(&order, found, place, &to) => taken,
@@ -76,7 +76,7 @@ async fn one(
         () = runtime.until_stopped() => Err(backup::BackupError::Interrupted),
     };
     match taken {
-        Ok(taken) => confirm(runtime, work, claimed, &taken, begun).await,
+        Ok(taken) => confirm((runtime, &progress.claims), work, claimed, taken, begun).await,
         Err(error) => {
             let outcome =
                 if matches!(error, backup::BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };

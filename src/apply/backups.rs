@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Monotonic;
 
 use super::batch::{Batch, BatchKey, Common};
-use super::claims::{Claimed, Claims};
+use super::claims::{Claimed, Claims, Done};
 use super::ensure::{failed, failed_with};
 use super::group;
 use super::health::Health;
@@ -22,9 +22,9 @@ use super::progress::{Progress, millis};
 use super::queue::{Next, POLL, Queue};
 use super::runtime::Runtime;
 use crate::backup::{self, BackupError, Destination, Fence, Order, Policies, Taken};
-use crate::catalog::{Completed, Completion, Intended, Intent, LEASE};
+use crate::catalog::{Completion, Intended, Intent, Lease};
 use crate::domain::{
-    Action, ActionId, ActionKind, BackupWork, Bytes, Digest, Event, Instant, Outcome, Scope, Verification,
+    Action, ActionId, ActionKind, BackupId, BackupWork, Bytes, Digest, Event, Instant, Outcome, Scope,
 };
 use crate::store::Metered;
 
@@ -121,18 +121,18 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
         // Room that is left is for what others hold: it may become free before anything of this run ends.
         let room = queue.waiting().iter().any(fits);
         let look_again = async { if room { tokio::time::sleep(POLL).await } else { std::future::pending().await } };
+        let mut ended = Vec::new();
         let done = tokio::select! {
             biased;
             Some(end) = ends.recv() => {
-                settle(progress, &mut queue, end).await;
+                ended.push(end);
                 None
             }
             Some(done) = running.join_next() => Some(done),
             () = look_again => continue,
         };
-        while let Ok(end) = ends.try_recv() {
-            settle(progress, &mut queue, end).await;
-        }
+        ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
+        settle(progress, &mut queue, ended).await;
         let key = match done {
             None => continue,
             Some(Ok(key)) => key,
@@ -159,15 +159,19 @@ pub(super) async fn run(progress: &mut Progress<'_>) {
     progress.flush_audit().await;
 }
 
-async fn settle(progress: &mut Progress<'_>, queue: &mut Queue, end: End) {
-    let End { action, ended, elapsed_ms, retries } = end;
-    match ended {
-        Ended::Back => queue.give_back(action),
-        Ended::Settled(outcome) => {
-            audit(progress, &action, &outcome);
-            progress.settle(action.id, outcome, elapsed_ms, retries).await;
+/// Settles what has ended, all at once: a group ends within a moment.
+async fn settle(progress: &mut Progress<'_>, queue: &mut Queue, ends: Vec<End>) {
+    let mut settled = Vec::new();
+    for End { action, ended, elapsed_ms, retries } in ends {
+        match ended {
+            Ended::Back => queue.give_back(action),
+            Ended::Settled(outcome) => {
+                audit(progress, &action, &outcome);
+                settled.push((action.id, outcome, elapsed_ms, retries));
+            }
         }
     }
+    progress.settle_all(settled).await;
 }
 
 /// Takes one backup by itself.
@@ -237,7 +241,7 @@ fn audit(progress: &mut Progress<'_>, action: &Action, outcome: &Outcome) {
 
 /// Returns what an attempt is told. `policies` are for backups of the configuration.
 pub(super) fn attempt_order(
-    runtime: &Runtime,
+    (runtime, claims): (&Runtime, &Arc<Claims>),
     action: &Action,
     work: &BackupWork,
     claimed: &Claimed,
@@ -254,7 +258,7 @@ pub(super) fn attempt_order(
         tool_version: runtime.tool_version.clone(),
         lineage,
         policies: Arc::new(policies),
-        still_mine: fence(runtime, claimed),
+        still_mine: fence(claims, claimed),
         notes: Vec::new(),
     }
 }
@@ -288,7 +292,7 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
                 Err(outcome) => Err(Miss::lasting(outcome)),
             },
         };
-        let _ = shop.claims.release(claimed).await;
+        shop.claims.release(claimed).await;
         let miss = match result {
             Ok(outcome) => return (Ended::Settled(outcome), retries),
             Err(miss) => miss,
@@ -320,24 +324,44 @@ async fn one(shop: &Shop, action: &Action, batch: &Batch, first: Claimed) -> (En
 ///
 /// # Errors
 /// The outcome of an action that cannot begin.
-pub(super) async fn intend(
+async fn intend(runtime: &Runtime, work: &BackupWork, claimed: &Claimed) -> Result<Option<Outcome>, Outcome> {
+    let [answer] = <[_; 1]>::try_from(intend_all(runtime, &[(work, claimed)]).await)
+        .unwrap_or_else(|_| [Err(failed_with("the catalog did not say whether it may begin"))]);
+    answer
+}
+
+/// Writes down that attempts begin, each with an answer as of [`intend`], in their order.
+pub(super) async fn intend_all(
     runtime: &Runtime,
-    work: &BackupWork,
-    claimed: &Claimed,
-) -> Result<Option<Outcome>, Outcome> {
-    let catalog = &runtime.catalog;
-    let intent = Intent { work, run: &runtime.run, started_at: (runtime.now)() };
-    match catalog.intend_backup(&claimed.lease, &intent).await.map_err(|error| failed(&error))? {
-        Intended::Go => Ok(None),
-        // What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when
-        // the slot turns out to be taken, never before: another runner may have made it since.
-        Intended::SlotTaken(by) => {
-            if work.scope == Scope::Shared && !catalog.reader().restorable(&by).await.map_err(|error| failed(&error))? {
-                return Err(failed_with(format!("the slot is held by {by}, which cannot be restored")));
-            }
-            Ok(Some(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") }))
-        }
+    all: &[(&BackupWork, &Claimed)],
+) -> Vec<Result<Option<Outcome>, Outcome>> {
+    let started_at = (runtime.now)();
+    let intents: Vec<Intent<'_>> = all.iter().map(|(work, _)| Intent { work, run: &runtime.run, started_at }).collect();
+    let pairs: Vec<(&Lease, &Intent<'_>)> =
+        all.iter().zip(&intents).map(|((_, c), intent)| (&c.lease, intent)).collect();
+    let answers = match runtime.catalog.intend_backups(&pairs).await {
+        Ok(answers) => answers,
+        Err(error) => return vec![Err(failed(&error)); all.len()],
+    };
+    let mut outcomes = Vec::new();
+    for ((work, _), answer) in all.iter().zip(answers) {
+        outcomes.push(match answer {
+            Ok(Intended::Go) => Ok(None),
+            Ok(Intended::SlotTaken(by)) => taken_by(runtime, work, &by).await.map(Some),
+            Err(error) => Err(failed(&error)),
+        });
     }
+    outcomes
+}
+
+/// What holds a slot is of no use to the tenants that would name it, unless it can be restored. It is asked when the slot
+/// turns out to be taken, never before: another runner may have made it since.
+async fn taken_by(runtime: &Runtime, work: &BackupWork, by: &BackupId) -> Result<Outcome, Outcome> {
+    let reader = runtime.catalog.reader();
+    if work.scope == Scope::Shared && !reader.restorable(by).await.map_err(|error| failed(&error))? {
+        return Err(failed_with(format!("the slot is held by {by}, which cannot be restored")));
+    }
+    Ok(Outcome::AlreadyDone { summary: format!("the slot is held by {by}") })
 }
 
 /// Takes one backup by itself, in one try. `notes` are for the people who read its manifest.
@@ -357,7 +381,8 @@ pub(super) async fn attempt(
     }
     let policies = policies(runtime, work).await.map_err(lasting)?;
     let lineage = (shop.lineage.clone(), policies);
-    let order = Order { notes, ..attempt_order(runtime, action, work, claimed, shop.policy_digest, lineage) };
+    let order =
+        Order { notes, ..attempt_order((runtime, &shop.claims), action, work, claimed, shop.policy_digest, lineage) };
     let begun = Monotonic::now();
     let moved = Arc::new(AtomicU64::new(0));
     let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(&moved)));
@@ -376,7 +401,7 @@ pub(super) async fn attempt(
         () = tell(runtime, action.id, &moved) => Err(BackupError::Interrupted),
     };
     match taken {
-        Ok(taken) => confirm(runtime, work, claimed, &taken, begun).await.map_err(lasting),
+        Ok(taken) => confirm((runtime, &shop.claims), work, claimed, taken, begun).await.map_err(lasting),
         Err(BackupError::Fenced) => Err(Miss { lease_lost: true, ..Miss::lasting(failed(&BackupError::Fenced)) }),
         Err(error) => {
             let outcome = if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
@@ -407,42 +432,37 @@ async fn tell(runtime: &Runtime, id: ActionId, moved: &AtomicU64) {
 }
 
 /// Asks the catalog itself, by renewing the lease: only a renewed one leaves time to write the manifest.
-fn fence(runtime: &Runtime, claimed: &Claimed) -> Fence {
-    let (catalog, lease) = (Arc::clone(&runtime.catalog), claimed.lease.clone());
+fn fence(claims: &Arc<Claims>, claimed: &Claimed) -> Fence {
+    let (claims, lease) = (Arc::clone(claims), claimed.lease.clone());
     Arc::new(move || {
-        let (catalog, lease) = (Arc::clone(&catalog), lease.clone());
-        async move { matches!(catalog.heartbeat(std::slice::from_ref(&lease), LEASE).await, Ok(lost) if lost.is_empty()) }.boxed()
+        let (claims, lease) = (Arc::clone(&claims), lease.clone());
+        async move { claims.renew(&lease).await }.boxed()
     })
 }
 
 /// Writes down that the backup is there. The manifest is the truth already: were this lost, the next run would find it.
 pub(super) async fn confirm(
-    runtime: &Runtime,
+    (runtime, claims): (&Runtime, &Claims),
     work: &BackupWork,
     claimed: &Claimed,
-    taken: &Taken,
+    taken: Taken,
     begun: Monotonic,
 ) -> Result<Outcome, Outcome> {
-    let at = (runtime.now)();
     let facts =
         json!({ "scope": work.scope, "database": work.database, "schedule": work.schedule, "store": work.store });
-    let catalog = runtime.catalog.telling(runtime.event("backup completed", work.backup.as_str(), facts));
-    let completed = Completed {
-        manifest: &taken.manifest,
-        manifest_key: &taken.manifest_key,
-        store: &work.store,
-        verified: Some((Verification::Checksum, at)),
-    };
+    let told = runtime.event("backup completed", work.backup.as_str(), facts);
     let size: Bytes = taken.manifest.parts.iter().map(|part| Bytes(part.size)).sum();
-    match catalog.complete_backup(&claimed.lease, &completed, at).await.map_err(|error| failed(&error))? {
+    let (findings, by_this_attempt) = (backup::findings(&taken.manifest), taken.by_this_attempt);
+    let done = Done { lease: claimed.lease.clone(), taken, store: work.store.clone(), told, at: (runtime.now)() };
+    match claims.complete(done).await? {
         Completion::Recorded => {}
         Completion::Already => return Ok(Outcome::AlreadyDone { summary: "it was there already".to_owned() }),
         Completion::SlotTaken => {
             return Ok(Outcome::AlreadyDone { summary: "another backup holds the slot".to_owned() });
         }
     }
-    let summary = if taken.by_this_attempt {
-        let findings = match backup::findings(&taken.manifest) {
+    let summary = if by_this_attempt {
+        let findings = match findings {
             0 => String::new(),
             1 => ", with a finding that its manifest tells".to_owned(),
             many => format!(", with {many} findings that its manifest tells"),

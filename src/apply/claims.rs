@@ -1,5 +1,6 @@
 //! Leases on work: taken from the catalog, kept alive by a heartbeat, given back at the end. Work whose lease is lost
-//! belongs to someone else and is dropped at once.
+//! belongs to someone else and is dropped at once. What many pieces of work ask of the catalog at the same time, each
+//! under its lease, is asked together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::ensure::{failed, failed_with};
 use super::runtime::Runtime;
 use super::stop::Halt;
-use crate::catalog::{CatalogError, LEASE, Lease};
-use crate::domain::ActionId;
+use super::together::Together;
+use crate::backup::Taken;
+use crate::catalog::{AuditEvent, CatalogError, Completed, Completion, LEASE, Lease, ToComplete};
+use crate::domain::{ActionId, Instant, Name, Outcome, Verification};
 
 /// How often leases are renewed, and the run looks whether somebody canceled it: many times within a lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -28,12 +32,41 @@ pub struct Claims {
     runtime: Runtime,
     held: Arc<Mutex<BTreeMap<ActionId, Held>>>,
     heart: JoinHandle<()>,
+    renewals: Together<Lease, bool>,
+    completions: Together<Done, Result<Completion, Outcome>>,
+    releases: Together<Lease, ()>,
+}
+
+/// A backup that was taken and is to be recorded.
+pub(super) struct Done {
+    /// The lease it was taken under.
+    pub lease: Lease,
+    /// The backup.
+    pub taken: Taken,
+    /// Where it is.
+    pub store: Name,
+    /// What the audit chain is told, if this records it.
+    pub told: AuditEvent,
+    /// When.
+    pub at: Instant,
 }
 
 struct Held {
     lease: Lease,
     lost: watch::Sender<bool>,
     renewed: tokio::time::Instant,
+}
+
+impl Done {
+    fn to_complete(&self) -> ToComplete<'_> {
+        let done = Completed {
+            manifest: &self.taken.manifest,
+            manifest_key: &self.taken.manifest_key,
+            store: &self.store,
+            verified: Some((Verification::Checksum, self.at)),
+        };
+        ToComplete { lease: &self.lease, done, told: self.told.clone(), at: self.at }
+    }
 }
 
 /// A piece of work that this run holds.
@@ -64,7 +97,8 @@ impl Claims {
     pub fn new(runtime: &Runtime, halt: Halt) -> Self {
         let held: Arc<Mutex<BTreeMap<ActionId, Held>>> = Arc::default();
         let heart = tokio::spawn(beat(runtime.clone(), halt, Arc::clone(&held)));
-        Self { runtime: runtime.clone(), held, heart }
+        let (renewals, completions, releases) = Default::default();
+        Self { runtime: runtime.clone(), held, heart, renewals, completions, releases }
     }
 
     /// Claims the first of these pieces of work that nobody holds; never waits for what someone else holds.
@@ -102,13 +136,40 @@ impl Claims {
         Claimed { lease, lost: receiver }
     }
 
-    /// Gives a piece of work back, done or not.
+    /// Asks the catalog itself, by renewing the lease, whether it is still held. Not to know is not to hold it.
+    pub(super) async fn renew(&self, lease: &Lease) -> bool {
+        let all = async |leases: Vec<Lease>| match self.runtime.catalog.heartbeat(&leases, LEASE).await {
+            Ok(lost) => leases.iter().map(|lease| !lost.contains(lease)).collect(),
+            Err(_) => vec![false; leases.len()],
+        };
+        self.renewals.ask(lease.clone(), all).await.unwrap_or(false)
+    }
+
+    /// Records a backup that was taken.
     ///
     /// # Errors
-    /// When the catalog cannot be told; the lease then ends by itself.
-    pub async fn release(&self, claimed: Claimed) -> Result<(), CatalogError> {
+    /// The outcome of one that could not be recorded.
+    pub(super) async fn complete(&self, done: Done) -> Result<Completion, Outcome> {
+        let unheard = || failed_with("it was not heard whether the catalog recorded it; the next plan looks");
+        self.completions.ask(done, |all| self.complete_all(all)).await.unwrap_or_else(|| Err(unheard()))
+    }
+
+    async fn complete_all(&self, all: Vec<Done>) -> Vec<Result<Completion, Outcome>> {
+        let to_complete: Vec<ToComplete<'_>> = all.iter().map(Done::to_complete).collect();
+        match self.runtime.catalog.complete_backups(&to_complete).await {
+            Ok(answers) => answers.into_iter().map(|answer| answer.map_err(|error| failed(&error))).collect(),
+            Err(error) => vec![Err(failed(&error)); all.len()],
+        }
+    }
+
+    /// Gives a piece of work back, done or not. A lease that cannot be given back ends by itself.
+    pub async fn release(&self, claimed: Claimed) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&claimed.lease.action);
-        self.runtime.catalog.release(&claimed.lease).await
+        let all = async |leases: Vec<Lease>| {
+            let _ = self.runtime.catalog.release_many(&leases).await;
+            vec![(); leases.len()]
+        };
+        let _ = self.releases.ask(claimed.lease, all).await;
     }
 
     /// Gives everything back.
@@ -118,9 +179,9 @@ impl Claims {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *held).into_values().map(|held| held.lease).collect()
         };
-        for lease in left {
+        if !left.is_empty() {
             // A catalog that is gone ends the leases by time.
-            let _ = self.runtime.catalog.release(&lease).await;
+            let _ = self.runtime.catalog.release_many(&left).await;
         }
     }
 }

@@ -15,7 +15,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant as Monotonic;
 
 use super::backups::{
-    End, Ended, RETRIES, Shop, TELL, attempt, attempt_order, canceled, confirm, intend, urgencies, urgency_by, work_of,
+    End, Ended, RETRIES, Shop, TELL, attempt, attempt_order, canceled, confirm, intend_all, urgencies, urgency_by,
+    work_of,
 };
 use super::batch::{Batch, Common};
 use super::claims::Claimed;
@@ -24,7 +25,7 @@ use super::progress::{Progress, millis};
 use super::queue::Queue;
 use super::runtime::Runtime;
 use crate::backup::{BackupError, Destination, Member, MemberEnd, Policies, run_many};
-use crate::domain::{Action, ActionId, Bytes, Engine, Event, Instant, Outcome, Scope};
+use crate::domain::{Action, ActionId, BackupWork, Bytes, Engine, Event, Instant, Outcome, Scope};
 use crate::store::Metered;
 
 /// How many backups a runner takes together at most.
@@ -237,7 +238,7 @@ async fn apart_outcome(shop: &Shop, action: &Action, why: String) -> Option<Outc
         }
         Err(outcome) => Err(super::backups::Miss::lasting(outcome)),
     };
-    let _ = shop.claims.release(claimed).await;
+    shop.claims.release(claimed).await;
     match taken {
         Ok(outcome) => Some(outcome),
         Err(miss) => {
@@ -303,21 +304,29 @@ async fn round(shop: &Shop, mut pieces: Vec<Piece>, batch: &Batch, tell: &Unboun
 async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) -> (Vec<Piece>, bool) {
     let mut begun = Vec::new();
     let (mut unready, mut ready) = (false, false);
-    for piece in pieces {
-        let Some(work) = work_of(&piece.action) else { continue };
+    let (shared, tenants): (Vec<Piece>, Vec<Piece>) = pieces.into_iter().partition(is_shared);
+    for pieces in [shared, tenants] {
         if unready {
-            end(shop, tell, piece, Ended::Back).await;
+            for piece in pieces {
+                end(shop, tell, piece, Ended::Back).await;
+            }
             continue;
         }
-        match intend(&shop.runtime, work, &piece.claimed).await {
-            Ok(None) => begun.push(piece),
-            Ok(Some(outcome)) => {
-                ready |= work.scope == Scope::Shared;
-                end(shop, tell, piece, Ended::Settled(outcome)).await;
-            }
-            Err(outcome) => {
-                unready |= work.scope == Scope::Shared;
-                end(shop, tell, piece, Ended::Settled(outcome)).await;
+        let all: Vec<(&BackupWork, &Claimed)> =
+            pieces.iter().filter_map(|piece| Some((work_of(&piece.action)?, &piece.claimed))).collect();
+        let answers = intend_all(&shop.runtime, &all).await;
+        for (piece, answer) in pieces.into_iter().zip(answers) {
+            let shared = is_shared(&piece);
+            match answer {
+                Ok(None) => begun.push(piece),
+                Ok(Some(outcome)) => {
+                    ready |= shared;
+                    end(shop, tell, piece, Ended::Settled(outcome)).await;
+                }
+                Err(outcome) => {
+                    unready |= shared;
+                    end(shop, tell, piece, Ended::Settled(outcome)).await;
+                }
             }
         }
     }
@@ -329,7 +338,14 @@ fn member(shop: &Shop, piece: &Piece, common: &Common, moved: &Arc<AtomicU64>) -
     let lineage = (shop.lineage.clone(), Policies::default());
     let store = Arc::new(Metered::new(Arc::clone(&common.destination.store), Arc::clone(moved)));
     Some(Member {
-        order: attempt_order(&shop.runtime, &piece.action, work, &piece.claimed, shop.policy_digest, lineage),
+        order: attempt_order(
+            (&shop.runtime, &shop.claims),
+            &piece.action,
+            work,
+            &piece.claimed,
+            shop.policy_digest,
+            lineage,
+        ),
         destination: Destination { store, ..common.destination.clone() },
         is_lost: piece.claimed.watch(),
     })
@@ -338,8 +354,7 @@ fn member(shop: &Shop, piece: &Piece, common: &Common, moved: &Arc<AtomicU64>) -
 /// Gives a piece back and says how it ended.
 async fn end(shop: &Shop, tell: &UnboundedSender<End>, piece: Piece, ended: Ended) {
     let Piece { action, claimed, retries, begun } = piece;
-    // A lease that cannot be given back ends by itself.
-    let _ = shop.claims.release(claimed).await;
+    shop.claims.release(claimed).await;
     // A run that nobody waits for any more has settled it as not reached.
     let _ = tell.send(End { action, ended, elapsed_ms: millis(begun), retries });
 }
@@ -378,7 +393,8 @@ impl Round<'_> {
         let runtime = &self.shop.runtime;
         match member {
             MemberEnd::Taken(taken) => {
-                let outcome = confirm(runtime, &work, &piece.claimed, &taken, piece.begun).await;
+                let ours = (runtime, &*self.shop.claims);
+                let outcome = confirm(ours, &work, &piece.claimed, *taken, piece.begun).await;
                 let there = outcome.is_ok();
                 let outcome = outcome.unwrap_or_else(|outcome| outcome);
                 end(self.shop, self.tell, piece, Ended::Settled(outcome)).await;
@@ -432,7 +448,7 @@ impl Round<'_> {
 
     async fn release(&self, piece: Piece, apart: Option<String>) -> Left {
         let Piece { action, claimed, retries, begun } = piece;
-        let _ = self.shop.claims.release(claimed).await;
+        self.shop.claims.release(claimed).await;
         Left { action, retries, begun, apart }
     }
 

@@ -21,6 +21,7 @@ mod record;
 mod run;
 mod runtime;
 mod stop;
+mod together;
 mod undelete;
 
 pub use erase::{ErasureEnd, erase};

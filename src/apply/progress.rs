@@ -129,8 +129,7 @@ impl<'a> Progress<'a> {
 
     /// Ends a turn: gives the work back, and settles it.
     pub async fn end_turn(&mut self, action: &Action, turn: Turn, outcome: Outcome) {
-        // A lease that cannot be given back ends by itself.
-        let _ = self.claims.release(turn.claimed).await;
+        self.claims.release(turn.claimed).await;
         self.settle(action.id, outcome, millis(turn.begun), 0).await;
     }
 
@@ -141,14 +140,22 @@ impl<'a> Progress<'a> {
 
     /// Records what became of an action, in the catalog too: a later run of the same plan goes on from there.
     pub async fn settle(&mut self, id: ActionId, outcome: Outcome, elapsed_ms: u64, retries: u32) {
-        self.runtime.tell(Event::ActionFinished { id, outcome: outcome.clone(), elapsed_ms, retries });
-        if let Some(action) = self.planned(&id) {
-            let row = outcome_of(action, outcome.clone(), elapsed_ms, retries);
+        self.settle_all(vec![(id, outcome, elapsed_ms, retries)]).await;
+    }
+
+    /// Records what became of actions, as [`Progress::settle`].
+    pub async fn settle_all(&mut self, ends: Vec<(ActionId, Outcome, u64, u32)>) {
+        let mut rows = Vec::new();
+        for (id, outcome, elapsed_ms, retries) in ends {
+            self.runtime.tell(Event::ActionFinished { id, outcome: outcome.clone(), elapsed_ms, retries });
+            rows.extend(self.planned(&id).map(|action| outcome_of(action, outcome.clone(), elapsed_ms, retries)));
+            self.outcomes.insert(id, (outcome, elapsed_ms, retries));
+        }
+        if !rows.is_empty() {
             let at = (self.runtime.now)();
             // The report holds it all the same; a catalog that is gone is said there by the actions that need it.
-            let _ = self.runtime.catalog.record_outcome(&self.plan.digest, &row, &self.runtime.run, at).await;
+            let _ = self.runtime.catalog.record_outcomes(&self.plan.digest, &rows, &self.runtime.run, at).await;
         }
-        self.outcomes.insert(id, (outcome, elapsed_ms, retries));
     }
 
     /// Takes what an earlier run of the same plan did for done: the catalog knows it already.

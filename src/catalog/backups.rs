@@ -1,37 +1,18 @@
-//! The life of a backup's attempt: intended before its first byte, completed after its manifest, failed, collected.
-//! Each attempt has a row of its own, so that what a dead one left behind stays to be seen.
+//! How an attempt ends: completed after its manifest, failed, or collected. Those of a group are completed in one
+//! transaction where nothing is wrong with any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
+use super::audit::AuditEvent;
 use super::claims::Lease;
-use super::columns::word_of;
-use super::completion::{Facts, refer_to_tenant};
+use super::completion::{Completing, Facts, looks, refer_to_tenants, write};
 use super::failure::CatalogError;
-use super::moves::check_names;
 use super::slots::settle_slot;
 use super::stamp::{Cells, Stamp, bigint, plain};
-use super::writer::{Writer, fence};
-use crate::domain::{BackupId, BackupWork, Instant, Manifest, Name, RunId, Scope, Verification, ZoneName};
-
-/// A backup that is about to be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent<'a> {
-    /// What is taken.
-    pub work: &'a BackupWork,
-    /// In which run.
-    pub run: &'a RunId,
-    /// When it begins.
-    pub started_at: Instant,
-}
-
-/// What came of intending a backup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Intended {
-    /// It is this attempt's to take.
-    Go,
-    /// The slot has its backup already.
-    SlotTaken(BackupId),
-}
+use super::writer::{Writer, fence, fenced, held, seal};
+use crate::domain::{BackupId, Instant, Manifest, Name, Scope, Verification};
 
 /// A backup whose manifest is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,93 +38,23 @@ pub enum Completion {
     SlotTaken,
 }
 
+/// A completed backup that is to be recorded together with others.
+#[derive(Debug, Clone)]
+pub struct ToComplete<'a> {
+    /// The lease of the action that made it.
+    pub lease: &'a Lease,
+    /// The backup.
+    pub done: Completed<'a>,
+    /// What the audit chain is told of it, if this records it.
+    pub told: AuditEvent,
+    /// When.
+    pub at: Instant,
+}
+
 const ABANDON: &str = "UPDATE bkup.executions SET status = 'FAILED', error_message = $3, abandoned_at = $4, \
      lease_until = NULL, updated_at = now() WHERE backup_id = $1 AND attempt = $2 AND status IN ('PENDING', 'RUNNING')";
 
 impl Writer {
-    /// Records that a backup is about to be taken, before its first byte is written. Earlier attempts at it that still
-    /// look alive are not: their lease was taken over.
-    ///
-    /// # Errors
-    /// [`CatalogError::Fenced`]; as every statement.
-    pub async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Result<Intended, CatalogError> {
-        let work = intent.work;
-        let mut transaction = self.session().begin().await?;
-        fence(&mut transaction, lease).await?;
-        if let Some(moved) = check_names(&mut transaction, &work.schedule, work.database.as_ref(), &work.store).await? {
-            return Err(CatalogError::Conflict { reason: format!("{moved}; plan again") });
-        }
-        let slot = (work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot);
-        if let Some((holder, _)) = holder(&mut transaction, slot).await? {
-            return Ok(Intended::SlotTaken(holder));
-        }
-        // The name may have been another schedule's, which was renamed: its backup of this slot has the very same id.
-        let used: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM bkup.executions WHERE backup_id = $1 AND status = 'COMPLETED')",
-        )
-        .bind(work.backup.as_str())
-        .fetch_one(&mut *transaction)
-        .await?;
-        if used {
-            return Ok(Intended::SlotTaken(work.backup.clone()));
-        }
-        let row = sqlx::query(
-            "SELECT simulated, (SELECT timezone FROM bkup.schedules WHERE policy_name = $1) AS zone FROM bkup.meta",
-        )
-        .bind(work.schedule.as_str())
-        .fetch_optional(&mut *transaction)
-        .await?
-        .ok_or(CatalogError::Absent)?;
-        let zone = row.maybe_text("zone")?.and_then(|zone| ZoneName::try_from(zone).ok()).unwrap_or_default();
-        let local = work.slot.to_zoned(zone.zone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-        sqlx::query(
-            "UPDATE bkup.executions SET status = 'FAILED', abandoned_at = $3, lease_until = NULL, \
-                 error_message = 'its runner stopped: the lease ended', updated_at = now() \
-             WHERE action_id = $1 AND attempt < $2 AND status = 'RUNNING'",
-        )
-        .bind(lease.action.to_string())
-        .bind(bigint(lease.token))
-        .bind(Stamp(intent.started_at))
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO bkup.executions (backup_id, attempt, action_id, run, runner, lease_until, backup_type, \
-                 backup_name, backup_method, status, scheduled_at, started_at, retry_count, schedule, slot, \
-                 slot_local, slot_zone, database, scope, tenant_slug, tenant_schema, tenant_id, engine, shared, store, \
-                 simulated) \
-             SELECT $1, $2, $3, $4, runner, lease_until, $5, $6, $7, 'RUNNING', $8, $9, \
-                    (SELECT count(*)::integer FROM bkup.executions e WHERE e.backup_id = $1 AND e.attempt < $2), \
-                    $10, $8, $11::text::timestamp, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21 \
-             FROM bkup.claims WHERE action_id = $3 \
-             ON CONFLICT (backup_id, attempt) DO NOTHING",
-        )
-        .bind(work.backup.as_str())
-        .bind(bigint(lease.token))
-        .bind(lease.action.to_string())
-        .bind(intent.run.as_str())
-        .bind(work.backup_type.sql())
-        .bind(name(work.schedule.as_str(), work.database.as_ref().map(Name::as_str), &work.scope, work.slot))
-        .bind(word_of(&work.method)?)
-        .bind(Stamp(work.slot))
-        .bind(Stamp(intent.started_at))
-        .bind(work.schedule.as_str())
-        .bind(local)
-        .bind(zone.as_str())
-        .bind(work.database.as_ref().map(Name::as_str))
-        .bind(work.scope.to_string())
-        .bind(work.scope.tenant())
-        .bind(work.tenant.as_ref().map(|tenant| tenant.schema.as_str()))
-        .bind(work.tenant.as_ref().and_then(|tenant| tenant.id.as_deref()))
-        .bind(word_of(&work.engine)?)
-        .bind(work.shared.as_ref().map(BackupId::as_str))
-        .bind(work.store.as_str())
-        .bind(row.flag("simulated")?)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(Intended::Go)
-    }
-
     /// Records a backup as completed with all that its manifest says. Where the manifest is an earlier attempt's, that
     /// attempt is the completed one, and this one's data is garbage.
     ///
@@ -155,58 +66,126 @@ impl Writer {
         done: &Completed<'_>,
         at: Instant,
     ) -> Result<Completion, CatalogError> {
-        let facts = Facts::of(done)?;
-        let manifest = done.manifest;
+        only(self.complete(&[(lease, done, at)], &[self.told()]).await?)
+    }
+
+    /// Records backups as completed, in one transaction where nothing is wrong with any of them; each has an answer of
+    /// its own, in their order.
+    ///
+    /// # Errors
+    /// As every statement: then none is recorded.
+    pub async fn complete_backups(
+        &self,
+        all: &[ToComplete<'_>],
+    ) -> Result<Vec<Result<Completion, CatalogError>>, CatalogError> {
+        let told: Vec<&[AuditEvent]> = all.iter().map(|one| std::slice::from_ref(&one.told)).collect();
+        let done: Vec<(&Lease, &Completed<'_>, Instant)> =
+            all.iter().map(|one| (one.lease, &one.done, one.at)).collect();
+        match self.complete(&done, &told).await {
+            Ok(answers) => Ok(answers),
+            Err(error) if error.is_transient() => Err(error),
+            // One of them is not as it should be. It must not fail the others: each is recorded by itself.
+            Err(_) => {
+                let mut answers = Vec::new();
+                for (one, told) in done.iter().zip(&told) {
+                    answers.push(
+                        self.complete(std::slice::from_ref(one), std::slice::from_ref(told)).await.and_then(only),
+                    );
+                }
+                Ok(answers)
+            }
+        }
+    }
+
+    async fn complete(
+        &self,
+        all: &[(&Lease, &Completed<'_>, Instant)],
+        told: &[&[AuditEvent]],
+    ) -> Result<Vec<Result<Completion, CatalogError>>, CatalogError> {
         let mut transaction = self.session().begin().await?;
-        fence(&mut transaction, lease).await?;
-        if manifest.attempt != lease.token {
-            abandon(&mut transaction, lease, &manifest.backup_id, "an earlier attempt had completed it", at).await?;
-        }
-        // What was collected is gone from the store: its manifest, however it came there, is of a backup without data.
-        let collected: Option<bool> = sqlx::query_scalar(
-            "SELECT collected_at IS NOT NULL FROM bkup.executions WHERE backup_id = $1 AND attempt = $2",
-        )
-        .bind(&manifest.backup_id)
-        .bind(bigint(manifest.attempt))
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if collected == Some(true) {
-            let reason = format!("attempt {} of backup {} was collected", manifest.attempt, manifest.backup_id);
-            return Err(CatalogError::Conflict { reason });
-        }
-        let slot = (manifest.schedule.as_str(), manifest.database.as_deref(), &facts.scope, facts.slot);
-        match holder(&mut transaction, slot).await? {
-            Some((holder, attempt)) if holder.as_str() == manifest.backup_id && attempt == manifest.attempt => {
-                transaction.commit().await?;
-                return Ok(Completion::Already);
+        let leases: Vec<&Lease> = all.iter().map(|(lease, ..)| *lease).collect();
+        let held = held(&mut transaction, &leases).await?;
+        let collected = collected(&mut transaction, all).await?;
+        let facts: Vec<Result<Facts, CatalogError>> = all.iter().map(|(_, done, _)| Facts::of(done)).collect();
+        let slots: Vec<Slot<'_>> = all
+            .iter()
+            .zip(&facts)
+            .filter_map(|((_, done, _), facts)| Some(slot_of(done, facts.as_ref().ok()?)))
+            .collect();
+        let mut holders = holders(&mut transaction, &slots).await?.into_iter();
+        let (mut answers, mut fresh, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut changed = false;
+        // Slots that those before have taken just now.
+        let mut taken: BTreeMap<(String, Option<String>, String, Instant), (BackupId, u64)> = BTreeMap::new();
+        for ((&(lease, done, at), facts), told) in all.iter().zip(facts).zip(told) {
+            let manifest = done.manifest;
+            let holder = facts.is_ok().then(|| holders.next().flatten()).flatten();
+            let id = (manifest.backup_id.clone(), manifest.attempt);
+            let facts = match facts {
+                Ok(_) if !held.contains(lease) => Err(fenced(lease)),
+                // What was collected is gone from the store: its manifest, however it came there, is of a backup without
+                // data.
+                Ok(_) if collected.contains(&id) => {
+                    let reason = format!("attempt {} of backup {} was collected", manifest.attempt, manifest.backup_id);
+                    Err(CatalogError::Conflict { reason })
+                }
+                facts => facts,
+            };
+            let facts = match facts {
+                Ok(facts) => facts,
+                Err(error) => {
+                    answers.push(Err(error));
+                    continue;
+                }
+            };
+            if manifest.attempt != lease.token {
+                abandon(&mut transaction, lease, &manifest.backup_id, "an earlier attempt had completed it", at)
+                    .await?;
+                changed = true;
             }
-            Some(_) => {
-                abandon(&mut transaction, lease, &manifest.backup_id, "another backup has the slot", at).await?;
-                transaction.commit().await?;
-                return Ok(Completion::SlotTaken);
-            }
-            None => {}
+            let slot = (manifest.schedule.clone(), manifest.database.clone(), manifest.scope.scope.clone(), facts.slot);
+            answers.push(Ok(match holder.or_else(|| taken.get(&slot).cloned()) {
+                Some((holder, attempt)) if holder.as_str() == manifest.backup_id && attempt == manifest.attempt => {
+                    Completion::Already
+                }
+                Some(_) => {
+                    abandon(&mut transaction, lease, &manifest.backup_id, "another backup has the slot", at).await?;
+                    changed = true;
+                    Completion::SlotTaken
+                }
+                None => {
+                    taken.insert(slot, (BackupId::from_text(manifest.backup_id.clone()), manifest.attempt));
+                    fresh.push(Completing { lease, facts, done });
+                    events.extend(told.iter().cloned());
+                    Completion::Recorded
+                }
+            }));
         }
-        match facts.write(&mut transaction, lease, done).await {
+        if fresh.is_empty() {
+            if changed {
+                transaction.commit().await?;
+            }
+            return Ok(answers);
+        }
+        match (write(&mut transaction, &fresh).await, all) {
             // Two different actions for one slot, at the same moment: the index lets one of them in.
-            Err(CatalogError::Conflict { .. }) => {
+            (Err(CatalogError::Conflict { .. }), &[(lease, done, at)]) => {
                 transaction.rollback().await?;
                 let mut connection = self.session().connection().await?;
-                abandon(&mut connection, lease, &manifest.backup_id, "another backup has the slot", at).await?;
-                return Ok(Completion::SlotTaken);
+                abandon(&mut connection, lease, &done.manifest.backup_id, "another backup has the slot", at).await?;
+                return Ok(vec![Ok(Completion::SlotTaken)]);
             }
-            other => other?,
+            (other, _) => other?,
         }
-        refer_to_tenant(&mut transaction, manifest).await?;
-        if facts.scope == Scope::Configuration {
+        refer_to_tenants(&mut transaction, &fresh).await?;
+        for Completing { facts, done, .. } in fresh.iter().filter(|one| one.facts.scope == Scope::Configuration) {
             // Slots of `on: change` go on from the newest one, also when every backup of the schedule was purged.
-            settle_slot(&mut transaction, &manifest.schedule, manifest.database.as_deref(), facts.slot).await?;
+            let (schedule, database) = (&done.manifest.schedule, done.manifest.database.as_deref());
+            settle_slot(&mut transaction, schedule, database, facts.slot).await?;
         }
-        if let Some((depth, at)) = done.verified {
-            facts.look(&mut transaction, done, depth, at).await?;
-        }
-        self.seal(transaction).await?;
-        Ok(Completion::Recorded)
+        looks(&mut transaction, &fresh).await?;
+        seal(transaction, &events).await?;
+        Ok(answers)
     }
 
     /// Records that an attempt failed; what it has written is garbage from now on. `error` holds no secrets.
@@ -277,29 +256,76 @@ async fn abandon(
     Ok(())
 }
 
+/// A schedule, a database, a scope, and when.
+pub(super) type Slot<'a> = (&'a str, Option<&'a str>, &'a Scope, Instant);
+
+fn slot_of<'a>(done: &Completed<'a>, facts: &'a Facts) -> Slot<'a> {
+    (done.manifest.schedule.as_str(), done.manifest.database.as_deref(), &facts.scope, facts.slot)
+}
+
 /// Returns which backup, of which attempt, has the slot; purged ones and archived rows count too.
 pub(super) async fn holder(
     connection: &mut PgConnection,
-    (schedule, database, scope, slot): (&str, Option<&str>, &Scope, Instant),
+    slot: Slot<'_>,
 ) -> Result<Option<(BackupId, u64)>, CatalogError> {
-    let row = sqlx::query(
-        "SELECT backup_id, attempt FROM bkup.executions WHERE schedule = $1 AND coalesce(database, '') = $2 \
-             AND scope = $3 AND slot = $4 AND status = 'COMPLETED' \
-         UNION ALL \
-         SELECT backup_id, attempt FROM bkup.executions_archive WHERE schedule = $1 AND coalesce(database, '') = $2 \
-             AND scope = $3 AND slot = $4 AND status = 'COMPLETED' LIMIT 1",
+    Ok(holders(connection, &[slot]).await?.pop().flatten())
+}
+
+/// Returns which backup, of which attempt, has each of the slots, in their order.
+pub(super) async fn holders(
+    connection: &mut PgConnection,
+    slots: &[Slot<'_>],
+) -> Result<Vec<Option<(BackupId, u64)>>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT w.place, h.backup_id, h.attempt \
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) \
+              WITH ORDINALITY AS w (schedule, database, scope, slot, place) \
+         CROSS JOIN LATERAL ( \
+             SELECT backup_id, attempt FROM bkup.executions e WHERE e.schedule = w.schedule \
+                 AND coalesce(e.database, '') = w.database AND e.scope = w.scope AND e.slot = w.slot \
+                 AND status = 'COMPLETED' \
+             UNION ALL \
+             SELECT backup_id, attempt FROM bkup.executions_archive a WHERE a.schedule = w.schedule \
+                 AND coalesce(a.database, '') = w.database AND a.scope = w.scope AND a.slot = w.slot \
+                 AND status = 'COMPLETED' LIMIT 1) AS h",
     )
-    .bind(schedule)
-    .bind(database.unwrap_or_default())
-    .bind(scope.to_string())
-    .bind(Stamp(slot))
-    .fetch_optional(connection)
+    .bind(slots.iter().map(|(schedule, ..)| *schedule).collect::<Vec<_>>())
+    .bind(slots.iter().map(|(_, database, ..)| database.unwrap_or_default()).collect::<Vec<_>>())
+    .bind(slots.iter().map(|(_, _, scope, _)| scope.to_string()).collect::<Vec<_>>())
+    .bind(slots.iter().map(|(.., slot)| Stamp(*slot)).collect::<Vec<_>>())
+    .fetch_all(connection)
     .await?;
-    row.map(|row| {
+    let mut holders = vec![None; slots.len()];
+    for row in rows {
+        let place = usize::try_from(row.count("place")?).unwrap_or(usize::MAX);
         let id = row.maybe_text("backup_id")?.unwrap_or_else(|| "put in by hand".to_owned());
-        Ok((BackupId::from_text(id), row.count("attempt")?))
-    })
-    .transpose()
+        if let Some(holder) = holders.get_mut(place.wrapping_sub(1)) {
+            *holder = Some((BackupId::from_text(id), row.count("attempt")?));
+        }
+    }
+    Ok(holders)
+}
+
+/// Returns those attempts whose leftovers were collected.
+async fn collected(
+    connection: &mut PgConnection,
+    all: &[(&Lease, &Completed<'_>, Instant)],
+) -> Result<BTreeSet<(String, u64)>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT e.backup_id, e.attempt FROM bkup.executions e \
+         JOIN unnest($1::text[], $2::bigint[]) AS w (backup_id, attempt) \
+           ON e.backup_id = w.backup_id AND e.attempt = w.attempt WHERE e.collected_at IS NOT NULL",
+    )
+    .bind(all.iter().map(|(_, done, _)| done.manifest.backup_id.as_str()).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, done, _)| bigint(done.manifest.attempt)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("backup_id")?, row.count("attempt")?))).collect()
+}
+
+/// Returns the answer of the only one.
+pub(super) fn only<T>(answers: Vec<Result<T, CatalogError>>) -> Result<T, CatalogError> {
+    answers.into_iter().next().unwrap_or_else(|| Err(CatalogError::corrupt("answers", "there is none")))
 }
 
 pub(super) fn name(schedule: &str, database: Option<&str>, scope: &Scope, slot: Instant) -> String {

@@ -161,15 +161,27 @@ impl Writer {
     /// # Errors
     /// As every statement: unreachable, refused.
     pub async fn release(&self, lease: &Lease) -> Result<(), CatalogError> {
+        self.release_many(std::slice::from_ref(lease)).await
+    }
+
+    /// Gives pieces of work back, as [`Writer::release`], in one round trip.
+    ///
+    /// # Errors
+    /// As every statement: unreachable, refused.
+    pub async fn release_many(&self, leases: &[Lease]) -> Result<(), CatalogError> {
         let mut connection = self.session().connection().await?;
         sqlx::query(
-            "WITH freed AS (UPDATE bkup.claims SET lease_until = NULL WHERE action_id = $1 AND token = $2 \
-                            RETURNING action_id, token) \
+            "WITH mine AS (SELECT c.action_id, c.token FROM bkup.claims c \
+                           JOIN unnest($1::text[], $2::bigint[]) AS h (action_id, token) \
+                             ON c.action_id = h.action_id AND c.token = h.token \
+                           ORDER BY c.action_id FOR UPDATE OF c), \
+             freed AS (UPDATE bkup.claims c SET lease_until = NULL FROM mine \
+                       WHERE c.action_id = mine.action_id AND c.token = mine.token RETURNING c.action_id, c.token) \
              UPDATE bkup.executions e SET lease_until = clock_timestamp() FROM freed \
              WHERE e.action_id = freed.action_id AND e.attempt = freed.token AND e.status = 'RUNNING'",
         )
-        .bind(lease.action.to_string())
-        .bind(bigint(lease.token))
+        .bind(leases.iter().map(|lease| lease.action.to_string()).collect::<Vec<_>>())
+        .bind(leases.iter().map(|lease| bigint(lease.token)).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
         Ok(())

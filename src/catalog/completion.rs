@@ -1,5 +1,9 @@
-//! A completed backup's row: every fact its manifest holds, in the catalog's columns.
+//! Completed backups' rows: every fact their manifests hold, in the catalog's columns.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{Acquire, PgConnection};
 
@@ -7,10 +11,10 @@ use super::backups::{Completed, name};
 use super::claims::Lease;
 use super::columns::retention_days;
 use super::failure::CatalogError;
-use super::stamp::{Stamp, bigint};
+use super::stamp::{Stamp, as_recorded, bigint};
 use super::state::verification_word;
 use crate::domain::{
-    BackupType, DataPart, Instant, Manifest, RetentionRule, Scope, Verification, canonical_json, sha256,
+    BackupType, DataPart, Instant, Manifest, PhaseTiming, RetentionRule, Scope, Verification, canonical_json, sha256,
 };
 
 /// The digest over the columns of `executions e` that only a manifest gives. What later work changes, such as marks,
@@ -56,165 +60,288 @@ impl Facts {
             original_size: manifest.parts.iter().map(|part| part.original_size).fold(0, u64::saturating_add),
         })
     }
+}
 
-    /// Writes the completed row, over the running one of the manifest's attempt where there is one.
-    pub(super) async fn write(
-        &self,
-        connection: &mut PgConnection,
-        lease: &Lease,
-        done: &Completed<'_>,
-    ) -> Result<(), CatalogError> {
+/// A backup's facts, under a lease, with what they were read from.
+pub(super) struct Completing<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) facts: Facts,
+    pub(super) done: &'a Completed<'a>,
+}
+
+/// A row of `executions`, by its columns' names; what only its insertion gives is not among them.
+#[derive(Serialize)]
+struct Row<'a> {
+    backup_id: &'a str,
+    attempt: u64,
+    action_id: String,
+    backup_type: String,
+    backup_name: String,
+    backup_method: &'a str,
+    backup_format: &'static str,
+    scheduled_at: String,
+    started_at: String,
+    completed_at: String,
+    duration: i64,
+    backup_size: i64,
+    original_size: i64,
+    backup_file: &'a str,
+    backup_checksum: Option<String>,
+    retention_days: Option<i32>,
+    schedule: &'a str,
+    slot: String,
+    database: &'a Option<String>,
+    scope: String,
+    tenant_slug: Option<&'a str>,
+    tenant_id: &'a Option<String>,
+    engine: &'a str,
+    parent: &'a Option<String>,
+    shared: &'a Option<String>,
+    store: &'a str,
+    store_id: &'a str,
+    manifest_key: &'a str,
+    parts: &'a [DataPart],
+    recipients: Vec<&'a str>,
+    digest_key_id: &'a Option<String>,
+    storage_class: &'a Option<String>,
+    locked_until: Option<String>,
+    consistent_at: String,
+    begin_lsn: &'a Option<String>,
+    end_lsn: &'a Option<String>,
+    timeline: Option<u32>,
+    system_identifier: &'a Option<String>,
+    snapshot: &'a Option<String>,
+    server_version: &'a str,
+    dump_version: &'a Option<String>,
+    tool_version: &'a str,
+    duration_ms: i64,
+    timings: &'a [PhaseTiming],
+    notes: &'a [String],
+    policy_digest: &'a str,
+    retention: &'a Value,
+    protected: bool,
+    simulated: bool,
+    verification: &'static str,
+    verified_at: Option<String>,
+    content_digest: &'a Option<String>,
+    requested_by: Option<&'a str>,
+    request_reason: Option<&'a str>,
+    request_tables: Option<&'a [String]>,
+}
+
+const COLUMNS: &str = "backup_id, attempt, action_id, backup_type, backup_name, backup_method, backup_format, \
+    scheduled_at, started_at, completed_at, duration, backup_size, original_size, backup_file, backup_checksum, \
+    retention_days, schedule, slot, database, scope, tenant_slug, tenant_id, engine, parent, shared, store, store_id, \
+    manifest_key, parts, recipients, digest_key_id, storage_class, locked_until, consistent_at, begin_lsn, end_lsn, \
+    timeline, system_identifier, snapshot, server_version, dump_version, tool_version, duration_ms, timings, notes, \
+    policy_digest, retention, protected, simulated, verification, verified_at, content_digest, requested_by, \
+    request_reason, request_tables";
+
+/// What a manifest's row takes from it where the attempt's own row is there already. A pin is set where the row is new,
+/// which is a backup that the catalog had forgotten: otherwise the policies as applied protect it, and can be changed.
+const RENEWED: &[&str] = &[
+    "backup_format",
+    "status",
+    "completed_at",
+    "duration",
+    "backup_size",
+    "original_size",
+    "compression_rate",
+    "backup_file",
+    "backup_checksum",
+    "retention_days",
+    "engine",
+    "parent",
+    "shared",
+    "store",
+    "store_id",
+    "manifest_key",
+    "parts",
+    "recipients",
+    "digest_key_id",
+    "storage_class",
+    "locked_until",
+    "consistent_at",
+    "begin_lsn",
+    "end_lsn",
+    "timeline",
+    "system_identifier",
+    "snapshot",
+    "server_version",
+    "dump_version",
+    "tool_version",
+    "duration_ms",
+    "timings",
+    "notes",
+    "policy_digest",
+    "retention",
+    "simulated",
+    "verification",
+    "verified_at",
+    "content_digest",
+    "requested_by",
+    "request_reason",
+    "request_tables",
+];
+
+impl Completing<'_> {
+    fn row(&self) -> Row<'_> {
+        let Self { lease, facts, done } = self;
         let manifest = done.manifest;
-        // A pin is set where the row is new, which is a backup that the catalog had forgotten: otherwise the policies as
-        // applied protect it, and can be changed.
-        let took = self.completed_at.duration_since(self.started_at).as_millis().max(0);
+        let took = facts.completed_at.duration_since(facts.started_at).as_millis().max(0);
         let took = i64::try_from(took).unwrap_or(i64::MAX);
         let (verification, verified_at) = done.verified.unzip();
-        sqlx::query(
-            "INSERT INTO bkup.executions AS e (backup_id, attempt, action_id, backup_type, backup_name, \
-                 backup_method, backup_format, status, scheduled_at, started_at, completed_at, duration, backup_size, \
-                 original_size, compression_rate, backup_file, backup_checksum, retention_days, schedule, slot, \
-                 database, scope, tenant_slug, tenant_id, engine, parent, shared, store, store_id, manifest_key, parts, \
-                 recipients, digest_key_id, storage_class, locked_until, consistent_at, begin_lsn, end_lsn, timeline, \
-                 system_identifier, snapshot, server_version, dump_version, tool_version, duration_ms, timings, notes, \
-                 policy_digest, retention, protected, simulated, verification, verified_at, content_digest, \
-                 requested_by, request_reason, request_tables) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'COMPLETED', $8, $9, $10, $11, $12::bigint, $13::bigint, \
-                 round(100.0 * $12 / nullif($13, 0), 2), $14, $15, $16, $17, $8, $18, $19, $20, $21, $22, $23, $24, \
-                 $25, $26, $14, $27, $28, $29, $30, $31, $32, $33::text::pg_lsn, $34::text::pg_lsn, $35, $36, $37, \
-                 $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53) \
-             ON CONFLICT (backup_id, attempt) DO UPDATE SET (backup_format, status, completed_at, duration, \
-                 backup_size, original_size, compression_rate, backup_file, backup_checksum, retention_days, tenant_id, \
-                 engine, parent, shared, store, store_id, manifest_key, parts, recipients, digest_key_id, \
-                 storage_class, locked_until, consistent_at, begin_lsn, end_lsn, timeline, system_identifier, snapshot, \
-                 server_version, dump_version, tool_version, duration_ms, timings, notes, policy_digest, retention, \
-                 simulated, verification, verified_at, content_digest, requested_by, request_reason, request_tables, error_message, lease_until, abandoned_at, \
-                 updated_at) = \
-                 ROW (excluded.backup_format, 'COMPLETED', excluded.completed_at, excluded.duration, \
-                 excluded.backup_size, excluded.original_size, excluded.compression_rate, excluded.backup_file, \
-                 excluded.backup_checksum, excluded.retention_days, coalesce(excluded.tenant_id, e.tenant_id), \
-                 excluded.engine, excluded.parent, excluded.shared, excluded.store, excluded.store_id, \
-                 excluded.manifest_key, excluded.parts, excluded.recipients, excluded.digest_key_id, \
-                 excluded.storage_class, excluded.locked_until, excluded.consistent_at, excluded.begin_lsn, \
-                 excluded.end_lsn, excluded.timeline, excluded.system_identifier, excluded.snapshot, \
-                 excluded.server_version, excluded.dump_version, excluded.tool_version, excluded.duration_ms, \
-                 excluded.timings, excluded.notes, excluded.policy_digest, excluded.retention, \
-                 excluded.simulated, excluded.verification, excluded.verified_at, \
-                 excluded.content_digest, excluded.requested_by, excluded.request_reason, excluded.request_tables, \
-                 NULL, NULL, NULL, now()) \
-             WHERE e.status <> 'COMPLETED'",
-        )
-        .bind(&manifest.backup_id)
-        .bind(bigint(manifest.attempt))
-        .bind(lease.action.to_string())
-        .bind(self.backup_type.sql())
-        .bind(name(&manifest.schedule, manifest.database.as_deref(), &self.scope, self.slot))
-        .bind(&manifest.method)
-        .bind(format_of(&manifest.parts))
-        .bind(Stamp(self.slot))
-        .bind(Stamp(self.started_at))
-        .bind(Stamp(self.completed_at))
-        .bind(took / 1000)
-        .bind(bigint(self.size))
-        .bind(bigint(self.original_size))
-        .bind(done.manifest_key)
-        .bind(checksum(&manifest.parts))
-        .bind(self.retention.as_ref().and_then(retention_days))
-        .bind(&manifest.schedule)
-        .bind(&manifest.database)
-        .bind(self.scope.to_string())
-        .bind(self.scope.tenant())
-        .bind(&manifest.scope.tenant_id)
-        .bind(&manifest.engine)
-        .bind(&manifest.parent)
-        .bind(&manifest.shared)
-        .bind(done.store.as_str())
-        .bind(&manifest.store_id)
-        .bind(Json(&manifest.parts))
-        .bind(manifest.keys.iter().map(|key| key.recipient.as_str()).collect::<Vec<_>>())
-        .bind(&manifest.digest_key_id)
-        .bind(&manifest.storage_class)
-        .bind(Stamp::maybe(self.locked_until))
-        .bind(Stamp(self.consistent_at))
-        .bind(&manifest.begin_lsn)
-        .bind(&manifest.end_lsn)
-        .bind(manifest.timeline.map(i64::from))
-        .bind(&manifest.system_identifier)
-        .bind(&manifest.snapshot)
-        .bind(&manifest.server_version)
-        .bind(&manifest.dump_version)
-        .bind(&manifest.tool_version)
-        .bind(took)
-        .bind(Json(&manifest.timings))
-        .bind(&manifest.notes)
-        .bind(&manifest.policy_digest)
-        .bind(Json(&manifest.retention))
-        .bind(manifest.protect)
-        .bind(manifest.simulated)
-        .bind(verification_word(verification.unwrap_or(Verification::None)))
-        .bind(Stamp::maybe(verified_at))
-        .bind(&manifest.content_digest)
-        .bind(manifest.asked_for.as_ref().map(|asked| asked.by.as_str()))
-        .bind(manifest.asked_for.as_ref().and_then(|asked| asked.reason.as_deref()))
-        .bind(manifest.asked_for.as_ref().map(|asked| &asked.tables).filter(|tables| !tables.is_empty()))
-        .execute(&mut *connection)
-        .await?;
-        let recorded = format!(
-            "UPDATE bkup.executions e SET manifest_size = $3, recorded = {RECORDED} \
-             WHERE backup_id = $1 AND attempt = $2 AND status = 'COMPLETED' AND recorded IS NULL"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(recorded))
-            .bind(&manifest.backup_id)
-            .bind(bigint(manifest.attempt))
-            .bind(bigint(canonical_json(manifest).len() as u64))
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    /// Records the look at its objects that proved the backup before it was recorded, beside the row itself: a row must
-    /// not say that it was proven, and nobody when.
-    pub(super) async fn look(
-        &self,
-        connection: &mut PgConnection,
-        done: &Completed<'_>,
-        depth: Verification,
-        at: Instant,
-    ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, bytes_read, run, validated_at) \
-             SELECT $1, $3, $4, true, 'read back after writing', $5, run, $6 \
-             FROM bkup.executions WHERE backup_id = $1 AND attempt = $2",
-        )
-        .bind(&done.manifest.backup_id)
-        .bind(bigint(done.manifest.attempt))
-        .bind(done.store.as_str())
-        .bind(verification_word(depth))
-        .bind(bigint(self.size))
-        .bind(Stamp(at))
-        .execute(connection)
-        .await?;
-        Ok(())
+        let at = |instant: Instant| as_recorded(instant).to_string();
+        let asked = manifest.asked_for.as_ref();
+        Row {
+            backup_id: &manifest.backup_id,
+            attempt: manifest.attempt,
+            action_id: lease.action.to_string(),
+            backup_type: facts.backup_type.sql(),
+            backup_name: name(&manifest.schedule, manifest.database.as_deref(), &facts.scope, facts.slot),
+            backup_method: &manifest.method,
+            backup_format: format_of(&manifest.parts),
+            scheduled_at: at(facts.slot),
+            started_at: at(facts.started_at),
+            completed_at: at(facts.completed_at),
+            duration: took / 1000,
+            backup_size: bigint(facts.size),
+            original_size: bigint(facts.original_size),
+            backup_file: done.manifest_key,
+            backup_checksum: checksum(&manifest.parts),
+            retention_days: facts.retention.as_ref().and_then(retention_days),
+            schedule: &manifest.schedule,
+            slot: at(facts.slot),
+            database: &manifest.database,
+            scope: facts.scope.to_string(),
+            tenant_slug: facts.scope.tenant(),
+            tenant_id: &manifest.scope.tenant_id,
+            engine: &manifest.engine,
+            parent: &manifest.parent,
+            shared: &manifest.shared,
+            store: done.store.as_str(),
+            store_id: &manifest.store_id,
+            manifest_key: done.manifest_key,
+            parts: &manifest.parts,
+            recipients: manifest.keys.iter().map(|key| key.recipient.as_str()).collect(),
+            digest_key_id: &manifest.digest_key_id,
+            storage_class: &manifest.storage_class,
+            locked_until: facts.locked_until.map(at),
+            consistent_at: at(facts.consistent_at),
+            begin_lsn: &manifest.begin_lsn,
+            end_lsn: &manifest.end_lsn,
+            timeline: manifest.timeline,
+            system_identifier: &manifest.system_identifier,
+            snapshot: &manifest.snapshot,
+            server_version: &manifest.server_version,
+            dump_version: &manifest.dump_version,
+            tool_version: &manifest.tool_version,
+            duration_ms: took,
+            timings: &manifest.timings,
+            notes: &manifest.notes,
+            policy_digest: &manifest.policy_digest,
+            retention: &manifest.retention,
+            protected: manifest.protect,
+            simulated: manifest.simulated,
+            verification: verification_word(verification.unwrap_or(Verification::None)),
+            verified_at: verified_at.map(at),
+            content_digest: &manifest.content_digest,
+            requested_by: asked.map(|asked| asked.by.as_str()),
+            request_reason: asked.and_then(|asked| asked.reason.as_deref()),
+            request_tables: asked.map(|asked| asked.tables.as_slice()).filter(|tables| !tables.is_empty()),
+        }
     }
 }
 
-/// Refers to the application's tenant, where it has one with the manifest's id. Its table may be gone, hidden or
-/// without the row: the tenant is kept by value in any case, so nothing of that fails a backup.
-pub(super) async fn refer_to_tenant(connection: &mut PgConnection, manifest: &Manifest) -> Result<(), CatalogError> {
-    let Some(id) = manifest.scope.tenant_id.as_deref().filter(|id| is_uuid(id)) else { return Ok(()) };
+/// Writes the completed rows, each over the running one of its manifest's attempt where there is one. Of what is the
+/// same attempt's, such as copies in two stores, the first is written.
+pub(super) async fn write(connection: &mut PgConnection, all: &[Completing<'_>]) -> Result<(), CatalogError> {
+    let mut seen = BTreeSet::new();
+    let mut is_first = |manifest: &Manifest| seen.insert((manifest.backup_id.clone(), manifest.attempt));
+    let rows: Vec<Row<'_>> = all.iter().filter(|one| is_first(one.done.manifest)).map(Completing::row).collect();
+    let taken = RENEWED.join(", ");
+    let given = RENEWED.iter().map(|column| format!("excluded.{column}")).collect::<Vec<_>>().join(", ");
+    let insert = format!(
+        "INSERT INTO bkup.executions AS e ({COLUMNS}, status, compression_rate) \
+         SELECT {COLUMNS}, 'COMPLETED', round(100.0 * backup_size / nullif(original_size, 0), 2) \
+         FROM jsonb_populate_recordset(NULL::bkup.executions, $1) \
+         ON CONFLICT (backup_id, attempt) DO UPDATE SET ({taken}, tenant_id, error_message, lease_until, abandoned_at, \
+             updated_at) = ROW ({given}, coalesce(excluded.tenant_id, e.tenant_id), NULL, NULL, NULL, now()) \
+         WHERE e.status <> 'COMPLETED'"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(insert)).bind(Json(rows)).execute(&mut *connection).await?;
+    let recorded = format!(
+        "UPDATE bkup.executions e SET manifest_size = w.size, recorded = {RECORDED} \
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (backup_id, attempt, size) \
+         WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND e.status = 'COMPLETED' AND e.recorded IS NULL"
+    );
+    let (ids, attempts) = attempts(all);
+    sqlx::query(sqlx::AssertSqlSafe(recorded))
+        .bind(ids)
+        .bind(attempts)
+        .bind(all.iter().map(|one| bigint(canonical_json(one.done.manifest).len() as u64)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Records the looks at their objects that proved the backups before they were recorded, beside the rows themselves: a
+/// row must not say that it was proven, and nobody when.
+pub(super) async fn looks(connection: &mut PgConnection, all: &[Completing<'_>]) -> Result<(), CatalogError> {
+    let proven: Vec<(&Completing<'_>, (Verification, Instant))> =
+        all.iter().filter_map(|one| Some((one, one.done.verified?))).collect();
+    if proven.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO bkup.validations (backup_id, store, depth, passed, detail, bytes_read, run, validated_at) \
+         SELECT e.backup_id, w.store, w.depth, true, 'read back after writing', w.bytes, e.run, w.at \
+         FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[]) \
+              WITH ORDINALITY AS w (backup_id, attempt, store, depth, bytes, at, place) \
+         JOIN bkup.executions e ON e.backup_id = w.backup_id AND e.attempt = w.attempt ORDER BY w.place",
+    )
+    .bind(proven.iter().map(|(one, _)| one.done.manifest.backup_id.as_str()).collect::<Vec<_>>())
+    .bind(proven.iter().map(|(one, _)| bigint(one.done.manifest.attempt)).collect::<Vec<_>>())
+    .bind(proven.iter().map(|(one, _)| one.done.store.as_str()).collect::<Vec<_>>())
+    .bind(proven.iter().map(|(_, (depth, _))| verification_word(*depth)).collect::<Vec<_>>())
+    .bind(proven.iter().map(|(one, _)| bigint(one.facts.size)).collect::<Vec<_>>())
+    .bind(proven.iter().map(|(_, (_, at))| Stamp(*at)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn attempts<'a>(all: &'a [Completing<'_>]) -> (Vec<&'a str>, Vec<i64>) {
+    all.iter().map(|one| (one.done.manifest.backup_id.as_str(), bigint(one.done.manifest.attempt))).unzip()
+}
+
+/// Refers to the application's tenants, where it has some with the manifests' ids. Its table may be gone, hidden or
+/// without the row: tenants are kept by value in any case, so nothing of that fails a backup.
+pub(super) async fn refer_to_tenants(
+    connection: &mut PgConnection,
+    all: &[Completing<'_>],
+) -> Result<(), CatalogError> {
+    let id = |one: &Completing<'_>| one.done.manifest.scope.tenant_id.clone().filter(|id| is_uuid(id));
+    if !all.iter().any(|one| id(one).is_some()) {
+        return Ok(());
+    }
     let linked: bool = sqlx::query_scalar("SELECT coalesce((SELECT tenant_fk IS NOT NULL FROM bkup.meta), false)")
         .fetch_one(&mut *connection)
         .await?;
+    let (ids, attempts) = attempts(all);
     let mut savepoint = connection.begin().await?;
     let referred = sqlx::query(if linked {
-        "UPDATE bkup.executions SET backup_tenant_id = t.id FROM tnnt.tenants t \
-         WHERE t.id = $3::text::uuid AND backup_id = $1 AND attempt = $2"
+        "UPDATE bkup.executions e SET backup_tenant_id = t.id \
+         FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w (backup_id, attempt, tenant) \
+         JOIN tnnt.tenants t ON t.id = w.tenant::uuid WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt"
     } else {
-        "UPDATE bkup.executions SET backup_tenant_id = $3::text::uuid WHERE backup_id = $1 AND attempt = $2"
+        "UPDATE bkup.executions e SET backup_tenant_id = w.tenant::uuid \
+         FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w (backup_id, attempt, tenant) \
+         WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND w.tenant IS NOT NULL"
     })
-    .bind(&manifest.backup_id)
-    .bind(bigint(manifest.attempt))
-    .bind(id)
+    .bind(ids)
+    .bind(attempts)
+    .bind(all.iter().map(id).collect::<Vec<_>>())
     .execute(&mut *savepoint)
     .await;
     match referred {

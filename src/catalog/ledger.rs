@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange,
     ErasureAsked, ErasureBegun, Intended, Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading,
-    ReadingEnd, ReadingKind, Recorded, RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, Validation,
-    Writer,
+    ReadingEnd, ReadingKind, Recorded, RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, ToComplete,
+    Validation, Writer,
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
@@ -136,6 +136,13 @@ pub trait Ledger: Send + Sync {
     async fn claim_many(&self, actions: &[ActionId], runner: &str, lease: Period, most: u32) -> Answer<Vec<Lease>>;
     async fn heartbeat(&self, leases: &[Lease], lease: Period) -> Answer<Vec<Lease>>;
     async fn release(&self, lease: &Lease) -> Answer<()>;
+    /// A catalog may give them back one by one.
+    async fn release_many(&self, leases: &[Lease]) -> Answer<()> {
+        for lease in leases {
+            self.release(lease).await?;
+        }
+        Ok(())
+    }
 
     /// A catalog may keep no runs.
     async fn begin_run(&self, _begin: &RunBegin<'_>) -> Answer<()> {
@@ -149,7 +156,7 @@ pub trait Ledger: Send + Sync {
     }
 
     async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun>;
-    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()>;
+    async fn record_outcomes(&self, plan: &Digest, outcomes: &[ActionOutcome], run: &RunId, at: Instant) -> Answer<()>;
     async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()>;
 
     async fn apply_document_if(
@@ -175,7 +182,23 @@ pub trait Ledger: Send + Sync {
     ) -> Answer<()>;
 
     async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended>;
+    /// A catalog may record them one by one.
+    async fn intend_backups(&self, intents: &[(&Lease, &Intent<'_>)]) -> Answer<Vec<Answer<Intended>>> {
+        let mut answers = Vec::new();
+        for (lease, intent) in intents {
+            answers.push(self.intend_backup(lease, intent).await);
+        }
+        Ok(answers)
+    }
     async fn complete_backup(&self, lease: &Lease, done: &Completed<'_>, at: Instant) -> Answer<Completion>;
+    /// A catalog may record them one by one.
+    async fn complete_backups(&self, all: &[ToComplete<'_>]) -> Answer<Vec<Answer<Completion>>> {
+        let mut answers = Vec::new();
+        for ToComplete { lease, done, told, at } in all {
+            answers.push(self.telling(told.clone()).complete_backup(lease, done, *at).await);
+        }
+        Ok(answers)
+    }
     async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()>;
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome>;
     async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()>;
@@ -381,6 +404,10 @@ impl Ledger for Writer {
         Self::release(self, lease).await
     }
 
+    async fn release_many(&self, leases: &[Lease]) -> Answer<()> {
+        Self::release_many(self, leases).await
+    }
+
     async fn begin_run(&self, begin: &RunBegin<'_>) -> Answer<()> {
         Self::begin_run(self, begin).await
     }
@@ -397,8 +424,8 @@ impl Ledger for Writer {
         Self::begin_plan(self, plan, run, at).await
     }
 
-    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()> {
-        Self::record_outcome(self, plan, outcome, run, at).await
+    async fn record_outcomes(&self, plan: &Digest, outcomes: &[ActionOutcome], run: &RunId, at: Instant) -> Answer<()> {
+        Self::record_outcomes(self, plan, outcomes, run, at).await
     }
 
     async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()> {
@@ -456,6 +483,14 @@ impl Ledger for Writer {
 
     async fn complete_backup(&self, lease: &Lease, done: &Completed<'_>, at: Instant) -> Answer<Completion> {
         Self::complete_backup(self, lease, done, at).await
+    }
+
+    async fn intend_backups(&self, intents: &[(&Lease, &Intent<'_>)]) -> Answer<Vec<Answer<Intended>>> {
+        Self::intend_backups(self, intents).await
+    }
+
+    async fn complete_backups(&self, all: &[ToComplete<'_>]) -> Answer<Vec<Answer<Completion>>> {
+        Self::complete_backups(self, all).await
     }
 
     async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {

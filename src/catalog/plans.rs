@@ -127,41 +127,49 @@ impl Writer {
         Ok(Begun::Fresh)
     }
 
-    /// Records what became of an action. What was done stays: a run that only saw that someone else holds the work, or
-    /// did not reach it, does not hide that it was done.
+    /// Records what became of actions. What was done stays: a run that only saw that someone else holds the work, or
+    /// did not reach it, does not hide that it was done. Each action is there once.
     ///
     /// # Errors
-    /// As every statement; [`CatalogError::Unfit`] where the action is not in the plan.
-    pub async fn record_outcome(
+    /// As every statement; [`CatalogError::Unfit`] where one of the actions is not in the plan: the others are recorded.
+    pub async fn record_outcomes(
         &self,
         plan: &Digest,
-        outcome: &ActionOutcome,
+        outcomes: &[ActionOutcome],
         run: &RunId,
         at: Instant,
     ) -> Result<(), CatalogError> {
-        let detail: Value = serde_json::to_value(&outcome.outcome).map_err(CatalogError::unfit)?;
+        let mut details = Vec::new();
+        for outcome in outcomes {
+            let detail: Value = serde_json::to_value(&outcome.outcome).map_err(CatalogError::unfit)?;
+            details.push(Json(plain_json(detail)));
+        }
+        let retries = |outcome: &ActionOutcome| i32::try_from(outcome.retries).unwrap_or(i32::MAX);
         let mut connection = self.session().connection().await?;
-        let known: Option<bool> = sqlx::query_scalar(
-            "WITH row AS (SELECT plan_digest, action_id, outcome FROM bkup.plan_actions \
-                          WHERE plan_digest = $1 AND action_id = $2), \
-             written AS (UPDATE bkup.plan_actions a SET outcome = $3, detail = $4, elapsed_ms = $5, retries = $6, \
-                             run = $7, ended_at = $8 FROM row \
+        let known: i64 = sqlx::query_scalar(
+            "WITH wanted AS (SELECT * FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::bigint[], $6::integer[]) \
+                             AS w (action_id, outcome, detail, elapsed_ms, retries)), \
+             row AS (SELECT a.plan_digest, w.* FROM bkup.plan_actions a JOIN wanted w USING (action_id) \
+                     WHERE a.plan_digest = $1), \
+             written AS (UPDATE bkup.plan_actions a SET outcome = row.outcome, detail = row.detail, \
+                             elapsed_ms = row.elapsed_ms, retries = row.retries, run = $7, ended_at = $8 FROM row \
                          WHERE a.plan_digest = row.plan_digest AND a.action_id = row.action_id \
                            AND NOT (a.outcome IN ('done', 'violated') \
-                                    AND $3 IN ('already_done', 'claimed', 'not_reached', 'skipped'))) \
-             SELECT true FROM row",
+                                    AND row.outcome IN ('already_done', 'claimed', 'not_reached', 'skipped'))) \
+             SELECT count(*) FROM row",
         )
         .bind(plan.to_string())
-        .bind(outcome.id().to_string())
-        .bind(word(&outcome.outcome))
-        .bind(Json(plain_json(detail)))
-        .bind(bigint(outcome.elapsed_ms))
-        .bind(i32::try_from(outcome.retries).unwrap_or(i32::MAX))
+        .bind(outcomes.iter().map(|outcome| outcome.id().to_string()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|outcome| word(&outcome.outcome)).collect::<Vec<_>>())
+        .bind(details)
+        .bind(outcomes.iter().map(|outcome| bigint(outcome.elapsed_ms)).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(retries).collect::<Vec<_>>())
         .bind(run.as_str())
         .bind(Stamp(at))
-        .fetch_optional(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
-        known.map(|_| ()).ok_or_else(|| CatalogError::unfit("the action is not one of the plan's"))
+        let all = usize::try_from(known).is_ok_and(|known| known == outcomes.len());
+        if all { Ok(()) } else { Err(CatalogError::unfit("the action is not one of the plan's")) }
     }
 
     /// Records a plan as finished; it is never applied again.

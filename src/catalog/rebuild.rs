@@ -10,7 +10,7 @@ use sqlx::{Acquire, PgConnection, Postgres, Row, Transaction};
 use super::audit::{self, AuditEvent};
 use super::backups::Completed;
 use super::claims::Lease;
-use super::completion::Facts;
+use super::completion::{Completing, Facts, write};
 use super::documents::{self, DocumentChange};
 use super::failure::CatalogError;
 use super::migrate::{LOCK, link_tenants, migrate, presence};
@@ -215,33 +215,44 @@ impl Rebuilding {
         which: &[usize],
         refused: &mut Vec<(usize, String)>,
     ) -> Result<bool, CatalogError> {
-        let mut savepoint = self.transaction.begin().await?;
-        for index in which {
-            let Some(recovered) = batch.get(*index) else { continue };
-            let completed_at = recovered.manifest.completed_at.parse().ok();
-            let done = Completed {
-                manifest: &recovered.manifest,
-                manifest_key: &recovered.key,
-                store: &recovered.store,
-                // A manifest is written after its parts were read back, never before.
-                verified: completed_at.map(|at| (Verification::Checksum, at)),
-            };
-            let read = Facts::of(&done).and_then(|facts| {
-                let action = recovered.manifest.action_id.parse().map_err(CatalogError::unfit)?;
-                Ok((facts, Lease { action, token: recovered.manifest.attempt }))
+        let done: Vec<(usize, Completed<'_>)> = which
+            .iter()
+            .filter_map(|index| {
+                let recovered = batch.get(*index)?;
+                let completed_at = recovered.manifest.completed_at.parse().ok();
+                let done = Completed {
+                    manifest: &recovered.manifest,
+                    manifest_key: &recovered.key,
+                    store: &recovered.store,
+                    // A manifest is written after its parts were read back, never before.
+                    verified: completed_at.map(|at| (Verification::Checksum, at)),
+                };
+                Some((*index, done))
+            })
+            .collect();
+        let mut read: Vec<(Facts, Lease, &Completed<'_>)> = Vec::new();
+        for (index, done) in &done {
+            let facts = Facts::of(done).and_then(|facts| {
+                let action = done.manifest.action_id.parse().map_err(CatalogError::unfit)?;
+                Ok((facts, Lease { action, token: done.manifest.attempt }, done))
             });
-            match read {
-                Ok((facts, lease)) => match facts.write(&mut savepoint, &lease, &done).await {
-                    Ok(()) => {}
-                    Err(CatalogError::Conflict { .. }) => {
-                        savepoint.rollback().await?;
-                        return Ok(false);
-                    }
-                    Err(error) => return Err(error),
-                },
+            match facts {
+                Ok(one) => read.push(one),
                 Err(CatalogError::Unfit { reason }) => refused.push((*index, reason)),
                 Err(error) => return Err(error),
             }
+        }
+        let (leases, facts): (Vec<Lease>, Vec<_>) = read.into_iter().map(|(f, lease, done)| (lease, (f, done))).unzip();
+        let all: Vec<Completing<'_>> =
+            leases.iter().zip(facts).map(|(lease, (facts, done))| Completing { lease, facts, done }).collect();
+        let mut savepoint = self.transaction.begin().await?;
+        match write(&mut savepoint, &all).await {
+            Ok(()) => {}
+            Err(CatalogError::Conflict { .. }) => {
+                savepoint.rollback().await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         }
         savepoint.commit().await?;
         Ok(true)

@@ -1,5 +1,7 @@
 //! What `apply` writes with, and the fence that every guarded effect passes first.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::{PgConnectOptions, Postgres};
 use sqlx::{PgConnection, Transaction};
 
@@ -52,11 +54,13 @@ impl Writer {
 
     /// Commits an effect, and with it what is to be told of it. The chain's head is the last row that a transaction
     /// locks, always: whoever waits for it holds nothing that its holder may want.
-    pub(super) async fn seal(&self, mut transaction: Transaction<'static, Postgres>) -> Result<(), CatalogError> {
-        if !self.telling.is_empty() {
-            let _ = append(&mut transaction, &self.telling).await?;
-        }
-        Ok(transaction.commit().await?)
+    pub(super) async fn seal(&self, transaction: Transaction<'static, Postgres>) -> Result<(), CatalogError> {
+        seal(transaction, &self.telling).await
+    }
+
+    /// Returns what its next effect is to tell.
+    pub(super) fn told(&self) -> &[AuditEvent] {
+        &self.telling
     }
 
     /// Moves a simulated catalog's clock forward; to where it stands is no move.
@@ -102,15 +106,41 @@ impl Writer {
     }
 }
 
+/// Commits an effect, and with it what is told of it: see [`Writer::seal`].
+pub(super) async fn seal(
+    mut transaction: Transaction<'static, Postgres>,
+    events: &[AuditEvent],
+) -> Result<(), CatalogError> {
+    if !events.is_empty() {
+        let _ = append(&mut transaction, events).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
 /// Stops a runner whose work was taken over. The claim's row stays locked until the transaction ends, so nobody takes
 /// the work over in between.
 pub(super) async fn fence(connection: &mut PgConnection, lease: &Lease) -> Result<(), CatalogError> {
-    let held = sqlx::query(
-        "SELECT token FROM bkup.claims WHERE action_id = $1 AND token = $2 AND lease_until IS NOT NULL FOR UPDATE",
+    let held = held(connection, &[lease]).await?;
+    if held.contains(lease) { Ok(()) } else { Err(fenced(lease)) }
+}
+
+/// Returns those leases under which work may go on; their claims' rows stay locked until the transaction ends. They are
+/// locked in the order in which heartbeats lock them.
+pub(super) async fn held(connection: &mut PgConnection, leases: &[&Lease]) -> Result<BTreeSet<Lease>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT c.action_id, c.token FROM bkup.claims c \
+         JOIN unnest($1::text[], $2::bigint[]) AS h (action_id, token) \
+           ON c.action_id = h.action_id AND c.token = h.token \
+         WHERE c.lease_until IS NOT NULL ORDER BY c.action_id FOR UPDATE OF c",
     )
-    .bind(lease.action.to_string())
-    .bind(bigint(lease.token))
-    .fetch_optional(connection)
+    .bind(leases.iter().map(|lease| lease.action.to_string()).collect::<Vec<_>>())
+    .bind(leases.iter().map(|lease| bigint(lease.token)).collect::<Vec<_>>())
+    .fetch_all(connection)
     .await?;
-    if held.is_some() { Ok(()) } else { Err(CatalogError::Fenced { action: lease.action, token: lease.token }) }
+    rows.iter().map(|row| Ok(Lease { action: row.parsed("action_id")?, token: row.count("token")? })).collect()
+}
+
+/// Returns what is said to a runner whose lease is over.
+pub(super) const fn fenced(lease: &Lease) -> CatalogError {
+    CatalogError::Fenced { action: lease.action, token: lease.token }
 }

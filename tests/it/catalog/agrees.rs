@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use bkup::catalog::{
     CatalogError, ClaimOutcome, Completed, DocumentChange, Intent, LEASE, Lease, Ledger, Reading, ReadingEnd,
-    ReadingKind, StoreRecord, Validation, Writer,
+    ReadingKind, StoreRecord, ToComplete, Validation, Writer,
 };
 use bkup::domain::{
-    ActionId, Address, BackupWork, CatalogFacts, DocumentOp, DrillWork, Evidence, Instant, Period, PruneWork, Scope,
-    Section, Tenant, TenantWork, Verification, digest_of,
+    ActionId, Address, BackupWork, CatalogFacts, DocumentOp, DrillWork, Evidence, Instant, Manifest, Period, PruneWork,
+    Scope, Section, Tenant, TenantWork, Verification, digest_of,
 };
 
 use super::build::{action, at, facts, manifest, name, other_action, prune, run, work};
+use super::chain::event;
 use super::scratch::{Guard, database};
 use crate::sim::ledger::Memory;
 use crate::sim::random::Random;
@@ -135,7 +136,7 @@ impl Scene<'_> {
         let work = self.work();
         let (lease, own) = (self.lease(), self.lease_of(&work));
         let backup = &work.backup;
-        let what = self.random.below(26);
+        let what = self.random.below(28);
         let words = format!("step {what} with {own:?} and {lease:?} on {backup}");
         match what {
             0..=4 => {
@@ -200,9 +201,54 @@ impl Scene<'_> {
             }
             22 => self.document(&lease).await,
             23 | 24 => self.tenant(&lease).await,
+            25 | 26 => self.several().await,
             _ => both.leases_end().await,
         }
         words
+    }
+
+    /// Several attempts begin, or are completed, at once: as if they did one after the other.
+    async fn several(&mut self) {
+        let both = self.both;
+        let now = at("2026-03-03T01:00:00Z");
+        let works: Vec<BackupWork> = (0..3).map(|_| self.work()).collect();
+        let leases: Vec<Lease> = works.iter().map(|work| self.lease_of(work)).collect();
+        let told = |answers: Vec<String>| Ok::<_, CatalogError>(answers);
+        if self.random.chance(500) {
+            let run = run();
+            let intents: Vec<Intent<'_>> =
+                works.iter().map(|work| Intent { work, run: &run, started_at: now }).collect();
+            let pairs: Vec<(&Lease, &Intent<'_>)> = leases.iter().zip(&intents).collect();
+            let ask = async |l: &dyn Ledger| told(l.intend_backups(&pairs).await?.iter().map(said).collect());
+            both.ask("several begin", ask).await;
+        } else {
+            let manifests: Vec<Manifest> = works
+                .iter()
+                .zip(&leases)
+                .map(|(work, lease)| manifest(work, if self.random.chance(200) { 1 } else { lease.token }))
+                .collect();
+            let store = name("primary");
+            let all: Vec<ToComplete<'_>> = manifests
+                .iter()
+                .zip(&leases)
+                .map(|(manifest, lease)| ToComplete {
+                    lease,
+                    done: Completed {
+                        manifest,
+                        manifest_key: "m",
+                        store: &store,
+                        verified: self.random.chance(500).then_some((Verification::Checksum, now)),
+                    },
+                    told: event(&manifest.backup_id),
+                    at: now,
+                })
+                .collect();
+            let ask = async |l: &dyn Ledger| told(l.complete_backups(&all).await?.iter().map(said).collect());
+            both.ask("several are completed", ask).await;
+        }
+        if self.random.chance(300) {
+            both.ask("several are given back", async |l| l.release_many(&leases).await).await;
+        }
     }
 
     async fn read(&mut self, work: &BackupWork) {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use super::build::{at, run};
 use super::scratch::database;
 
-fn event(subject: &str) -> AuditEvent {
+pub(super) fn event(subject: &str) -> AuditEvent {
     AuditEvent {
         at: at("2026-03-01T02:00:00.123456789Z"),
         actor: "owner@example.com".to_owned(),

@@ -141,23 +141,30 @@ impl Ledger for Memory {
         Ok(Begun::Fresh)
     }
 
-    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()> {
+    async fn record_outcomes(&self, plan: &Digest, outcomes: &[ActionOutcome], run: &RunId, at: Instant) -> Answer<()> {
         let mut tables = self.there()?;
-        let unknown = || CatalogError::Unfit { reason: "the action is not one of the plan's".to_owned() };
-        let row = tables.plans.get_mut(plan).and_then(|p| p.rows.iter_mut().find(|row| row.action == outcome.id()));
-        let row = row.ok_or_else(unknown)?;
-        let did = matches!(row.outcome, Some(Outcome::Done { .. } | Outcome::Violated { .. }));
-        let says = matches!(outcome.outcome, Outcome::Done { .. } | Outcome::Violated { .. } | Outcome::Failed { .. });
-        if !did || says {
-            let said = Some(outcome.outcome.clone());
-            *row = OutcomeRow {
-                outcome: said,
-                run: Some(run.as_str().to_owned()),
-                ended_at: Some(as_recorded(at)),
-                ..row.clone()
+        let mut unknown = false;
+        for outcome in outcomes {
+            let row = tables.plans.get_mut(plan).and_then(|p| p.rows.iter_mut().find(|row| row.action == outcome.id()));
+            let Some(row) = row else {
+                unknown = true;
+                continue;
             };
+            let did = matches!(row.outcome, Some(Outcome::Done { .. } | Outcome::Violated { .. }));
+            let says =
+                matches!(outcome.outcome, Outcome::Done { .. } | Outcome::Violated { .. } | Outcome::Failed { .. });
+            if !did || says {
+                let said = Some(outcome.outcome.clone());
+                *row = OutcomeRow {
+                    outcome: said,
+                    run: Some(run.as_str().to_owned()),
+                    ended_at: Some(as_recorded(at)),
+                    ..row.clone()
+                };
+            }
         }
-        Ok(())
+        let reason = || "the action is not one of the plan's".to_owned();
+        if unknown { Err(CatalogError::Unfit { reason: reason() }) } else { Ok(()) }
     }
 
     async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()> {

@@ -122,8 +122,8 @@ impl Ledger for Connection {
         self.weather.ask(true, "begin_plan", self.catalog.begin_plan(plan, run, at)).await
     }
 
-    async fn record_outcome(&self, plan: &Digest, outcome: &ActionOutcome, run: &RunId, at: Instant) -> Answer<()> {
-        self.weather.ask(true, "record_outcome", self.catalog.record_outcome(plan, outcome, run, at)).await
+    async fn record_outcomes(&self, plan: &Digest, outcomes: &[ActionOutcome], run: &RunId, at: Instant) -> Answer<()> {
+        self.weather.ask(true, "record_outcomes", self.catalog.record_outcomes(plan, outcomes, run, at)).await
     }
 
     async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()> {
