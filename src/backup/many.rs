@@ -32,7 +32,7 @@ use crate::engine::{DumpSummary, EngineError, PassEnd, Passed};
 use crate::store::{layout, read_manifest};
 
 /// How many backups are prepared, or given their manifests, at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 /// How often it is looked whether a pass is still wanted.
 const LOOK: Duration = Duration::from_millis(250);
 /// How many passes may fail without the server knowing why before the rest is given up.
