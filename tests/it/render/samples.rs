@@ -430,6 +430,7 @@ pub fn evidence() -> Evidence {
                 }],
             },
         ],
+        left_out: Vec::new(),
         bytes_fetched: 3 << 20,
         server_version: "17.2".to_owned(),
         tool_version: "0.1.0".to_owned(),
