@@ -44,14 +44,14 @@ const TIGHT: &str = "
 /// Everything that could get lost on the way, as one text.
 const SEEN: &str = "
     SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
-        SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) || ' ' || convalidated AS line
+        SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) || ' ' || convalidated::text AS line
         FROM pg_constraint WHERE contype <> 'n'
-        UNION ALL SELECT oid::regclass || ' ' || relkind || ' ' || coalesce(relacl::text, '') || ' ' ||
-            coalesce(pg_get_viewdef(oid), '') || coalesce(obj_description(oid, 'pg_class'), '') || relispopulated
+        UNION ALL SELECT oid::regclass::text || ' ' || relkind::text || ' ' || coalesce(relacl::text, '') || ' ' ||
+            coalesce(pg_get_viewdef(oid), '') || coalesce(obj_description(oid, 'pg_class'), '') || relispopulated::text
         FROM pg_class WHERE relnamespace::regnamespace::text ~ '^(tenant|public)' AND relkind <> 't'
         UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^tenant'
-        UNION ALL SELECT inhrelid::regclass || ' of ' || inhparent::regclass FROM pg_inherits
-        UNION ALL SELECT defaclnamespace::regnamespace || ' ' || defaclacl::text FROM pg_default_acl
+        UNION ALL SELECT inhrelid::regclass::text || ' of ' || inhparent::regclass::text FROM pg_inherits
+        UNION ALL SELECT defaclnamespace::regnamespace::text || ' ' || defaclacl::text FROM pg_default_acl
         UNION ALL SELECT 'kept ' || name FROM tenant_b.kept) lines";
 
 async fn all_taken(site: &Site) -> Ends {
@@ -150,7 +150,7 @@ async fn what_fails_for_another_reason_than_an_absent_tenant_fails_the_restore()
     let ends = all_taken(&site).await;
     // A table is never left out.
     let backups = opened(&site, &ends, &["shared", "tenant=a"]).await;
-    let words = ["TABLE tenant_a.moods", "tenant_b.mood", "not restored with it"];
+    let words = ["TABLE \"tenant_a\".\"moods\"", "tenant_b", "not restored with it"];
     fails_with(site.load("torn", &backups).await, &words);
     // A tenant that is not known to be tied to the absent one.
     site.exec("DROP VIEW tenant_a.all_of_them, public.all_moods; DROP TABLE tenant_b.felt, tenant_a.moods").await;
@@ -173,7 +173,7 @@ async fn what_fails_for_another_reason_than_an_absent_tenant_fails_the_restore()
                 backups.push(open_of(&site, &if scope == "tenant=a" { &again } else { of_b }[scope]).await);
             }
             let database = format!("{database}_{}", &order[0][7..]);
-            fails_with(site.load(&database, &backups).await, &["FK CONSTRAINT tenant_a.\"x x_to_b\"", words]);
+            fails_with(site.load(&database, &backups).await, &["FK CONSTRAINT \"tenant_a\".\"x x_to_b\"", words]);
         }
     }
 }
@@ -239,6 +239,7 @@ async fn a_drill_proves_tied_tenants_together_and_names_what_one_alone_lacks() {
         .await;
     let _ = world.back_up("tenants-now");
     world.policy("recovery.yaml", &RECOVERY.replace("sample_tenants: 2", "sample_tenants: 1"));
+    let _ = world.apply();
     let ran = world.run(&["drill", "tenant-recovery", "--evidence", "one.json"]).exits(0);
     assert!(ran.stdout.contains("left out, for want of other tenants"), "{}", ran.stdout);
     let one: Value = serde_json::from_str(&world.cli.read("one.json")).unwrap();
