@@ -1,13 +1,17 @@
 //! Suite: tenants that refer to each other: whole where all of them are restored, in any order; where one is restored
 //! without the other, its rows come back, and what cannot be without the other is named.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bkup::domain::Manifest;
 use bkup::engine::EntryFailure;
 use bkup::restore::{Opened, RestoreError};
+use bkup::store::MemoryStore;
 use serde_json::Value;
 
 use crate::restore::{content, only};
-use crate::split::{Ends, Site, are_taken, open_of, taken};
+use crate::split::{Site, are_taken, open_of, taken};
 use crate::world::cluster::Major;
 use crate::world::place::{RECOVERY, World};
 
@@ -46,7 +50,7 @@ const SEEN: &str = "
     SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
         SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) || ' ' || convalidated::text AS line
         FROM pg_constraint WHERE contype <> 'n'
-        UNION ALL SELECT oid::regclass::text || ' ' || relkind::text || ' ' || coalesce(relacl::text, '') || ' ' ||
+        UNION ALL SELECT oid::regclass::text || ' ' || relkind::text || ' ' || coalesce(relacl, acldefault((CASE relkind WHEN 'S' THEN 's' ELSE 'r' END)::\"char\", relowner))::text || ' ' ||
             coalesce(pg_get_viewdef(oid), '') || coalesce(obj_description(oid, 'pg_class'), '') || relispopulated::text
         FROM pg_class WHERE relnamespace::regnamespace::text ~ '^(tenant|public)' AND relkind <> 't'
         UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^tenant'
@@ -54,20 +58,25 @@ const SEEN: &str = "
         UNION ALL SELECT defaclnamespace::regnamespace::text || ' ' || defaclacl::text FROM pg_default_acl
         UNION ALL SELECT 'kept ' || name FROM tenant_b.kept) lines";
 
-async fn all_taken(site: &Site) -> Ends {
+/// Every backup of an instant, by its scope.
+type Taken = BTreeMap<String, Opened>;
+
+/// Takes all there is, into a store of its own.
+async fn all_taken(site: &mut Site) -> Taken {
+    site.store = Arc::new(MemoryStore::new("mutual"));
     let source = site.export().await;
     let ends = taken(&site.members(1), source.as_ref()).await;
     source.close().await.expect("was held");
     are_taken(&ends, &[]);
-    ends
-}
-
-async fn opened(site: &Site, ends: &Ends, scopes: &[&str]) -> Vec<Opened> {
-    let mut backups = Vec::new();
-    for scope in scopes {
-        backups.push(open_of(site, &ends[*scope]).await);
+    let mut backups = Taken::new();
+    for (scope, end) in &ends {
+        backups.insert(scope.clone(), open_of(site, end).await);
     }
     backups
+}
+
+fn these(taken: &Taken, scopes: &[&str]) -> Vec<Opened> {
+    scopes.iter().map(|scope| taken[*scope].clone()).collect()
 }
 
 fn objects(entries: &[EntryFailure]) -> Vec<String> {
@@ -85,26 +94,26 @@ fn fails_with(result: Result<bkup::restore::Loaded, RestoreError>, words: &[&str
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_tied_both_ways_come_back_whole_in_any_order() {
     for major in Major::ALL {
-        let site = Site::new(major, &[], &["a", "b", "c"]).await;
+        let mut site = Site::new(major, &[], &["a", "b", "c"]).await;
         site.exec(LOOSE).await;
         site.exec(TIGHT).await;
-        let ends = all_taken(&site).await;
+        let all = all_taken(&mut site).await;
         let there = site.cluster.ask("app", SEEN).await.expect("lines");
         assert!(there.contains("x_to_b") && there.contains("z_to_a") && there.contains("felt_to_a"), "{there}");
         for (database, order) in [("forth", ["a", "b", "c"]), ("back", ["c", "b", "a"])] {
             let scopes = order.map(|slug| format!("tenant={slug}"));
             let scopes: Vec<&str> = std::iter::once("shared").chain(scopes.iter().map(String::as_str)).collect();
-            let backups = opened(&site, &ends, &scopes).await;
+            let backups = these(&all, &scopes);
             let loaded = site.load(database, &backups).await.expect("loads");
             assert_eq!((loaded.torn, loaded.deferred), (Vec::new(), Vec::new()));
             let back = site.cluster.ask(database, SEEN).await.expect("lines");
-            similar_asserts(&back, &there);
+            is_the_same(&back, &there);
         }
     }
 }
 
 #[track_caller]
-fn similar_asserts(back: &str, there: &str) {
+fn is_the_same(back: &str, there: &str) {
     let lost: Vec<&str> = there.lines().filter(|line| !back.lines().any(|other| other == *line)).collect();
     let more: Vec<&str> = back.lines().filter(|line| !there.lines().any(|other| other == *line)).collect();
     assert!(lost.is_empty() && more.is_empty(), "lost {lost:#?}, more {more:#?}");
@@ -113,10 +122,10 @@ fn similar_asserts(back: &str, there: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_alone_comes_back_with_its_rows_and_what_it_lacks_is_named() {
     for major in Major::ALL {
-        let site = Site::new(major, &[], &["a", "b"]).await;
+        let mut site = Site::new(major, &[], &["a", "b"]).await;
         site.exec(LOOSE).await;
-        let ends = all_taken(&site).await;
-        let backups = opened(&site, &ends, &["shared", "tenant=a"]).await;
+        let all = all_taken(&mut site).await;
+        let backups = these(&all, &["shared", "tenant=a"]);
         let loaded = site.load("only_a", &backups).await.expect("its rows need nobody");
         let torn = [
             "COMMENT tenant_a.VIEW seen",
@@ -129,7 +138,7 @@ async fn a_tenant_alone_comes_back_with_its_rows_and_what_it_lacks_is_named() {
         assert_eq!(loaded.deferred, []);
         let defaults = site.cluster.ask("only_a", "SELECT count(*) FROM pg_default_acl").await;
         assert_eq!(defaults.as_deref(), Some("1"), "what was held back for the end came");
-        let backups = opened(&site, &ends, &["shared", "tenant=b"]).await;
+        let backups = these(&all, &["shared", "tenant=b"]);
         let loaded = site.load("only_b", &backups).await.expect("its rows need nobody");
         let torn = [
             "FK CONSTRAINT tenant_b.z z_to_a",
@@ -144,33 +153,33 @@ async fn a_tenant_alone_comes_back_with_its_rows_and_what_it_lacks_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_for_another_reason_than_an_absent_tenant_fails_the_restore() {
-    let site = Site::new(Major::V17, &[], &["a", "b"]).await;
+    let mut site = Site::new(Major::V17, &[], &["a", "b"]).await;
     site.exec(LOOSE).await;
     site.exec(TIGHT).await;
-    let ends = all_taken(&site).await;
+    let all = all_taken(&mut site).await;
     // A table is never left out.
-    let backups = opened(&site, &ends, &["shared", "tenant=a"]).await;
+    let backups = these(&all, &["shared", "tenant=a"]);
     let words = ["TABLE \"tenant_a\".\"moods\"", "tenant_b", "not restored with it"];
     fails_with(site.load("torn", &backups).await, &words);
     // A tenant that is not known to be tied to the absent one.
     site.exec("DROP VIEW tenant_a.all_of_them, public.all_moods; DROP TABLE tenant_b.felt, tenant_a.moods").await;
-    let again = all_taken(&site).await;
-    let mut backups = opened(&site, &again, &["shared", "tenant=a"]).await;
+    let again = all_taken(&mut site).await;
+    let mut backups = these(&again, &["shared", "tenant=a"]);
     backups[1].origin.manifest.mutual = vec!["public".to_owned()];
     fails_with(site.load("untied", &backups).await, &["tenant_b"]);
     // The other side was restored, and lacks what is referred to; and has it, without the rows.
     site.exec("ALTER TABLE tenant_a.x DROP CONSTRAINT x_to_b; DELETE FROM tenant_b.y WHERE id = 20").await;
-    let fewer = all_taken(&site).await;
+    let fewer = all_taken(&mut site).await;
     site.exec("DROP TABLE tenant_b.y").await;
-    let without = all_taken(&site).await;
+    let without = all_taken(&mut site).await;
     for (database, of_b, words) in [
         ("lacking", &without, "relation \"tenant_b.y\" does not exist"),
         ("fewer", &fewer, "violates foreign key constraint \"x_to_b\""),
     ] {
         for order in [["tenant=a", "tenant=b"], ["tenant=b", "tenant=a"]] {
-            let mut backups = opened(&site, &again, &["shared"]).await;
+            let mut backups = these(&again, &["shared"]);
             for scope in order {
-                backups.push(open_of(&site, &if scope == "tenant=a" { &again } else { of_b }[scope]).await);
+                backups.push(if scope == "tenant=a" { &again } else { of_b }[scope].clone());
             }
             let database = format!("{database}_{}", &order[0][7..]);
             fails_with(site.load(&database, &backups).await, &["FK CONSTRAINT \"tenant_a\".\"x x_to_b\"", words]);
@@ -180,11 +189,11 @@ async fn what_fails_for_another_reason_than_an_absent_tenant_fails_the_restore()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_behind_many_rows_is_brought_without_reading_them_again() {
-    let site = Site::new(Major::V17, &[], &["a", "b"]).await;
+    let mut site = Site::new(Major::V17, &[], &["a", "b"]).await;
     site.exec(LOOSE).await;
     site.exec("CREATE TABLE tenant_a.wide (t text); INSERT INTO tenant_a.wide SELECT repeat(md5(i::text), 1000) FROM generate_series(1, 500) i").await;
-    let ends = all_taken(&site).await;
-    let backups = opened(&site, &ends, &["shared", "tenant=a", "tenant=b"]).await;
+    let all = all_taken(&mut site).await;
+    let backups = these(&all, &["shared", "tenant=a", "tenant=b"]);
     let whole = backups[1].origin.manifest.parts[0].original_size;
     assert!(whole > 16_000_000, "{whole}");
     let loaded = site.load("wide", &backups).await.expect("loads");
@@ -213,6 +222,10 @@ async fn a_restore_of_one_of_two_says_what_is_left_out_before_and_after() {
     let json = world.run(&["--format", "json", "restore", "--latest", "--tenant", "a"]).exits(0).json();
     assert_eq!(json["left_out"].as_array().unwrap().len(), 5, "{json}");
     // What a live schema would be swapped for must not lack them.
+    let gone = "DROP MATERIALIZED VIEW tenant_b.kept; ALTER TABLE tenant_b.log DETACH PARTITION tenant_a.log_1; \
+                CREATE TABLE tenant_b.kept (name text)";
+    world.cluster.exec("app", gone).await;
+    let _ = world.back_up("tenants-now");
     let before = world.cluster.ask("app", SEEN).await;
     let args = ["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"];
     let ran = world.run(&args).exits(1).says("BK847");

@@ -23,7 +23,7 @@ const SLOT: &str = "2026-03-01T02:00:00Z";
 /// A server with tenants, and a store in memory.
 pub struct Site {
     pub cluster: Cluster,
-    store: Arc<MemoryStore>,
+    pub store: Arc<MemoryStore>,
     tenants: Vec<String>,
 }
 
