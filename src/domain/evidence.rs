@@ -40,6 +40,10 @@ pub struct Evidence {
     pub phases: Vec<Phase>,
     /// Each check and its outcome, in order.
     pub checks: Vec<CheckResult>,
+    /// Objects that were not restored, since they refer to tenants that were not restored with them, and why. None of
+    /// them is a table of a tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Bytes fetched from the store.
     pub bytes_fetched: u64,
     /// The scratch server's version.

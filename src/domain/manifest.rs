@@ -80,7 +80,7 @@ pub struct Manifest {
     /// The backup it builds on, as a backup id.
     #[serde(default)]
     pub parent: Option<String>,
-    /// Tenant slugs whose objects refer to this tenant or are referred to by it.
+    /// Schemas outside of this tenant whose objects refer to it or are referred to by it: of other tenants, and shared.
     #[serde(default)]
     pub mutual: Vec<String>,
     /// SHA-256 of the policy documents it was made under, 64 hexadecimal digits.

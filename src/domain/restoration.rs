@@ -31,7 +31,7 @@ pub struct Restoration {
     pub into: String,
     /// What was proven where, in order.
     pub proofs: Vec<RestoreProof>,
-    /// Entries of the shared archive that could not be brought back without other tenants.
+    /// Objects that could not be brought back without other tenants, and why. None of them is a table of a tenant.
     pub left_out: Vec<String>,
     /// Bytes fetched from the store.
     pub bytes_fetched: u64,

@@ -123,6 +123,10 @@ pub struct RestorePlan {
     pub rows: Option<String>,
     /// SHA-256 of the SQL that sanitises the copy.
     pub sanitize: Option<String>,
+    /// Schemas of other tenants that the tenant is tied to, and that are not restored with it: what of it cannot be
+    /// without them is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart_from: Vec<String>,
     /// Whether sessions of a database in use are ended.
     #[serde(default)]
     pub end_sessions: bool,

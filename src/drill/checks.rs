@@ -4,8 +4,8 @@ use sqlx::{Connection as _, Row};
 
 use super::run::Restored;
 use crate::domain::{Check, CheckResult, Expectation, Scope};
-use crate::engine::EngineError;
-use crate::engine::sql::{quote_ident, quote_literal};
+use crate::engine::sql::{quote_ident, quote_literal, quote_qualified};
+use crate::engine::{EngineError, EntryFailure};
 use crate::restore::{RestoreError, prove_but};
 
 /// How long a query of the policy may take.
@@ -66,7 +66,12 @@ async fn tables_equal(one: &Restored) -> Result<CheckResult, RestoreError> {
         });
     }
     let proof = prove_but(&one.opened, &one.target, &one.deferred).await?;
-    let (left_out, proof) = (proof.left_out, proof.comparison);
+    let (mut left_out, proof) = (proof.left_out, proof.comparison);
+    if one.part.scope.tenant().is_some() {
+        // None of them holds rows; the evidence names them.
+        let named = |entry: &EntryFailure| format!("{} {}", entry.kind, quote_qualified(&entry.schema, &entry.name));
+        left_out.extend(one.deferred.iter().map(named));
+    }
     let recorded = one.opened.origin.manifest.scope.tables.len();
     let mut different: Vec<String> = proof.differences.iter().map(|difference| difference.table.clone()).collect();
     different.extend(proof.sequences.iter().map(|d| format!("sequence {}", quote_ident(&d.recorded.sequence))));

@@ -10,7 +10,7 @@ use super::{checks, files};
 use crate::domain::{Bytes, CheckResult, DrillBackup, DrillWork, Evidence, Instant, Period, Phase};
 use crate::engine::restore::create_database;
 use crate::engine::{Connection, EntryFailure, RestoreOptions};
-use crate::restore::{self, Opened, Origin, RestoreError, ScratchSpec, Workshop};
+use crate::restore::{self, Beside, Loaded, Opened, Origin, Place, RestoreError, ScratchSpec, Workshop};
 
 /// A backup that a drill restores.
 #[derive(Clone)]
@@ -83,6 +83,8 @@ pub(super) struct Seen {
     pub phases: Vec<Phase>,
     pub checks: Vec<CheckResult>,
     pub fetched: Bytes,
+    /// What could not be restored without tenants that are not in the drill.
+    left_out: Vec<String>,
     server_version: String,
     damaged: Option<(DrillBackup, String)>,
 }
@@ -145,21 +147,12 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
         restored.push(Restored { part: subject.part.clone(), opened, target, deferred: loaded.deferred });
     }
     let list = workshop.folder.join(format!("bkup-{}.list", drill.tag));
-    for shared in restored.iter_mut().filter(|restored| !restored.deferred.is_empty()) {
-        let begun = Monotonic::now();
-        let left = restore::load_deferred(&shared.opened, &programs, &shared.target, &shared.deferred, &list).await;
-        shared.deferred = seen.blame(&shared.part, left)?;
-        let fetched = shared.opened.origin.manifest.parts.iter().map(|part| Bytes(part.size)).sum();
-        seen.fetched = seen.fetched.plus(fetched);
-        seen.phases.push(phase("fetch and restore what waited", shared.part.backup.as_str(), begun));
+    for target in databases.values() {
+        let place = Place { programs: &programs, target, list: &list, tell: &|_| () };
+        settle(&mut restored, place, seen).await?;
     }
-    for shared in restored.iter_mut().filter(|restored| restore::has_bridge(&restored.opened)) {
-        let begun = Monotonic::now();
-        let loaded = restore::load_bridge(&shared.opened, &programs, &shared.target).await;
-        let (fetched, deferred) = seen.blame(&shared.part, loaded)?;
-        shared.deferred.extend(deferred);
-        seen.fetched = seen.fetched.plus(fetched);
-        seen.phases.push(phase("fetch and restore the bridge", shared.part.backup.as_str(), begun));
+    for one in &restored {
+        seen.left_out.extend(one.deferred.iter().map(ToString::to_string));
     }
     for check in &drill.work.checks {
         let begun = Monotonic::now();
@@ -169,6 +162,26 @@ async fn attempt(workshop: &Workshop, drill: &Drill, seen: &mut Seen) -> Result<
     let begun = Monotonic::now();
     scratch.stop().await?;
     seen.phases.push(phase("remove server", &drill.work.drill, begun));
+    Ok(())
+}
+
+/// Brings what waited for others in one database, and keeps of each backup what is left out.
+async fn settle(restored: &mut [Restored], place: Place<'_>, seen: &mut Seen) -> Result<(), RestoreError> {
+    let inside = |one: &Restored| one.target.database() == place.target.database();
+    let places: Vec<usize> = (0..restored.len()).filter(|index| inside(&restored[*index])).collect();
+    let mut members: Vec<Beside<'_>> =
+        places.iter().map(|index| Beside::new(&restored[*index].opened, restored[*index].deferred.clone())).collect();
+    let mut loaded = Loaded::default();
+    let settled = restore::settle(&mut members, place, &mut loaded).await;
+    let left_out: Vec<Vec<EntryFailure>> = members.into_iter().map(Beside::left_out).collect();
+    seen.phases.extend(loaded.phases);
+    seen.fetched = seen.fetched.plus(loaded.fetched);
+    if let Err((index, error)) = settled {
+        return seen.blame(&restored[places[index]].part, Err(error));
+    }
+    for (index, left_out) in places.into_iter().zip(left_out) {
+        restored[index].deferred = left_out;
+    }
     Ok(())
 }
 
@@ -230,6 +243,7 @@ fn evidence(drill: &Drill, begin: Instant, elapsed: u64, seen: Seen, failure: Op
         tenants,
         phases: seen.phases,
         checks: seen.checks,
+        left_out: seen.left_out,
         bytes_fetched: seen.fetched.0,
         server_version: seen.server_version,
         tool_version: drill.tool_version.clone(),

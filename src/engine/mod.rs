@@ -32,6 +32,7 @@ pub mod swap;
 pub mod tables;
 mod task;
 pub mod user;
+mod waiting;
 
 pub use compare::{Comparison, SequenceDifference, compare};
 pub use connection::Connection;
@@ -48,9 +49,10 @@ pub use process::Process;
 pub use programs::{Program, Programs, Search};
 pub use restore::{
     ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, Sections, restore, restore_alone, restore_directory,
-    restore_file, restore_loose, restore_shared, restore_sql, restore_tables,
+    restore_file, restore_loose, restore_sql, restore_tables,
 };
-pub use restore_errors::EntryFailure;
+pub use restore_errors::{Awaited, EntryFailure, LeftOver, for_want_of_others};
 pub use scratch::{Scratch, ScratchOptions};
 pub use snapshot::Snapshot;
 pub use user::User;
+pub use waiting::{is_lasting, restore_deferred, restore_shared, restore_waiting};

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use super::archive::{ArchiveError, ArchiveReader, Toc};
 use super::failure::words_of;
 use super::process::Ended;
-use super::restore_errors::{EntryFailure, by_entry, sort_out};
+use super::restore_errors::{EntryFailure, by_entry};
 use super::sql::quote_ident;
 use super::{Connection, EngineError, Input, Invocation, Output, Program, Programs};
 
@@ -87,8 +87,8 @@ pub struct RestoreReport {
     pub entries: u64,
     /// Bytes of the archive.
     pub bytes: u64,
-    /// Entries that could not be restored because they refer to schemas that are not there; only [`restore_shared`]
-    /// lets them pass.
+    /// Entries that could not be restored because of what is not there; only [`super::restore_waiting`] and its kin
+    /// let them pass.
     pub deferred: Vec<EntryFailure>,
 }
 
@@ -183,23 +183,8 @@ fn read_whole(path: &Path) -> Result<(Arc<Toc>, u64), EngineError> {
     }
 }
 
-/// Restores a shared archive into a database where the tenants it was dumped beside may not be.
-///
-/// An entry's failure is let pass, and reported, when the server said that something does not exist and named a schema
-/// that is neither in the archive nor in the database, or when the entry depends on one that was let pass. `pg_dump`
-/// leaves no trace of what an entry of a partial archive refers to outside, so the server's words are all there is to
-/// go by. Rows of a table that was let pass are missing: they are in the report as `TABLE DATA`.
-///
-/// # Errors
-/// As [`restore`], for all other entries.
-pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, EngineError> {
-    let target = request.target.clone();
-    let (ended, toc, bytes) = run(request, false, None).await?;
-    sorted(&target, ended, &toc, bytes).await
-}
-
 /// Tells the errors of a restore that went through apart.
-fn told_apart(ended: Ended, toc: &Toc) -> Result<Vec<EntryFailure>, EngineError> {
+pub(super) fn told_apart(ended: Ended, toc: &Toc) -> Result<Vec<EntryFailure>, EngineError> {
     if ended.stderr.len() >= WORDS_KEPT {
         return Err(EngineError::Restore("there are more errors than can be told apart".to_owned()));
     }
@@ -211,23 +196,6 @@ fn told_apart(ended: Ended, toc: &Toc) -> Result<Vec<EntryFailure>, EngineError>
         return Err(EngineError::Restore(ended.failure().to_string()));
     }
     Ok(failures)
-}
-
-/// Judges a restore that went on after errors: what names absent schemas is let pass, anything else is a failure.
-async fn sorted(target: &Connection, ended: Ended, toc: &Toc, bytes: u64) -> Result<RestoreReport, EngineError> {
-    let mut report = RestoreReport { entries: toc.entries.len() as u64, bytes, deferred: Vec::new() };
-    if ended.status.success() {
-        return Ok(report);
-    }
-    let failures = told_apart(ended, toc)?;
-    let mut schemas = schemas_of(target).await?;
-    schemas.extend(toc.entries.iter().filter(|entry| entry.kind() == "SCHEMA").map(super::archive::Entry::tag));
-    let (deferred, fatal) = sort_out(failures, toc, &schemas);
-    report.deferred = deferred;
-    match fatal.first() {
-        None => Ok(report),
-        Some(first) => Err(EngineError::Restore(format!("{first} (and {} more errors)", fatal.len() - 1))),
-    }
 }
 
 /// What of an archive of one schema may fail where the rest of its database is not there.
@@ -324,49 +292,74 @@ pub async fn restore_sql(programs: &Programs, target: &Connection, mut sql: Arch
     if ended.status.success() && !refused { Ok(()) } else { Err(EngineError::Restore(ended.failure().to_string())) }
 }
 
-/// Restores the entries of a shared archive that [`restore_shared`] deferred, once the tenants are there: the same
-/// archive once more, and of it these entries alone. What refers to tenants that are still absent is in the report
-/// again. `list` is a file that is written for the program and removed.
-///
-/// # Errors
-/// As [`restore_shared`].
-pub async fn restore_deferred(
-    request: RestoreRequest,
-    deferred: &[EntryFailure],
-    list: &Path,
-) -> Result<RestoreReport, EngineError> {
-    let lines: String = deferred.iter().map(|entry| format!("{};\n", entry.id)).collect();
-    let io = |e| EngineError::io(format!("writing {}", list.display()), e);
-    std::fs::write(list, lines).map_err(io)?;
-    let target = request.target.clone();
-    let done = run(request, false, Some(list)).await;
-    std::fs::remove_file(list).map_err(io)?;
-    let (ended, toc, bytes) = done?;
-    sorted(&target, ended, &toc, bytes).await
+/// Which entries are restored, as far as not all are.
+pub(super) struct Chosen<'a> {
+    /// A file that is written for the program and removed.
+    pub list: &'a Path,
+    /// Chooses them, in their order; absent: all.
+    pub ids: &'a (dyn Fn(&Toc) -> Option<Vec<i32>> + Sync),
+    /// The archive was seen to its end before, so that the program may stop reading where it needs no more: indexes and
+    /// constraints need no row of a large one.
+    pub known_whole: bool,
 }
 
-async fn run(request: RestoreRequest, stop: bool, list: Option<&Path>) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
+/// Runs the program over an archive, to its end or its first error.
+pub(super) async fn run(
+    request: RestoreRequest,
+    stop: bool,
+    some: Option<Chosen<'_>>,
+) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
+    let list = some.as_ref().map(|some| some.list);
+    let done = run_with_list(request, stop, some.as_ref()).await;
+    match list.map(std::fs::remove_file) {
+        Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound && done.is_ok() => {
+            Err(EngineError::io("removing a list of entries", error))
+        }
+        _ => done,
+    }
+}
+
+async fn run_with_list(
+    request: RestoreRequest,
+    stop: bool,
+    some: Option<&Chosen<'_>>,
+) -> Result<(Ended, Arc<Toc>, u64), EngineError> {
     let RestoreRequest { programs, target, mut archive, options } = request;
     let mut invocation = restore_invocation(&programs, &target, options, stop);
-    if let Some(list) = list {
-        invocation = invocation.arg("--use-list").arg(list);
+    let mut reader = ArchiveReader::new();
+    let mut bytes = 0;
+    let mut head = Vec::new();
+    if let Some(some) = some {
+        // The program wants to know before it begins; the table of contents stands at the archive's begin.
+        while reader.so_far().is_none()
+            && let Some(piece) = archive.next().await
+        {
+            let piece = piece.map_err(|e| EngineError::io("reading the archive", e))?;
+            reader.feed(&piece, &mut |_| Ok::<(), ArchiveError>(()))?;
+            head.push(piece);
+        }
+        if let Some(ids) = reader.so_far().and_then(|toc| (some.ids)(&toc)) {
+            let lines: String = ids.iter().map(|id| format!("{id};\n")).collect();
+            let io = |e| EngineError::io(format!("writing {}", some.list.display()), e);
+            std::fs::write(some.list, lines).map_err(io)?;
+            invocation = invocation.arg("--use-list").arg(some.list);
+        }
     }
     let mut process = invocation.spawn()?;
     let mut stdin = process
         .take_stdin()
         .ok_or_else(|| EngineError::io("writing to pg_restore", std::io::ErrorKind::BrokenPipe.into()))?;
-    let mut reader = ArchiveReader::new();
-    let mut bytes = 0;
     let mut refused = false;
+    for piece in head {
+        bytes += piece.len() as u64;
+        refused = refused || stdin.write_all(&piece).await.is_err();
+    }
     // After an error of the program the rest is not needed: what it says is the reason, not the broken pipe.
-    while let Some(piece) = archive.next().await {
+    while !refused && let Some(piece) = archive.next().await {
         let piece = piece.map_err(|e| EngineError::io("reading the archive", e))?;
         reader.feed(&piece, &mut |_| Ok::<(), ArchiveError>(()))?;
         bytes += piece.len() as u64;
-        if stdin.write_all(&piece).await.is_err() {
-            refused = true;
-            break;
-        }
+        refused = stdin.write_all(&piece).await.is_err();
     }
     let toc = if refused {
         reader.so_far()
@@ -379,13 +372,18 @@ async fn run(request: RestoreRequest, stop: bool, list: Option<&Path>) -> Result
     }
     drop(stdin);
     let ended = process.wait().await?;
+    let known_whole = some.is_some_and(|some| some.known_whole);
     match toc {
-        Some(toc) if !(refused && ended.status.success()) => Ok((ended, toc, bytes)),
+        Some(toc) if known_whole || !(refused && ended.status.success()) => Ok((ended, toc, bytes)),
         _ => Err(EngineError::Restore(ended.failure().to_string())),
     }
 }
 
-async fn schemas_of(target: &Connection) -> Result<BTreeSet<String>, EngineError> {
+/// Returns the names of the schemas of a database.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn schemas_of(target: &Connection) -> Result<BTreeSet<String>, EngineError> {
     let mut session = target.connect().await?;
     let names = sqlx::query_scalar("SELECT nspname::text FROM pg_catalog.pg_namespace").fetch_all(&mut session).await;
     let names: Vec<String> = names.map_err(|e| EngineError::server("reading the schemas", &e))?;

@@ -18,6 +18,28 @@ pub struct EntryFailure {
     pub name: String,
     /// The server's words.
     pub reason: String,
+    /// The ids of what it depends on; some may be of other archives.
+    pub needs: Vec<i32>,
+}
+
+/// What an entry may wait for, when the server says that something does not exist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// Whatever lies in a schema that is not there.
+    pub absent: bool,
+    /// Whatever lies in these schemas.
+    pub schemas: BTreeSet<String>,
+    /// These objects, as [`EntryFailure::object`] words them: they wait themselves.
+    pub objects: BTreeSet<String>,
+}
+
+impl EntryFailure {
+    /// Returns what it makes as the server's messages name it: `schema.name`, a function without its arguments, which
+    /// the server names by what it was called with.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("{}.{}", self.schema, called(&self.name))
+    }
 }
 
 impl fmt::Display for EntryFailure {
@@ -65,17 +87,18 @@ pub(super) fn by_entry(words: &str, toc: &Toc) -> Vec<EntryFailure> {
                 schema: entry.map_or_else(String::new, super::archive::Entry::schema),
                 name: entry.map_or_else(String::new, super::archive::Entry::tag),
                 reason: reason.to_owned(),
+                needs: entry.map_or_else(Vec::new, |entry| entry.needs().collect()),
             });
         }
     }
     failures
 }
 
-/// Splits failures into those that come from schemas which are not there, and the others.
+/// Splits failures into those that wait for something, by their words or since they depend on one that does, and the
+/// others.
 pub(super) fn sort_out(
     failures: Vec<EntryFailure>,
-    toc: &Toc,
-    schemas: &BTreeSet<String>,
+    waits: impl Fn(&str) -> bool,
 ) -> (Vec<EntryFailure>, Vec<EntryFailure>) {
     let mut passed: BTreeSet<i32> = BTreeSet::new();
     let (mut deferred, mut fatal) = (Vec::new(), Vec::new());
@@ -85,8 +108,8 @@ pub(super) fn sort_out(
             // What comes after the statement that failed, such as setting the owner, fails with it.
             continue;
         }
-        let depends = toc.entry(failure.id).is_some_and(|entry| entry.needs().any(|id| passed.contains(&id)));
-        if failure.id != 0 && (depends || names_absent_schema(&failure.reason, schemas)) {
+        let depends = failure.needs.iter().any(|id| passed.contains(id));
+        if failure.id != 0 && (depends || waits(&failure.reason)) {
             passed.insert(failure.id);
             deferred.push(failure);
         } else {
@@ -96,32 +119,126 @@ pub(super) fn sort_out(
     (deferred, fatal)
 }
 
-/// Whether the words say that something does not exist, and its schema is none of these: `relation "t.x" does not
-/// exist`, `schema "t" does not exist`, `function t.f(integer) does not exist`, `type "t.x" does not exist`.
-fn names_absent_schema(reason: &str, schemas: &BTreeSet<String>) -> bool {
-    let Some(head) = reason.strip_suffix(" does not exist") else { return false };
-    let Some((_, object)) = head.split_once("ERROR:  ") else { return false };
-    let known = |schema: &str| schemas.contains(schema);
-    if let Some(schema) = object.strip_prefix("schema \"").and_then(|rest| rest.strip_suffix('"')) {
-        return !known(schema);
+impl Awaited {
+    /// Whether these words say that something of it does not exist. `schemas` are those that are there.
+    pub(super) fn is_named(&self, reason: &str, schemas: &BTreeSet<String>) -> bool {
+        let Some(missing) = Missing::in_words(reason) else { return false };
+        (self.absent && missing.is_of_none(schemas))
+            || missing.may_be_of(&self.schemas)
+            || missing.object().is_some_and(|object| self.objects.contains(object))
     }
-    let Some((_, name)) = object.split_once(' ') else { return false };
-    let name = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(name);
-    // The server writes names into its messages without quotes inside, so a dot may be part of a name: no way of
-    // cutting the name in two may give a schema that is there.
-    let mut cuts = name.match_indices('.').map(|(at, _)| &name[..at]).peekable();
-    cuts.peek().is_some() && cuts.all(|schema| !known(schema.trim_matches('"')))
+}
+
+/// What of one archive could not be restored in the end.
+#[derive(Debug, Clone, Copy)]
+pub struct LeftOver<'a> {
+    /// Its entries.
+    pub entries: &'a [EntryFailure],
+    /// The schemas that a tenant is known to be tied to; absent where the archive is what tenants have in common.
+    pub tied: Option<&'a [String]>,
+}
+
+/// Returns, for each archive, the ids of the entries that cannot be without a schema that is not there: whose failure
+/// names it, or names what is left out for that reason, or that depend on such an entry. `schemas` are those that are
+/// there. What is not returned failed for a reason of its own.
+#[must_use]
+pub fn for_want_of_others(left: &[LeftOver<'_>], schemas: &BTreeSet<String>) -> Vec<BTreeSet<i32>> {
+    let mut found: Vec<BTreeSet<i32>> = vec![BTreeSet::new(); left.len()];
+    let mut objects: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let before = objects.len() + found.iter().map(BTreeSet::len).sum::<usize>();
+        for (archive, ids) in left.iter().zip(&mut found) {
+            for entry in archive.entries {
+                let missing = Missing::in_words(&entry.reason);
+                let is_absent = missing.as_ref().is_some_and(|missing| {
+                    let tied = archive.tied.is_none_or(|tied| missing.may_be_of(&tied.iter().cloned().collect()));
+                    (tied && missing.is_of_none(schemas)) || missing.object().is_some_and(|of| objects.contains(of))
+                });
+                if is_absent || entry.needs.iter().any(|id| ids.contains(id)) {
+                    ids.insert(entry.id);
+                    objects.insert(entry.object());
+                }
+            }
+        }
+        if objects.len() + found.iter().map(BTreeSet::len).sum::<usize>() == before {
+            return found;
+        }
+    }
+}
+
+/// What the server says does not exist: `relation "t.x" does not exist`, `schema "t" does not exist`, `function
+/// t.f(integer) does not exist`, `type "t.x" does not exist`.
+enum Missing<'a> {
+    Schema(&'a str),
+    /// Without quotes and arguments.
+    Object(&'a str),
+}
+
+impl<'a> Missing<'a> {
+    fn in_words(reason: &'a str) -> Option<Self> {
+        let head = reason.strip_suffix(" does not exist")?;
+        let (_, object) = head.split_once("ERROR:  ")?;
+        if let Some(schema) = object.strip_prefix("schema \"").and_then(|rest| rest.strip_suffix('"')) {
+            return Some(Self::Schema(schema));
+        }
+        let (_, name) = object.split_once(' ')?;
+        let name = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(name);
+        Some(Self::Object(called(name)))
+    }
+
+    const fn object(&self) -> Option<&'a str> {
+        match self {
+            Self::Schema(_) => None,
+            Self::Object(object) => Some(object),
+        }
+    }
+
+    /// The schemas it may be in. The server writes names into its messages without quotes inside, so a dot may be part
+    /// of a name, and each way of cutting it in two is one.
+    fn schemas(&self) -> Vec<&'a str> {
+        match self {
+            Self::Schema(schema) => vec![schema],
+            Self::Object(name) => name.match_indices('.').map(|(at, _)| name[..at].trim_matches('"')).collect(),
+        }
+    }
+
+    /// Whether it has a schema, and no way of reading it gives one of these.
+    fn is_of_none(&self, schemas: &BTreeSet<String>) -> bool {
+        let cuts = self.schemas();
+        !cuts.is_empty() && cuts.iter().all(|schema| !schemas.contains(*schema))
+    }
+
+    /// Whether some way of reading it gives one of these schemas.
+    fn may_be_of(&self, schemas: &BTreeSet<String>) -> bool {
+        self.schemas().iter().any(|schema| schemas.contains(*schema))
+    }
+}
+
+/// Takes the arguments off a function's name.
+fn called(name: &str) -> &str {
+    if name.ends_with(')') { name.split_once('(').map_or(name, |(called, _)| called) } else { name }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::names_absent_schema;
+    use super::{Awaited, EntryFailure, LeftOver, for_want_of_others};
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn failure(id: i32, schema: &str, name: &str, reason: &str, needs: &[i32]) -> EntryFailure {
+        let reason = format!("could not execute query: ERROR:  {reason}");
+        let (kind, schema, name) = ("VIEW".to_owned(), schema.to_owned(), name.to_owned());
+        EntryFailure { id, kind, schema, name, reason, needs: needs.to_vec() }
+    }
 
     #[test]
     fn only_absent_schemas_excuse_a_failure() {
-        let schemas: BTreeSet<String> = ["public", "pg_catalog", "a.b"].map(str::to_owned).into();
+        let schemas = names(&["public", "pg_catalog", "a.b"]);
+        let awaited = Awaited { absent: true, ..Awaited::default() };
         for (reason, excused) in [
             (r#"could not execute query: ERROR:  relation "tenant_a.t" does not exist"#, true),
             (r#"could not execute query: ERROR:  schema "tenant_a" does not exist"#, true),
@@ -133,7 +250,44 @@ mod tests {
             (r#"could not execute query: ERROR:  role "app" does not exist"#, false),
             (r#"could not execute query: ERROR:  relation "tenant_a.t" already exists"#, false),
         ] {
-            assert_eq!(names_absent_schema(reason, &schemas), excused, "{reason}");
+            assert_eq!(awaited.is_named(reason, &schemas), excused, "{reason}");
         }
+    }
+
+    #[test]
+    fn an_entry_waits_for_its_own_schemas_and_objects_and_no_others() {
+        let awaited = Awaited { absent: false, schemas: names(&["tenant_b"]), objects: names(&["tenant_c.f"]) };
+        for (reason, waits) in [
+            (r#"relation "tenant_b.t" does not exist"#, true),
+            (r#"schema "tenant_b" does not exist"#, true),
+            (r"function tenant_c.f(integer, text) does not exist", true),
+            (r"function tenant_c.g(integer) does not exist", false),
+            (r#"relation "tenant_d.t" does not exist"#, false),
+            (r#"insert or update on table "x" violates foreign key constraint "y""#, false),
+        ] {
+            let reason = format!("could not execute query: ERROR:  {reason}");
+            assert_eq!(awaited.is_named(&reason, &names(&[])), waits, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_excuses_what_stands_on_it_in_any_archive_and_nothing_else() {
+        let a = [
+            failure(1, "tenant_a", "v", r#"relation "tenant_b.w" does not exist"#, &[]),
+            failure(2, "tenant_a", "COMMENT", r#"something else"#, &[1]),
+            failure(3, "tenant_a", "x", r#"relation "tenant_d.t" does not exist"#, &[]),
+            failure(4, "tenant_a", "y", r#"relation "tenant_b.gone" does not exist"#, &[2, 9]),
+            failure(5, "tenant_a", "z", r#"relation "tenant_b.gone" does not exist"#, &[9]),
+        ];
+        let b = [failure(9, "tenant_b", "w", r#"relation "tenant_c.t" does not exist"#, &[])];
+        let tied = ["tenant_b".to_owned(), "tenant_c".to_owned()];
+        let left = [
+            LeftOver { entries: &a, tied: Some(&tied) },
+            LeftOver { entries: &b, tied: Some(&tied) },
+            LeftOver { entries: &a[2..3], tied: None },
+        ];
+        let found = for_want_of_others(&left, &names(&["public", "tenant_a", "tenant_b"]));
+        // The tenant is not known to be tied to `tenant_d`; and the ids of another archive are not its own.
+        assert_eq!(found, [BTreeSet::from([1, 2, 4]), BTreeSet::from([9]), BTreeSet::from([3])]);
     }
 }

@@ -105,6 +105,7 @@ mod tests {
             tenants: Vec::new(),
             phases: Vec::new(),
             checks: Vec::new(),
+            left_out: Vec::new(),
             bytes_fetched: 0,
             server_version: "17".to_owned(),
             tool_version: "0".to_owned(),

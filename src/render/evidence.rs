@@ -1,5 +1,6 @@
 //! The evidence of a drill as text. Pure.
 
+use super::action::count;
 use super::moment::{age, elapsed};
 use super::style::{Style, Symbol, Tone};
 use crate::domain::{Bytes, CheckResult, Evidence, Period};
@@ -43,6 +44,13 @@ pub fn evidence_text(evidence: &Evidence, style: &Style) -> String {
     }
     for check in &evidence.checks {
         out.push_str(&check_lines(check, style));
+    }
+    if !evidence.left_out.is_empty() {
+        let objects = count(evidence.left_out.len(), "object");
+        out.push_str(&format!("  {} {objects} left out, for want of other tenants:\n", style.mark(Symbol::Attention)));
+        for entry in &evidence.left_out {
+            out.push_str(&format!("      {}\n", style.name(entry)));
+        }
     }
     let names = |list: &[String]| list.iter().map(|name| style.name(name)).collect::<Vec<_>>().join(", ");
     if !evidence.tenants.is_empty() {

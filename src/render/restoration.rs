@@ -63,7 +63,7 @@ pub fn restoration_text(restoration: &Restoration, style: &Style) -> String {
     }
     if !restoration.left_out.is_empty() {
         out.push_str(&format!(
-            "  {} {} of the shared archive left out, for want of other tenants:\n",
+            "  {} {} left out, for want of other tenants:\n",
             style.mark(Symbol::Attention),
             count(restoration.left_out.len(), "object")
         ));

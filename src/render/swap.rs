@@ -149,6 +149,13 @@ pub fn restore_plan_text(plan: &RestorePlan, style: &Style) -> String {
         let head = swap_head(swap, SwapOf::Backup, style);
         head.lines().for_each(|line| out.push_str(&format!("  {line}\n")));
     }
+    for schema in &plan.apart_from {
+        out.push_str(&format!(
+            "  {} what cannot be without {}, which is not restored with it, is left out and listed\n",
+            style.mark(Symbol::Attention),
+            style.name(schema)
+        ));
+    }
     if let Some(rows) = &plan.rows {
         out.push_str(&format!("  rows: {}\n", style.name(rows)));
     }

@@ -1,7 +1,7 @@
 //! From manifest to loaded database: keys opened, parts streamed back, roles made, the archive handed to `pg_restore`,
 //! the content compared with what was recorded when it was dumped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant as Monotonic;
@@ -9,16 +9,16 @@ use std::time::Instant as Monotonic;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::bridge::{has_bridge, load_bridge};
+use super::together::awaited_by;
 use super::{FilesProof, RestoreError};
 use crate::artifact::{ArtifactError, PipeReader, UnpackKeys, pipe, unpack};
 use crate::crypto::{DigestKey, Identity, open_key_object};
 use crate::domain::{Bytes, DataPart, Manifest, PartKind, Phase};
-use crate::engine::restore::restore_deferred;
 use crate::engine::sql::quote_qualified;
 use crate::engine::{
     ArchiveBytes, Comparison, Connection, EngineError, EntryFailure, Programs, RestoreOptions, RestoreReport,
-    RestoreRequest, RowKey, compare, create_roles, restore, restore_alone, restore_shared, restore_sql, role_names,
+    RestoreRequest, RowKey, compare, create_roles, restore, restore_alone, restore_shared, restore_sql,
+    restore_waiting, role_names,
 };
 use crate::store::ReadStore;
 
@@ -60,8 +60,10 @@ pub struct Loaded {
     pub phases: Vec<Phase>,
     /// Bytes fetched from the store.
     pub fetched: Bytes,
-    /// Entries of a shared archive that refer to tenants that are not there.
+    /// Entries of what tenants have in common that refer to tenants that are not there.
     pub deferred: Vec<EntryFailure>,
+    /// Entries of tenants that refer to other tenants that are not there.
+    pub torn: Vec<EntryFailure>,
 }
 
 /// Opens a backup's key, where it is encrypted: the manifest names the key objects, nothing is listed.
@@ -189,6 +191,13 @@ impl Opened {
         self.origin.manifest.adopted_from.is_some()
     }
 
+    /// Returns the schemas that a tenant is known to be tied to; `None` for whatever is no tenant, or tied to nothing.
+    #[must_use]
+    pub fn tied(&self) -> Option<&[String]> {
+        let manifest = &self.origin.manifest;
+        (is_tenant(manifest) && !manifest.mutual.is_empty()).then_some(manifest.mutual.as_slice())
+    }
+
     pub(super) fn part(&self, kind: PartKind) -> Option<&DataPart> {
         self.origin.manifest.parts.iter().find(|part| part.kind == kind)
     }
@@ -218,7 +227,8 @@ pub(super) async fn roles(opened: &Opened) -> Result<Vec<String>, RestoreError> 
     Ok(roles)
 }
 
-/// Loads a backup into a database: roles, then the archive.
+/// Loads a backup into a database: roles, then the archive. What waits for something that is loaded later is in
+/// `deferred`, whatever backup it is of: [`super::settle`] brings it.
 ///
 /// # Errors
 /// [`RestoreError`]; the database may hold a part of it then.
@@ -252,6 +262,9 @@ pub async fn load(
             opened if opened.is_adopted() && !options.single_transaction && is_tenant(manifest) => {
                 restore_alone(request).await
             }
+            opened if !opened.is_adopted() && !options.single_transaction && opened.tied().is_some() => {
+                restore_waiting(request, &awaited_by(opened, &[]), opened.room.as_deref()).await
+            }
             _ => restore(request).await,
         };
         loaded.deferred = cause(report, task).await?.deferred;
@@ -259,82 +272,6 @@ pub async fn load(
     loaded.fetched = fetched_by_load(manifest);
     loaded.phases.push(phase("fetch and restore", manifest, begun));
     Ok(loaded)
-}
-
-/// Restores what a load of a shared archive deferred, once the tenants it refers to are there. Returns what is deferred
-/// still. `list` is a path for a file that is written and removed.
-///
-/// # Errors
-/// [`RestoreError`]; the database may hold a part of it then.
-pub async fn load_deferred(
-    opened: &Opened,
-    programs: &Programs,
-    target: &Connection,
-    deferred: &[EntryFailure],
-    list: &Path,
-) -> Result<Vec<EntryFailure>, RestoreError> {
-    // What a backup of single tables lacks, nothing that is loaded later brings.
-    if opened.part(PartKind::Prelude).is_some() {
-        return Ok(deferred.to_vec());
-    }
-    let (archive, task) = opened.archive()?;
-    let options = RestoreOptions::default();
-    let request = RestoreRequest { programs: programs.clone(), target: target.clone(), archive, options };
-    let report = restore_deferred(request, deferred, list).await;
-    Ok(cause(report, task).await?.deferred)
-}
-
-/// Loads backups in their order, and then what their shared archives deferred; `tell` hears of each step.
-///
-/// # Errors
-/// [`RestoreError`]; the database may hold a part of them then.
-pub async fn load_all(
-    backups: &[Opened],
-    programs: &Programs,
-    target: &Connection,
-    list: &Path,
-    tell: &(dyn Fn(String) + Send + Sync),
-) -> Result<Loaded, RestoreError> {
-    let mut all = Loaded::default();
-    let mut waiting = Vec::new();
-    for backup in backups {
-        let manifest = &backup.origin.manifest;
-        tell(format!("loading {} ({})", manifest.backup_id, expected(manifest)));
-        let loaded = if backup.part(PartKind::DirectoryTar).is_some() {
-            super::folder::load_directory(backup, programs, target, &list.with_extension("dir")).await?
-        } else {
-            let backup = backup.clone().with_room(list.with_extension("definitions"));
-            load(&backup, programs, target, RestoreOptions::default()).await?
-        };
-        all.phases.extend(loaded.phases);
-        all.fetched = all.fetched.plus(loaded.fetched);
-        if !loaded.deferred.is_empty() {
-            waiting.push((backup, loaded.deferred));
-        }
-    }
-    for (backup, deferred) in waiting {
-        // Alone, nothing has come that it could have waited for.
-        if backups.len() == 1 {
-            all.deferred.extend(deferred);
-            continue;
-        }
-        let manifest = &backup.origin.manifest;
-        tell(format!("loading what of {} waited for the tenant", manifest.backup_id));
-        let begun = Monotonic::now();
-        all.deferred.extend(load_deferred(backup, programs, target, &deferred, list).await?);
-        all.fetched = all.fetched.plus(fetched_by_load(manifest));
-        all.phases.push(phase("fetch and restore what waited", manifest, begun));
-    }
-    for backup in backups.iter().filter(|backup| has_bridge(backup)) {
-        let manifest = &backup.origin.manifest;
-        tell(format!("loading what of {} stands on tenants", manifest.backup_id));
-        let begun = Monotonic::now();
-        let (fetched, deferred) = load_bridge(backup, programs, target).await?;
-        all.fetched = all.fetched.plus(fetched);
-        all.deferred.extend(deferred);
-        all.phases.push(phase("fetch and restore the bridge", manifest, begun));
-    }
-    Ok(all)
 }
 
 /// What a load fetches: all but what is loaded after the tenants.

@@ -67,6 +67,7 @@ impl Job {
             phases: vec![phase("fetch and write", manifest, begun)],
             fetched: manifest.parts.iter().filter(|part| is_file(part.kind)).map(|part| Size(part.size)).sum(),
             deferred: Vec::new(),
+            torn: Vec::new(),
         };
         Ok(Done { loaded, proofs: Vec::new() })
     }
@@ -135,6 +136,7 @@ pub(super) async fn load_directory(
         phases: vec![phase("fetch and restore", manifest, begun)],
         fetched: manifest.parts.iter().map(|part| Size(part.size)).sum(),
         deferred: Vec::new(),
+        torn: Vec::new(),
     })
 }
 

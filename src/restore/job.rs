@@ -7,9 +7,10 @@ use std::time::Instant as Monotonic;
 
 use tokio::sync::watch;
 
-use super::archive::{Loaded, Opened, Proof, expected, load, load_all, prove_but};
+use super::archive::{Loaded, Opened, Proof, expected, load, prove_but};
 use super::failure::RestoreError;
 use super::sanitize::sanitize;
+use super::together::load_all;
 use super::workshop::{ScratchSpec, Workshop};
 use crate::domain::{Bytes, Manifest, Phase};
 use crate::engine::restore::{
@@ -17,7 +18,7 @@ use crate::engine::restore::{
 };
 use crate::engine::scratch::free_bytes;
 use crate::engine::sql::quote_ident;
-use crate::engine::{Connection, Program, RestoreOptions, Scratch};
+use crate::engine::{Connection, EngineError, Program, RestoreOptions, Scratch};
 
 /// Hears of each step, in words that may hold names from databases.
 pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
@@ -38,6 +39,9 @@ pub struct Job {
     pub lost: Option<watch::Receiver<bool>>,
     /// SQL that is run in a copy once it was compared; never for live.
     pub sanitize: Option<String>,
+    /// Whether a tenant must come back with all of it: what a live schema is swapped for must not lack the foreign keys
+    /// and views that need another tenant.
+    pub whole: bool,
 }
 
 /// What was loaded and proven.
@@ -117,6 +121,9 @@ impl Job {
             loaded: load_all(&self.backups, programs, target, &self.list(), &*self.tell).await?,
             proofs: Vec::new(),
         };
+        if let Some(torn) = done.loaded.torn.first().filter(|_| self.whole) {
+            return Err(EngineError::Restore(torn.to_string()).into());
+        }
         for backup in &self.backups {
             self.prove(backup, target, &mut done).await?;
         }

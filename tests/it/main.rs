@@ -41,6 +41,7 @@ mod live;
 mod logs;
 mod majors;
 mod markdown;
+mod mutual;
 mod plan;
 mod plan_demand;
 mod plan_marks;

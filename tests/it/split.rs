@@ -9,7 +9,7 @@ use std::time::Duration;
 use bkup::backup::{Destination, Exporter, Member, MemberEnd, Order, Policies, Servers, Source, run_many};
 use bkup::domain::{BackupId, Instant, Manifest, PartKind, RunId, Scope, sha256};
 use bkup::engine::{Programs, Search};
-use bkup::restore::{Opened, Origin, has_bridge, load_all, open, prove_but};
+use bkup::restore::{Loaded, Opened, Origin, RestoreError, has_bridge, load_all, open, prove_but};
 use bkup::store::{MemoryStore, ReadStore, WriteStore};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,28 +21,28 @@ use crate::world::model::at;
 const SLOT: &str = "2026-03-01T02:00:00Z";
 
 /// A server with tenants, and a store in memory.
-struct Site {
-    cluster: Cluster,
-    store: Arc<MemoryStore>,
+pub struct Site {
+    pub cluster: Cluster,
+    pub store: Arc<MemoryStore>,
     tenants: Vec<String>,
 }
 
 /// What became of each scope.
-type Ends = BTreeMap<String, MemberEnd>;
+pub type Ends = BTreeMap<String, MemberEnd>;
 
 impl Site {
-    async fn new(major: Major, settings: &[(&str, &str)], tenants: &[&str]) -> Self {
+    pub async fn new(major: Major, settings: &[(&str, &str)], tenants: &[&str]) -> Self {
         let cluster = Cluster::start_with(major, settings).await;
         cluster.application("app", tenants).await;
         let tenants = tenants.iter().map(|slug| (*slug).to_owned()).collect();
         Self { cluster, store: Arc::new(MemoryStore::new("split")), tenants }
     }
 
-    async fn exec(&self, sql: &str) {
+    pub async fn exec(&self, sql: &str) {
         self.cluster.exec("app", sql).await;
     }
 
-    async fn export(&self) -> Box<dyn Source> {
+    pub async fn export(&self) -> Box<dyn Source> {
         let bin = self.cluster.programs.path(bkup::engine::Program::PgDump).parent().expect("a folder").to_owned();
         let servers = Servers { search: Search { pg_bin: Some(bin.into_os_string()), path: None, extra: Vec::new() } };
         servers.export(&self.cluster.connection("app")).await.expect("exports")
@@ -84,40 +84,45 @@ impl Site {
         }
     }
 
-    fn members(&self, attempt: u64) -> Vec<Member> {
+    pub fn members(&self, attempt: u64) -> Vec<Member> {
         let lost = Arc::default();
         let tenants = self.tenants.iter().map(|slug| Scope::Tenant(slug.clone()));
         std::iter::once(Scope::Shared).chain(tenants).map(|scope| self.member(scope, attempt, &lost)).collect()
     }
 
-    async fn manifest(&self, end: &MemberEnd) -> Manifest {
+    pub async fn manifest(&self, end: &MemberEnd) -> Manifest {
         let MemberEnd::Taken(taken) = end else { panic!("it was not taken: {end:?}") };
         bkup::store::read_manifest(self.store.as_ref(), &taken.manifest_key).await.expect("a manifest")
     }
 
     /// Restores these backups into a fresh database and compares each with what was recorded.
     async fn comes_back(&self, database: &str, ends: &Ends, scopes: &[&str]) {
+        let mut backups: Vec<Opened> = Vec::new();
+        for scope in scopes {
+            backups.push(open_of(self, &ends[*scope]).await);
+        }
+        let _ = self.load(database, &backups).await.expect("loads");
+    }
+
+    /// Loads backups into a fresh database and compares each with what was recorded. Returns what was loaded.
+    pub async fn load(&self, database: &str, backups: &[Opened]) -> Result<Loaded, RestoreError> {
         let programs: &Programs = &self.cluster.programs;
         self.cluster.exec("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0")).await;
         let target = self.cluster.connection(database);
-        let mut backups: Vec<Opened> = Vec::new();
-        for scope in scopes {
-            let manifest = self.manifest(&ends[*scope]).await;
-            let store = Arc::clone(&self.store) as Arc<dyn ReadStore>;
-            let origin = Origin { manifest, store, identities: Vec::new(), digest_key: None };
-            backups.push(open(origin).await.expect("opens"));
-        }
         let folder = tempfile::tempdir().expect("a folder");
         let list = folder.path().join("list");
-        let loaded = load_all(&backups, programs, &target, &list, &|_| ()).await.expect("loads");
-        for backup in &backups {
-            let proof = prove_but(backup, &target, &loaded.deferred).await.expect("compares");
+        let loaded = load_all(backups, programs, &target, &list, &|_| ()).await?;
+        let left = std::fs::read_dir(folder.path()).expect("lists").count();
+        assert_eq!(left, 0, "files are left");
+        for backup in backups {
+            let proof = prove_but(backup, &target, &loaded.deferred).await?;
             assert!(proof.comparison.is_equal(), "{}: {:?}", proof.scope, proof.comparison);
         }
+        Ok(loaded)
     }
 }
 
-async fn taken(members: &[Member], source: &dyn Source) -> Ends {
+pub async fn taken(members: &[Member], source: &dyn Source) -> Ends {
     let ends = Mutex::new(Ends::new());
     let settle = |place: usize, end: MemberEnd| -> BoxFuture<'_, bool> {
         let there = matches!(end, MemberEnd::Taken(_));
@@ -133,7 +138,7 @@ async fn taken(members: &[Member], source: &dyn Source) -> Ends {
 }
 
 #[track_caller]
-fn are_taken(ends: &Ends, but: &[&str]) {
+pub fn are_taken(ends: &Ends, but: &[&str]) {
     for (scope, end) in ends {
         assert_eq!(matches!(end, MemberEnd::Taken(_)), !but.contains(&scope.as_str()), "{scope}: {end:?}");
     }
@@ -386,7 +391,7 @@ async fn a_large_tenant_is_streamed_beside_small_ones() {
     site.comes_back("back", &ends, &["shared", "tenant=a", "tenant=b", "tenant=c"]).await;
 }
 
-async fn open_of(site: &Site, end: &MemberEnd) -> Opened {
+pub async fn open_of(site: &Site, end: &MemberEnd) -> Opened {
     let manifest = site.manifest(end).await;
     let store = Arc::clone(&site.store) as Arc<dyn ReadStore>;
     open(Origin { manifest, store, identities: Vec::new(), digest_key: None }).await.expect("opens")

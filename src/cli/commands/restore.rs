@@ -167,6 +167,7 @@ async fn prepare(
         stop: wiring.stop(),
         lost: None,
         sanitize: None,
+        whole: !target.is_new(),
     };
     if let (Some(Occupied::Database(_)), Some(server), Some(catalog)) = (&in_use, target.server(), &source.catalog)
         && (server.host(), server.port(), server.database()) == (catalog.host(), catalog.port(), catalog.database())

@@ -387,6 +387,7 @@ fn evidence(work: &BackupWork, attempt: u64, now: Instant) -> Evidence {
         tenants: Vec::new(),
         phases: Vec::new(),
         checks: Vec::new(),
+        left_out: Vec::new(),
         bytes_fetched: 1,
         server_version: "17.11".to_owned(),
         tool_version: "0.1.0".to_owned(),

@@ -99,6 +99,7 @@ fn evidence(backup: &BackupId, passed: bool) -> Evidence {
         tenants: vec![HOSTILE.to_owned()],
         phases: Vec::new(),
         checks: Vec::new(),
+        left_out: Vec::new(),
         bytes_fetched: 400,
         server_version: "15.18".to_owned(),
         tool_version: "0.1.0".to_owned(),

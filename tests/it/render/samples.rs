@@ -430,6 +430,12 @@ pub fn evidence() -> Evidence {
                 }],
             },
         ],
+        left_out: vec![
+            "FK CONSTRAINT \"tenant_acme\".\"orders orders_partner_fkey\": could not execute query: ERROR:  relation \
+             \"tenant_globex.partners\" does not exist"
+                .to_owned(),
+            HOSTILE.to_owned(),
+        ],
         bytes_fetched: 3 << 20,
         server_version: "17.2".to_owned(),
         tool_version: "0.1.0".to_owned(),

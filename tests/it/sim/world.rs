@@ -459,6 +459,7 @@ impl Stage for Server {
             tenants: Vec::new(),
             phases: Vec::new(),
             checks: Vec::new(),
+            left_out: Vec::new(),
             bytes_fetched: 1,
             server_version: "17.11".to_owned(),
             tool_version: drill.tool_version.clone(),

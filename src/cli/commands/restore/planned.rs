@@ -54,6 +54,7 @@ pub(super) fn plan_of(context: &Context, args: &RestoreArgs, about: &About<'_>) 
         table: about.target.table(),
         rows: about.target.table().map(|_| super::live::rows_word(args.rows()).to_owned()),
         sanitize: about.sanitize.map(|sql| sha256(sql.as_bytes()).to_string()),
+        apart_from: if about.target.is_new() { about.source.apart_from() } else { Vec::new() },
         end_sessions: args.end_sessions,
         keep_orphans: args.keep_orphans,
     };

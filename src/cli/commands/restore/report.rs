@@ -21,11 +21,7 @@ impl Report {
     pub(super) fn new(source: &Source, target: &Target) -> Self {
         let manifest = source.manifest();
         let mut notes = source.notes.clone();
-        // What tenants have in common they may refer to; references between tenants are what a restore can tear.
-        let common = |schema: &str| {
-            schema == "public" || source.origins.iter().any(|o| o.manifest.scope.schemas.iter().any(|s| s == schema))
-        };
-        let others: Vec<&str> = manifest.mutual.iter().map(String::as_str).filter(|schema| !common(schema)).collect();
+        let others = source.apart_from();
         if matches!(target, Target::LiveTenant(_)) && !others.is_empty() {
             let others = others.join(", ");
             notes.push(format!("look at what referred to this tenant, or was referred to by it, in: {others}"));
@@ -62,9 +58,11 @@ impl Report {
         let report = &mut self.0;
         report.phases.extend(done.loaded.phases);
         report.bytes_fetched += done.loaded.fetched.0;
-        for entry in done.loaded.deferred {
+        let of_others = done.loaded.deferred.iter().map(|entry| (entry, self.1));
+        let of_tenants = done.loaded.torn.iter().map(|entry| (entry, false));
+        for (entry, adopted) in of_others.chain(of_tenants) {
             let words = entry.to_string();
-            if self.1 {
+            if adopted {
                 report.notes.push(format!("left out, for want of what is not in the backup: {words}"));
                 continue;
             }

@@ -35,6 +35,15 @@ impl Source {
         &self.origins[self.origins.len() - 1].manifest
     }
 
+    /// Returns the schemas of other tenants that a tenant is tied to: they are not restored with it. What tenants have
+    /// in common they may refer to; references between tenants are what a restore can tear.
+    pub(super) fn apart_from(&self) -> Vec<String> {
+        let common = |schema: &String| {
+            schema == "public" || self.origins.iter().any(|origin| origin.manifest.scope.schemas.contains(schema))
+        };
+        self.manifest().mutual.iter().filter(|schema| !common(schema)).cloned().collect()
+    }
+
     /// Takes the lease on what is read, where there is a catalog that can give one.
     pub(super) async fn hold(&mut self, target: &str, runner: &str) -> Result<Option<Hold>, CliError> {
         let Some(catalog) = &self.catalog else { return Ok(None) };

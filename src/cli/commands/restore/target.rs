@@ -50,6 +50,11 @@ impl Occupied {
 }
 
 impl Target {
+    /// Whether nothing is there that it takes the place of: a scratch server, a new database, a folder.
+    pub(super) const fn is_new(&self) -> bool {
+        matches!(self, Self::Scratch | Self::Files | Self::Folder(_) | Self::New { .. })
+    }
+
     pub(super) fn of(session: &Session, args: &RestoreArgs, manifest: &Manifest, cwd: &Path) -> Result<Self, CliError> {
         let files = manifest.parts.iter().any(|part| part.kind == PartKind::Tar);
         let csv = manifest.parts.iter().any(|part| part.kind == PartKind::Csv);
