@@ -116,7 +116,7 @@ impl Writer {
         let (mut answers, mut fresh, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let mut changed = false;
         // Slots that those before have taken just now.
-        let mut taken: BTreeMap<(String, Option<String>, String, Instant), (BackupId, u64)> = BTreeMap::new();
+        let mut taken: BTreeMap<OwnSlot, (BackupId, u64)> = BTreeMap::new();
         for ((&(lease, done, at), facts), told) in all.iter().zip(facts).zip(told) {
             let manifest = done.manifest;
             let holder = facts.is_ok().then(|| holders.next().flatten()).flatten();
@@ -258,6 +258,9 @@ async fn abandon(
 
 /// A schedule, a database, a scope, and when.
 pub(super) type Slot<'a> = (&'a str, Option<&'a str>, &'a Scope, Instant);
+
+/// The same, owned.
+type OwnSlot = (String, Option<String>, String, Instant);
 
 fn slot_of<'a>(done: &Completed<'a>, facts: &'a Facts) -> Slot<'a> {
     (done.manifest.schedule.as_str(), done.manifest.database.as_deref(), &facts.scope, facts.slot)

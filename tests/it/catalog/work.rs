@@ -319,17 +319,17 @@ async fn a_plan_is_begun_once_joined_and_finished_once() {
 
     let outcome = |outcome| ActionOutcome { action: act.clone(), outcome, elapsed_ms: 5, retries: 1 };
     let done = outcome(Outcome::Done { summary: "1 KiB".to_owned() });
-    writer.record_outcomes(&plan.digest, &[done.clone()], &run, at(SLOT)).await.unwrap();
+    writer.record_outcomes(&plan.digest, std::slice::from_ref(&done), &run, at(SLOT)).await.unwrap();
     let dead = Outcome::Failed { code: "BK850".to_owned(), error: "\0".to_owned() };
     writer.record_outcomes(&plan.digest, &[outcome(dead)], &run, at(SLOT)).await.unwrap();
-    writer.record_outcomes(&plan.digest, &[done.clone()], &run, at(SLOT)).await.unwrap();
+    writer.record_outcomes(&plan.digest, std::slice::from_ref(&done), &run, at(SLOT)).await.unwrap();
     let held = outcome(Outcome::Claimed { by: "b".to_owned() });
-    writer.record_outcomes(&plan.digest, &[held.clone()], &run, at(SLOT)).await.unwrap();
+    writer.record_outcomes(&plan.digest, std::slice::from_ref(&held), &run, at(SLOT)).await.unwrap();
     let rows = writer.reader().outcomes(&plan.digest).await.unwrap();
     assert_eq!(rows[0].outcome, Some(Outcome::Done { summary: "1 KiB".to_owned() }), "what was done stays");
     let mut stranger = done.clone();
     stranger.action.id = other_action("stranger", "1");
-    let refused = writer.record_outcomes(&plan.digest, &[stranger.clone()], &run, at(SLOT)).await;
+    let refused = writer.record_outcomes(&plan.digest, std::slice::from_ref(&stranger), &run, at(SLOT)).await;
     assert!(matches!(refused, Err(CatalogError::Unfit { .. })), "{refused:?}");
 
     writer.finish_plan(&plan.digest, at("2026-03-01T03:00:00Z")).await.unwrap();
