@@ -68,8 +68,8 @@ async fn the_most_important_classes_go_first_whatever_their_schedule() {
     let _ = setup.first();
     setup.now("2026-03-03T03:10:00Z");
     let _ = setup.run(&["--format", "json", "apply", "--auto-approve", "--report", "report.json"]).exits(0);
-    // The catalog is simulated: its instants are all the same, but rows are made in turn.
-    let order = "SELECT string_agg(schedule || ' ' || scope, ', ' ORDER BY created_at) FROM bkup.executions \
+    // The catalog is simulated: its instants are all the same, but rows are made in turn, those of a group at once.
+    let order = "SELECT string_agg(schedule || ' ' || scope, ', ' ORDER BY created_at, scope) FROM bkup.executions \
                  WHERE slot::date = '2026-03-03'";
     assert_eq!(
         setup.catalog(order).await,
