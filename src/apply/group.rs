@@ -260,9 +260,7 @@ struct Round<'a> {
 }
 
 /// Tries a group once; returns what is to be tried once more, and whether what is shared was of it and is there.
-async fn round(shop: &Shop, mut pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedSender<End>) -> (Vec<Left>, bool) {
-    // First what the others need: they must not have begun where it cannot.
-    pieces.sort_by_key(|piece| !is_shared(piece));
+async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedSender<End>) -> (Vec<Left>, bool) {
     let runtime = &shop.runtime;
     let none = || (Vec::new(), false);
     let Some(first) = pieces.first().and_then(|piece| work_of(&piece.action)).cloned() else { return none() };
@@ -304,8 +302,9 @@ async fn round(shop: &Shop, mut pieces: Vec<Piece>, batch: &Batch, tell: &Unboun
 async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) -> (Vec<Piece>, bool) {
     let mut begun = Vec::new();
     let (mut unready, mut ready) = (false, false);
+    // First what the others need: they must not have begun where it cannot.
     let (shared, tenants): (Vec<Piece>, Vec<Piece>) = pieces.into_iter().partition(is_shared);
-    for pieces in [shared, tenants] {
+    for pieces in [shared, tenants].into_iter().filter(|pieces| !pieces.is_empty()) {
         if unready {
             for piece in pieces {
                 end(shop, tell, piece, Ended::Back).await;

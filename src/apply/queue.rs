@@ -58,16 +58,15 @@ impl Queue {
 
     /// Settles every waiting action that `judge` has an outcome for.
     pub async fn settle(&mut self, progress: &mut Progress<'_>, judge: impl Fn(&Action) -> Option<Outcome>) {
-        let mut index = 0;
-        while let Some(action) = self.waiting.get(index) {
-            match judge(action) {
-                Some(outcome) => {
-                    let id = self.waiting.remove(index).id;
-                    progress.settle(id, outcome, 0, 0).await;
-                }
-                None => index += 1,
+        let mut settled = Vec::new();
+        self.waiting.retain(|action| match judge(action) {
+            Some(outcome) => {
+                settled.push((action.id, outcome, 0, 0));
+                false
             }
-        }
+            None => true,
+        });
+        progress.settle_all(settled).await;
     }
 
     /// Takes the next action's turn, one at a time; waits for others where nothing else is left. `None` at the end.
@@ -168,10 +167,10 @@ impl Queue {
                 let ready = self.waiting.iter().filter(|a| matches!(progress.standing(a), Standing::Ready) && fits(a));
                 return ready.map(|action| action.id).collect();
             }
-            for (id, outcome) in hopeless {
-                self.take_out(id);
-                progress.settle(id, outcome, 0, 0).await;
+            for (id, _) in &hopeless {
+                self.take_out(*id);
             }
+            progress.settle_all(hopeless.into_iter().map(|(id, outcome)| (id, outcome, 0, 0)).collect()).await;
         }
     }
 
@@ -219,12 +218,14 @@ impl Queue {
         let done: Vec<&(ActionId, BackupId)> = backups.iter().filter(|(_, backup)| done.contains(backup)).collect();
         let gone: BTreeSet<ActionId> = done.iter().map(|(id, _)| *id).collect();
         candidates.retain(|candidate| !gone.contains(candidate));
+        let mut settled = Vec::new();
         for (id, backup) in done {
             self.take_out(*id);
             let summary = format!("the slot is held by {backup}");
-            progress.settle(*id, Outcome::AlreadyDone { summary }, 0, 0).await;
+            settled.push((*id, Outcome::AlreadyDone { summary }, 0, 0));
             self.idle_since = None;
         }
+        progress.settle_all(settled).await;
     }
 
     /// Settles what others have held for longer than this run waits. What nobody is known to hold was passed over because
