@@ -70,14 +70,18 @@ schemas 1 4
 
 say "making $TENANTS tenants and $((TENANTS * NIGHTS)) backups of them"
 schemas 5 "$TENANTS"
-# The digest is taken over by bkup's own expression: a copy of it would go stale unseen.
-recorded=$(python - src/catalog/completion.rs <<'PY'
+# Digest and hash are taken over by bkup's own expressions: a copy of them would go stale unseen.
+expression() {
+  python - "$1" src/catalog/completion.rs <<'PY'
 import re, sys
-text = open(sys.argv[1], encoding="utf-8").read()
-print(re.sub(r"\\\n\s*", "", re.search(r'const RECORDED: &str = "(.*?)";', text, re.S).group(1)))
+name, path = sys.argv[1:]
+text = open(path, encoding="utf-8").read()
+print(re.sub(r"\\\n\s*", "", re.search(rf'const {name}: &str = "(.*?)";', text, re.S).group(1)))
 PY
-)
-query -d catalog -v recorded="$recorded" -v tenants="$TENANTS" -v nights="$NIGHTS" >"$WORK/keys" <<'SQL'
+}
+recorded=$(expression RECORDED)
+hash=$(expression RECORDED_HASH)
+query -d catalog -v recorded="$recorded" -v hash="$hash" -v tenants="$TENANTS" -v nights="$NIGHTS" >"$WORK/keys" <<'SQL'
 SET work_mem = '256MB';
 SET maintenance_work_mem = '512MB';
 -- An action's id is the digest over its canonical JSON; the check against the real rows below would see another rule.
@@ -125,7 +129,7 @@ CREATE TEMP TABLE made AS
 SELECT 'DROP INDEX ' || name FROM made \gexec
 SELECT format('INSERT INTO bkup.executions (%1$s) SELECT %2$s FROM (SELECT %3$s FROM work w JOIN bkup.executions m ON m.id = w.model) e',
   string_agg(quote_ident(attname), ', ' ORDER BY attnum),
-  string_agg(CASE attname WHEN 'recorded' THEN :'recorded' ELSE 'e.' || quote_ident(attname) END, ', ' ORDER BY attnum),
+  string_agg(CASE attname WHEN 'recorded' THEN :'recorded' WHEN 'recorded_hash' THEN :'hash' ELSE 'e.' || quote_ident(attname) END, ', ' ORDER BY attnum),
   string_agg(CASE
       WHEN attname = 'id' THEN 'gen_random_uuid() AS id'
       WHEN attname = 'backup_id' THEN 'w.backup AS backup_id'
@@ -139,7 +143,7 @@ SELECT format('INSERT INTO bkup.executions (%1$s) SELECT %2$s FROM (SELECT %3$s 
         '''backups/app/'' || w.scope || ''/'' || w.backup || ''/manifest.json'' AS ' || attname
       WHEN attname = 'parts' THEN '''[]''::jsonb AS parts'
       WHEN attname = 'recipients' THEN '''{}''::text[] AS recipients'
-      WHEN attname IN ('manifest_size', 'recorded') THEN 'NULL::' || format_type(atttypid, atttypmod) || ' AS ' || attname
+      WHEN attname IN ('manifest_size', 'recorded', 'recorded_hash') THEN 'NULL::' || format_type(atttypid, atttypmod) || ' AS ' || attname
       WHEN attname IN ('slot', 'slot_local', 'scheduled_at', 'started_at', 'completed_at', 'consistent_at', 'verified_at') THEN
         format('m.%1$I - w.back AS %1$I', attname)
       ELSE 'm.' || quote_ident(attname) END, ', ' ORDER BY attnum))

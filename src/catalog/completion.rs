@@ -24,6 +24,12 @@ pub(super) const RECORDED: &str = "encode(sha256(convert_to(jsonb_build_array(e.
     e.engine, e.parent, e.shared, e.store_id, e.manifest_key, e.parts, e.backup_size, e.original_size, \
     e.backup_checksum)::text, 'UTF8')), 'hex')";
 
+/// The server's own hash of the same columns, some ten times as quick. It is kept beside the digest and decides nothing
+/// where it disagrees: another version of PostgreSQL may hash otherwise.
+pub(super) const RECORDED_HASH: &str = "hash_record_extended(ROW(e.backup_id, e.attempt, e.backup_type, e.scope, e.slot, \
+    e.consistent_at, e.completed_at, e.engine, e.parent, e.shared, e.store_id, e.manifest_key, e.parts, e.backup_size, \
+    e.original_size, e.backup_checksum), 0)";
+
 /// What a manifest says, read into the columns' types.
 pub(super) struct Facts {
     pub(super) scope: Scope,
@@ -271,7 +277,7 @@ pub(super) async fn write(connection: &mut PgConnection, all: &[Completing<'_>])
     );
     sqlx::query(sqlx::AssertSqlSafe(insert)).bind(Json(rows)).execute(&mut *connection).await?;
     let recorded = format!(
-        "UPDATE bkup.executions e SET manifest_size = w.size, recorded = {RECORDED} \
+        "UPDATE bkup.executions e SET manifest_size = w.size, recorded = {RECORDED}, recorded_hash = {RECORDED_HASH} \
          FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (backup_id, attempt, size) \
          WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND e.status = 'COMPLETED' AND e.recorded IS NULL"
     );
@@ -379,5 +385,20 @@ fn checksum(parts: &[DataPart]) -> Option<String> {
             let lines: String = many.iter().map(|part| format!("{}  {}\n", part.ciphertext_sha256, part.key)).collect();
             Some(sha256(lines.as_bytes()).to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RECORDED, RECORDED_HASH};
+
+    #[test]
+    fn digest_and_hash_are_over_the_same_columns() {
+        let columns = |sql: &str| {
+            let words = sql.split(|c: char| !(c.is_ascii_lowercase() || matches!(c, '.' | '_')));
+            words.filter_map(|word| word.strip_prefix("e.")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(columns(RECORDED), columns(RECORDED_HASH));
+        assert_eq!(columns(RECORDED).len(), 16);
     }
 }

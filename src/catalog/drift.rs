@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::columns::{PlanColumns, ScheduleColumns};
-use super::completion::RECORDED;
+use super::completion::{RECORDED, RECORDED_HASH};
 use super::failure::CatalogError;
 use super::migrate::presence;
 use super::recorded::{RecordedBackup, RecordedObjects, recorded};
@@ -22,6 +22,8 @@ use crate::domain::{
 
 /// The first version of the catalog that records what a row said when its backup was made.
 pub(super) const RECORDS_SINCE: i64 = 5;
+/// The version from which on the quick hash is kept beside it.
+const HAS_HASH: i64 = 12;
 /// How many names of rows put in by hand are said.
 const EXAMPLES: i64 = 3;
 
@@ -39,7 +41,7 @@ impl Reader {
                 documents: documents(&mut transaction).await?,
                 schedules_by_hand: by_hand(&mut transaction, "schedules", "schedule_name", "schedule.").await?,
                 plans_by_hand: by_hand(&mut transaction, "recovery_plans", "plan_name", "recovery-plan.").await?,
-                executions: if version < RECORDS_SINCE { Vec::new() } else { edited(&mut transaction).await? },
+                executions: edited(&mut transaction, version).await?,
                 failed_looks: failed_looks(&mut transaction).await?,
                 place: None,
             },
@@ -88,7 +90,7 @@ impl Reader {
         match presence(&mut connection).await?.version()? {
             None => Ok(None),
             Some(version) => {
-                Ok(recorded(&mut connection, version, Some(backup)).await?.remove(backup).map(|found| *found))
+                Ok(recorded(&mut connection, version, Some(backup)).await?.pop().map(|(_, recorded)| recorded))
             }
         }
     }
@@ -274,14 +276,15 @@ async fn by_hand(
 }
 
 /// Finds backups whose row says something else than what was recorded when they were made.
-async fn edited(connection: &mut PgConnection) -> Result<Vec<BackupId>, CatalogError> {
-    // Made without a detour over `jsonb` the text is the same, and the server has it a quarter sooner. Where it should not
-    // be, as in a later version of PostgreSQL, the digest that was recorded decides.
-    let quick = RECORDED.replace("jsonb_build_array", "json_build_array");
+async fn edited(connection: &mut PgConnection, version: i64) -> Result<Vec<BackupId>, CatalogError> {
+    let is_as_recorded = match version {
+        ..RECORDS_SINCE => return Ok(Vec::new()),
+        RECORDS_SINCE..HAS_HASH => format!("e.recorded = {RECORDED}"),
+        HAS_HASH.. => format!("CASE WHEN e.recorded_hash = {RECORDED_HASH} THEN true ELSE e.recorded = {RECORDED} END"),
+    };
     let sql = format!(
         "SELECT e.backup_id FROM bkup.executions e WHERE e.status = 'COMPLETED' AND NOT e.deleted \
-           AND e.backup_id IS NOT NULL AND CASE WHEN e.recorded = {quick} THEN false ELSE e.recorded <> {RECORDED} END \
-         ORDER BY e.backup_id"
+           AND e.backup_id IS NOT NULL AND NOT ({is_as_recorded}) ORDER BY e.backup_id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await?;
     rows.iter().map(|row| row.text("backup_id").map(BackupId::from_text)).collect()

@@ -18,8 +18,8 @@ use crate::domain::{BackupId, Garbage, Name, Tally};
 /// What was recorded of the objects of every backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordedObjects {
-    /// Every completed and not yet purged backup. Boxed: up to half of a table's places are empty.
-    pub backups: HashMap<BackupId, Box<RecordedBackup>>,
+    /// Every completed and not yet purged backup, in no order.
+    pub backups: Vec<(BackupId, RecordedBackup)>,
     /// Attempts that are at work, or whose leftovers are still to be collected.
     pub attempts: HashSet<(BackupId, u64)>,
     /// Attempts whose leftovers were collected. A runner that was frozen with a request under way writes once more.
@@ -112,7 +112,7 @@ pub(super) async fn recorded(
     connection: &mut PgConnection,
     version: i64,
     only: Option<&BackupId>,
-) -> Result<HashMap<BackupId, Box<RecordedBackup>>, CatalogError> {
+) -> Result<Vec<(BackupId, RecordedBackup)>, CatalogError> {
     let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
     let sql = format!(
         "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, \
@@ -121,7 +121,7 @@ pub(super) async fn recorded(
            AND manifest_key IS NOT NULL AND ($1::text IS NULL OR backup_id = $1)"
     );
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(only.map(BackupId::as_str)).fetch(connection);
-    let mut backups = HashMap::new();
+    let mut backups = Vec::new();
     let mut texts = Texts::default();
     let [id, attempt, store, manifest_key, manifest_size, parts, keys] = PLACES;
     while let Some(row) = rows.try_next().await? {
@@ -143,7 +143,7 @@ pub(super) async fn recorded(
                 backup.data.add(&part.key, part.size);
             }
         }
-        backups.insert(id, Box::new(backup));
+        backups.push((id, backup));
     }
     Ok(backups)
 }

@@ -1,27 +1,29 @@
 //! Asks catalog, stores and servers what is there, in parallel, and never fails as a whole: what cannot be read is
 //! `Unreachable`, with the reason. It gets types without any method that writes.
 
+mod expected;
 mod heads;
 mod objects;
 mod signs;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinHandle;
 
-use crate::catalog::ReadLedger;
+use crate::catalog::{CatalogError, ReadLedger, RecordedObjects};
 use crate::domain::{
-    BackupId, CatalogState, Clock, ConfigurationSeen, Instant, Name, Observation, Observed, ServerFacts, ServerSigns,
-    Signs, StoreFacts, StoreSigns, TenantSelector,
+    CatalogSigns, CatalogState, Clock, ConfigurationSeen, Instant, Name, Observation, Observed, ServerFacts,
+    ServerSigns, Signs, StoreFacts, StoreSigns, TenantSelector,
 };
 use crate::server;
 use crate::store::{self, ReadStore};
 
+use expected::{Book, Expected};
 pub use heads::{Heads, audit_heads};
-use objects::Expected;
 
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
@@ -43,33 +45,24 @@ pub struct Sources {
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
 pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> Observed {
     let mut clocks = Vec::new();
-    let catalog = match &sources.catalog {
-        Err(reason) => Observation::Unreachable(reason.clone()),
-        Ok(reader) => look_at_catalog(reader.as_ref(), now, &mut clocks).await,
+    let (catalog, edits, recorded) = match &sources.catalog {
+        Err(reason) => (Observation::Unreachable(reason.clone()), None, None),
+        Ok(reader) => look_at_catalog(reader, now, &mut clocks).await,
     };
-    let recorded: BTreeMap<&Name, HashMap<&BackupId, usize>> = match catalog.known() {
-        Some(CatalogState::Present(facts)) => {
-            let mut by_store: BTreeMap<&Name, HashMap<&BackupId, usize>> = BTreeMap::new();
-            for backup in &facts.backups {
-                let numbers = by_store.entry(&backup.store).or_default();
-                let next = numbers.len();
-                numbers.entry(&backup.id).or_insert(next);
-            }
-            by_store
-        }
-        _ => BTreeMap::new(),
+    let present = if let Some(CatalogState::Present(facts)) = catalog.known() { Some(facts) } else { None };
+    let recorded = recorded.filter(|_| present.is_some());
+    let beside = Beside {
+        books: present.map(|facts| Book::by_store(facts, known(recorded.as_ref()))).unwrap_or_default(),
+        unrecorded: recorded.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string)),
+        recorded: known(recorded.as_ref()),
+        reader: sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| present.is_some()),
+        now: now(),
     };
-    let reader = sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| catalog.known().is_some());
-    let edits = async {
-        match reader {
-            Some(reader) => Some(reader.signs().await),
-            None => None,
-        }
+    let (stores, servers) = look_outside(sources, &beside, now).await;
+    let edits = match edits {
+        Some(edits) if catalog.known().is_some() => Some(edits.answer().await),
+        _ => None,
     };
-    let reader = reader.filter(|_| matches!(catalog.known(), Some(CatalogState::Present(_))));
-    // What people did to the rows is looked for by the catalog's server alone: everything else goes on meanwhile. A
-    // listing must not begin before what it is compared with was read, or it would miss what was made in between.
-    let (edits, (stores, servers)) = tokio::join!(edits, look_outside(sources, &recorded, reader, now));
     for (name, source) in &sources.stores {
         if let Some(clock) = source.as_ref().ok().and_then(|store| store.server_clock()) {
             clocks.push(Clock { owner: format!("store {name}"), ahead_seconds: clock.ahead_of(now()).as_secs() });
@@ -105,27 +98,35 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
 type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
 type ServersSeen = Vec<(Name, Observation<(ServerFacts, i64, ServerSigns)>)>;
 
-/// Looks at stores and servers. `backups` are those that the catalog has in each store.
+/// What the catalog's word on a store is.
+struct Beside<'a> {
+    books: BTreeMap<&'a Name, Book<'a>>,
+    recorded: Option<&'a RecordedObjects>,
+    unrecorded: Option<String>,
+    reader: Option<&'a dyn ReadLedger>,
+    now: Instant,
+}
+
+fn known(recorded: Option<&Result<Option<RecordedObjects>, CatalogError>>) -> Option<&RecordedObjects> {
+    recorded?.as_ref().ok()?.as_ref()
+}
+
+/// Looks at stores and servers.
 async fn look_outside(
     sources: &Sources,
-    backups: &BTreeMap<&Name, HashMap<&BackupId, usize>>,
-    reader: Option<&dyn ReadLedger>,
+    beside: &Beside<'_>,
     now: &(dyn Fn() -> Instant + Send + Sync),
 ) -> (StoresSeen, ServersSeen) {
-    let objects = match reader {
-        Some(reader) => Some(reader.recorded_objects().await),
-        None => None,
-    };
-    let unrecorded = objects.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
-    let none = HashMap::new();
-    let (objects, unrecorded, instant) =
-        (objects.as_ref().and_then(|read| read.as_ref().ok()?.as_ref()), &unrecorded, now());
+    let none = Book::default();
+    let none = &none;
     let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let before = sources.renamed.get(name).and_then(|before| backups.get(before));
-        let backups = backups.get(name).or(before).unwrap_or(&none);
+        let before = || sources.renamed.get(name).and_then(|before| beside.books.get_key_value(before));
+        let (called, book) =
+            beside.books.get_key_value(name).or_else(before).map_or((name, none), |(n, book)| (*n, book));
         async move {
-            let expected = Expected { store: name, backups, recorded: objects, now: instant };
-            (name.clone(), look_at_store(source, &expected, reader, unrecorded.as_deref()).await)
+            let expected = Expected { store: called, book, recorded: beside.recorded, now: beside.now };
+            let unrecorded = beside.unrecorded.as_deref();
+            (name.clone(), look_at_store(source, &expected, beside.reader, unrecorded).await)
         }
     }));
     let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
@@ -141,21 +142,51 @@ async fn look_outside(
     tokio::join!(stores, servers)
 }
 
+type CatalogSeen =
+    (Observation<CatalogState>, Option<Asked<CatalogSigns>>, Option<Result<Option<RecordedObjects>, CatalogError>>);
+
+/// Reads the catalog's state, and what was recorded of every backup's objects, side by side: each holds a row for every
+/// backup. What people did to the rows is looked for by the catalog's server alone: everything else goes on meanwhile.
+/// A listing must not begin before what it is compared with was read, or it would miss what was made in between.
 async fn look_at_catalog(
-    reader: &dyn ReadLedger,
+    reader: &Arc<dyn ReadLedger>,
     now: &(dyn Fn() -> Instant + Send + Sync),
     clocks: &mut Vec<Clock>,
-) -> Observation<CatalogState> {
+) -> CatalogSeen {
     match reader.clock().await {
         Ok(clock) => {
             let ahead_seconds = clock.duration_since(now()).as_secs();
             clocks.push(Clock { owner: "catalog".to_owned(), ahead_seconds });
         }
-        Err(error) => return Observation::Unreachable(error.to_string()),
+        Err(error) => return (Observation::Unreachable(error.to_string()), None, None),
     }
+    let edits = Asked::of(reader, |reader| async move { reader.signs().await });
+    let recorded = Asked::of(reader, |reader| async move { reader.recorded_objects().await });
     match reader.state().await {
-        Ok(state) => Observation::Known(state),
-        Err(error) => Observation::Unreachable(error.to_string()),
+        Ok(state) => (Observation::Known(state), Some(edits), Some(recorded.answer().await)),
+        Err(error) => (Observation::Unreachable(error.to_string()), None, None),
+    }
+}
+
+/// A question to the catalog that is being answered; one that nobody waits for any more is given up.
+struct Asked<T>(JoinHandle<Result<T, CatalogError>>);
+
+impl<T: Send + 'static> Asked<T> {
+    fn of<A>(reader: &Arc<dyn ReadLedger>, ask: impl FnOnce(Arc<dyn ReadLedger>) -> A) -> Self
+    where
+        A: Future<Output = Result<T, CatalogError>> + Send + 'static,
+    {
+        Self(tokio::spawn(ask(Arc::clone(reader))))
+    }
+
+    async fn answer(mut self) -> Result<T, CatalogError> {
+        (&mut self.0).await.unwrap_or_else(|error| Err(CatalogError::Unreachable { reason: error.to_string() }))
+    }
+}
+
+impl<T> Drop for Asked<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use crate::catalog::{RecordedBackup, RecordedObjects};
-use crate::domain::{BackupId, Bytes, Damage, Garbage, Instant, Name, ObjectSigns, Period, StoreFacts, Tally};
+use crate::catalog::RecordedBackup;
+use crate::domain::{BackupId, Bytes, Damage, Instant, ObjectSigns, Period, StoreFacts, Tally};
 use crate::store::{self, Listed, ObjectFacts, ReadStore, StoreError, UnfinishedUpload, layout};
 
+use super::expected::Expected;
 use super::signs::MOST_UPLOADS;
 
 /// How many keys of each kind are named.
@@ -52,16 +53,12 @@ impl Passed {
     }
 }
 
-/// What a listing is compared with.
-pub struct Expected<'a> {
-    /// The store's name in the policies.
-    pub store: &'a Name,
-    /// The backups that the plan knows in this store, numbered from 0.
-    pub backups: &'a HashMap<&'a BackupId, usize>,
-    /// What was recorded of their objects; `None` where that is not known: then nothing is said of them.
-    pub recorded: Option<&'a RecordedObjects>,
-    /// bkup's own clock.
-    pub now: Instant,
+/// What a listing has shown of a backup.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    manifest: bool,
+    data: Tally,
+    keys: u64,
 }
 
 /// Objects that belong to nobody the catalog knows.
@@ -84,8 +81,7 @@ pub async fn list(
     mut facts: StoreFacts,
     expected: &Expected<'_>,
 ) -> Result<Listing, StoreError> {
-    let mut seen = vec![false; expected.backups.len()];
-    let mut tallies: HashMap<&BackupId, Tally> = HashMap::new();
+    let mut shown = vec![Shown::default(); expected.book.entries().len()];
     let mut resized: Vec<(&BackupId, &RecordedBackup)> = Vec::new();
     let mut strangers = Strangers::default();
     let mut late: BTreeSet<(BackupId, u64)> = BTreeSet::new();
@@ -95,29 +91,29 @@ pub async fn list(
         let Some(object) = passed.object(listed?) else { continue };
         if let Some(manifest) = layout::manifest_id(&object.key) {
             facts.manifests += 1;
-            let recorded = expected.of(&manifest);
-            match expected.backups.get(&manifest).and_then(|number| seen.get_mut(*number)) {
-                Some(seen) => *seen = true,
-                // One that was made since the plan's own look at the catalog is no stranger.
-                None if recorded.is_some() => continue,
-                None => {
-                    strangers.see_manifest(manifest, object.key, &mut facts);
-                    continue;
+            match expected.book.find(&manifest) {
+                None => strangers.see_manifest(manifest, object.key, &mut facts),
+                Some((number, backup)) if backup.planned => {
+                    shown[number].manifest = true;
+                    if let Some(recorded) = backup.recorded
+                        && recorded.manifest_size.is_some_and(|size| size != object.size)
+                        && recorded.manifest.is(backup.id, &object.key)
+                    {
+                        resized.push((backup.id, recorded));
+                    }
                 }
-            }
-            if let Some((id, recorded)) = recorded
-                && recorded.manifest_size.is_some_and(|size| size != object.size)
-                && recorded.manifest.is(id, &object.key)
-            {
-                resized.push((id, recorded));
+                Some(_) => {}
             }
         } else if let Some(known) = expected.recorded {
             let attempt = layout::parse_attempt_key(&object.key);
-            match attempt.as_ref().and_then(|(id, attempt)| Some((expected.of(id)?, *attempt))) {
-                Some(((id, recorded), attempt))
-                    if attempt == recorded.attempt && recorded.manifest.holds(id, &object.key) =>
+            let backup = attempt.as_ref().and_then(|(id, attempt)| Some((expected.book.find(id)?, *attempt)));
+            match backup {
+                Some(((number, backup), attempt))
+                    if backup.recorded.is_some_and(|recorded| {
+                        attempt == recorded.attempt && recorded.manifest.holds(backup.id, &object.key)
+                    }) =>
                 {
-                    tallies.entry(id).or_default().add(&object.key, object.size);
+                    shown[number].data.add(&object.key, object.size);
                 }
                 _ if attempt.as_ref().is_some_and(|attempt| known.attempts.contains(attempt)) => {}
                 _ if expected.collected(attempt.as_ref()).is_some() => late.extend(attempt),
@@ -127,19 +123,17 @@ pub async fn list(
         }
     }
     passed.listed.push(layout::BACKUPS);
-    let is_seen = |number: usize| seen.get(number) == Some(&true);
-    let unseen = expected.backups.iter().filter(|(_, number)| !is_seen(**number));
-    facts.missing = unseen.map(|(id, _)| (*id).clone()).collect();
+    let planned = || expected.book.entries().iter().zip(&shown).filter(|(backup, _)| backup.planned);
+    facts.missing = planned().filter(|(_, shown)| !shown.manifest).map(|(backup, _)| backup.id.clone()).collect();
     facts.missing.sort_unstable();
     let mut objects = ObjectSigns::default();
     if expected.recorded.is_some() {
-        let keys = keys(store, expected, &mut late, &mut passed).await;
+        let keys = count_keys(store, expected, &mut shown, &mut late, &mut passed).await;
         objects.late = late.iter().filter_map(|attempt| expected.collected(Some(attempt)).cloned()).collect();
         objects.keys_unread = keys.as_ref().err().map(ToString::to_string);
-        for (id, recorded, _) in expected.here().filter(|(_, _, number)| is_seen(*number)) {
-            let found = tallies.get(id).copied().unwrap_or_default();
-            let found_keys = keys.as_ref().ok().map(|keys| keys.get(id).copied().unwrap_or_default());
-            objects.damaged.extend(damage(id, recorded, found, found_keys));
+        for (backup, shown) in expected.book.entries().iter().zip(&shown).filter(|(_, shown)| shown.manifest) {
+            let Some(recorded) = backup.recorded else { continue };
+            objects.damaged.extend(damage(backup.id, recorded, shown, keys.is_ok()));
         }
         for (id, recorded) in resized.into_iter().take(MOST_READ) {
             objects.damaged.extend(altered(store, id, recorded).await);
@@ -149,26 +143,6 @@ pub async fn list(
         strangers.tell(&mut objects);
     }
     Ok(Listing { facts, objects, passed })
-}
-
-impl<'a> Expected<'a> {
-    /// Returns what was recorded of a backup of this store.
-    fn of(&self, id: &BackupId) -> Option<(&'a BackupId, &'a RecordedBackup)> {
-        let (id, recorded) = self.recorded?.backups.get_key_value(id)?;
-        (&recorded.store == self.store).then_some((id, recorded.as_ref()))
-    }
-
-    /// Returns what was recorded of an attempt in this store whose leftovers were collected.
-    fn collected(&self, attempt: Option<&(BackupId, u64)>) -> Option<&'a Garbage> {
-        self.recorded?.collected.get(attempt?).filter(|garbage| &garbage.store == self.store)
-    }
-
-    /// Returns the recorded backups of this store that the plan knows, with their numbers.
-    fn here(&self) -> impl Iterator<Item = (&'a BackupId, &'a RecordedBackup, usize)> {
-        let all = self.recorded.into_iter().flat_map(|recorded| &recorded.backups);
-        all.filter(|(_, recorded)| &recorded.store == self.store)
-            .filter_map(|(id, recorded)| Some((id, recorded.as_ref(), *self.backups.get(id)?)))
-    }
 }
 
 fn is_young(object: &ObjectFacts, now: Instant) -> bool {
@@ -222,34 +196,36 @@ impl Strangers {
 }
 
 /// Counts the key objects of each backup, and finds those of attempts that were collected.
-async fn keys<'a>(
+async fn count_keys(
     store: &Arc<dyn ReadStore>,
-    expected: &Expected<'a>,
+    expected: &Expected<'_>,
+    shown: &mut [Shown],
     late: &mut BTreeSet<(BackupId, u64)>,
     passed: &mut Passed,
-) -> Result<HashMap<&'a BackupId, u64>, StoreError> {
-    let mut counts = HashMap::new();
-    let mut recorded = expected.recorded.into_iter().flat_map(|recorded| recorded.backups.values());
-    if recorded.all(|recorded| recorded.keys == 0 || &recorded.store != expected.store) {
-        return Ok(counts);
+) -> Result<(), StoreError> {
+    let has_keys = |recorded: &RecordedBackup| recorded.keys > 0;
+    if !expected.book.entries().iter().any(|backup| backup.recorded.is_some_and(has_keys)) {
+        return Ok(());
     }
     let mut listing = store::list_all(Arc::clone(store), layout::KEYS);
     while let Some(listed) = listing.next().await {
         let Some(object) = passed.object(listed?) else { continue };
         let Some(attempt) = layout::parse_attempt_key(&object.key) else { continue };
-        match expected.of(&attempt.0).filter(|(_, recorded)| recorded.attempt == attempt.1) {
-            Some((id, _)) => *counts.entry(id).or_default() += 1,
-            None if expected.collected(Some(&attempt)).is_some() => drop(late.insert(attempt)),
-            None => {}
+        match expected.book.find(&attempt.0) {
+            Some((number, backup)) if backup.recorded.is_some_and(|recorded| recorded.attempt == attempt.1) => {
+                shown[number].keys += 1;
+            }
+            _ if expected.collected(Some(&attempt)).is_some() => drop(late.insert(attempt)),
+            _ => {}
         }
     }
     passed.listed.push(layout::KEYS);
-    Ok(counts)
+    Ok(())
 }
 
 /// Says what of a backup's objects is not as it was recorded.
-fn damage(id: &BackupId, recorded: &RecordedBackup, found: Tally, keys: Option<u64>) -> Option<Damage> {
-    let wanted = recorded.data;
+fn damage(id: &BackupId, recorded: &RecordedBackup, shown: &Shown, keys_read: bool) -> Option<Damage> {
+    let (wanted, found) = (recorded.data, shown.data);
     let (words, gone) = if found.objects < wanted.objects {
         let gone = wanted.objects - found.objects;
         let words = match (gone, wanted.objects) {
@@ -265,8 +241,8 @@ fn damage(id: &BackupId, recorded: &RecordedBackup, found: Tally, keys: Option<u
         (format!("its data is {} bytes instead of {}", found.bytes, wanted.bytes), false)
     } else if found.mix != wanted.mix {
         ("its data objects have other names or sizes than recorded".to_owned(), false)
-    } else if let Some(found) = keys.filter(|found| *found < recorded.keys) {
-        let gone = recorded.keys - found;
+    } else if keys_read && shown.keys < recorded.keys {
+        let gone = recorded.keys - shown.keys;
         let words = if gone == 1 && recorded.keys == 1 {
             "its key object is gone: nobody can decrypt it".to_owned()
         } else {

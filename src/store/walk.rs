@@ -17,11 +17,11 @@ use rustix::io::Errno;
 use crate::domain::Instant;
 
 /// How many folders are read at once, ahead of the walk; one that was not read to its end holds a file descriptor.
-const AHEAD: usize = 32;
+const AHEAD: usize = 128;
 /// How many threads read them: more than a machine has cores, because a disk or a network answers several at once.
 const READERS: usize = 4;
 /// How many names of a folder and of those inside it are looked at ahead of the walk.
-const BUDGET: usize = 64;
+const BUDGET: usize = 512;
 
 /// A walk, at rest or under way.
 #[derive(Debug)]

@@ -125,6 +125,12 @@ async fn a_backup_whose_row_was_changed_is_told_until_the_change_is_taken_back()
         setup.cluster.exec(CATALOG, &format!("UPDATE bkup.executions SET {back} {of}")).await;
         setup.assert_converges().await;
     }
+    assert_eq!(setup.catalog("SELECT count(*) FROM bkup.executions WHERE recorded_hash IS NULL").await, "0");
+    for otherwise in ["recorded_hash + 1", "NULL"] {
+        let edit = format!("UPDATE bkup.executions SET recorded_hash = {otherwise}");
+        setup.cluster.exec(CATALOG, &edit).await;
+        setup.assert_converges().await;
+    }
 }
 
 #[tokio::test]
