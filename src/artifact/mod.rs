@@ -15,6 +15,7 @@ mod tar;
 mod unpack;
 
 pub use error::{ArtifactError, Damage};
+pub(crate) use pack::SMALL;
 pub use pack::{PACK_MEMORY, PackRequest, pack, pack_whole};
 pub use pipe::{PipeClosed, PipeError, PipeReader, PipeWriter, pipe};
 pub use tar::{TarError, TarMember, TarReader, TarWriter};

@@ -19,7 +19,7 @@ use crate::domain::{Compression, DataPart, Digest, PartKind};
 use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore};
 
 /// Up to how much is packed, or read back, without threads: most tenants' archives are no larger.
-pub(super) const SMALL: usize = 64 * 1024;
+pub(crate) const SMALL: usize = 64 * 1024;
 /// How many threads compress.
 const WORKERS: usize = 2;
 /// How much is handed to the upload at once.

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::BackupError;
-use crate::artifact::{ArtifactError, PackRequest, PipeWriter, pack, pack_whole, pipe, read_back};
+use crate::artifact::{ArtifactError, PackRequest, PipeWriter, SMALL, pack, pack_whole, pipe, read_back};
 use crate::domain::DataPart;
 use crate::engine::archive::Home;
 use crate::engine::{DumpSummary, EngineError};
@@ -26,8 +26,11 @@ const GATHER: usize = 96 * 1024 * 1024;
 const LARGE: usize = 8 * 1024 * 1024;
 /// How many archives are streamed at once; what is shared may be one more.
 const LIVE: usize = 2;
-/// How many small archives are uploaded at once.
-const UPLOADS: usize = 8;
+/// How many archives are packed and uploaded at once while they are small: each mostly waits for the store, which may be
+/// far away.
+const UPLOADS: usize = 32;
+/// For how many of these a larger one stands, whose packing takes memory and a thread.
+const LARGER: u32 = 4;
 
 /// Makes a part's request.
 pub(super) type Request<'a> = dyn Fn(Home) -> Option<PackRequest> + Send + Sync + 'a;
@@ -228,14 +231,15 @@ impl<'a> Lanes<'a> {
                 // A reader that is gone says why in its task.
                 let _ = writer.finish().await;
             }
-            State::Gathering { held, permit, .. } => {
+            State::Gathering { held, permit, size } => {
                 let Some(request) = (self.request)(home) else {
                     self.end_with(home, LaneEnd::Gone);
                     return Ok(());
                 };
                 self.touched.push(home);
+                let slots = if size <= SMALL { 1 } else { LARGER };
                 self.tasks.spawn(async move {
-                    let _slot = uploads.acquire_owned().await;
+                    let _slots = uploads.acquire_many_owned(slots).await;
                     let part = proven(store, pack_whole(request, held).await).await;
                     drop(permit);
                     (home, part)

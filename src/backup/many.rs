@@ -111,9 +111,15 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
         unready: AtomicBool::new(false),
     };
     run.begun.resize_with(members.len(), || None);
+    let room = source.room().await;
+    // It reads the server's catalog for a while before anything comes. What nobody wants of it after all is dropped.
+    let early = room.as_ref().ok().and_then(|room| run.begin_early(room));
     let waiting = run.prepare().await;
     if !waiting.is_empty() {
-        run.take(waiting).await;
+        match room {
+            Ok(room) => run.take(&room, waiting, early).await,
+            Err(error) => run.fail_all(waiting, error).await,
+        }
     }
     for (place, taken) in std::mem::take(&mut run.there) {
         let unready = run.unready.load(Ordering::Relaxed);
@@ -123,19 +129,34 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
 
 impl<'a> Run<'a> {
     /// Takes what is not there yet.
-    async fn take(&mut self, mut waiting: Vec<usize>) {
-        let (members, source) = (self.members, self.source);
-        waiting.sort_unstable_by_key(|place| (members[*place].order.work.scope != Scope::Shared, *place));
-        let room = match source.room().await {
-            Ok(room) => room,
-            Err(error) => return self.fail_all(waiting, error).await,
-        };
-        let mut passes: VecDeque<Vec<usize>> = self.cut(&room, waiting).into();
+    async fn take(&mut self, room: &LockRoom, waiting: Vec<usize>, early: Option<Early>) {
+        let mut passes: VecDeque<Vec<usize>> = self.cut(room, waiting).into();
+        let mut early = early;
         while let Some(pass) = passes.pop_front() {
-            for next in self.pass(pass).await.into_iter().rev() {
+            for next in self.pass(pass, early.take()).await.into_iter().rev() {
                 passes.push_front(next);
             }
         }
+    }
+
+    /// Begins the first pass as it is if nothing is there yet. One that cannot begin is met again.
+    fn begin_early(&self, room: &LockRoom) -> Option<Early> {
+        let wanted = self.cut(room, (0..self.members.len()).collect()).into_iter().next()?;
+        let passing = self.begin(&wanted).ok()?;
+        Some(Early { wanted, passing })
+    }
+
+    fn begin(&self, wanted: &[usize]) -> Result<Passing, EngineError> {
+        let (shared, tenants) = self.homes(wanted);
+        let schemas: Vec<String> = tenants.iter().map(|place| self.schema(*place).to_owned()).collect();
+        let leave_out = shared.map(|place| self.members[place].order.work.leave_out.as_slice());
+        self.source.pass(&schemas, leave_out, self.members[wanted[0]].destination.row_key())
+    }
+
+    /// Returns who is shared by the others, and the tenants in the order of their homes.
+    fn homes(&self, wanted: &[usize]) -> (Option<usize>, Vec<usize>) {
+        let shared = wanted.iter().copied().find(|place| self.shared(*place));
+        (shared, wanted.iter().copied().filter(|place| !self.shared(*place)).collect())
     }
 
     fn shared(&self, place: usize) -> bool {
@@ -190,7 +211,8 @@ impl<'a> Run<'a> {
     }
 
     /// Cuts into passes by what each locks. One that is too large by itself has a pass of its own: the server says it.
-    fn cut(&self, room: &LockRoom, waiting: Vec<usize>) -> Vec<Vec<usize>> {
+    fn cut(&self, room: &LockRoom, mut waiting: Vec<usize>) -> Vec<Vec<usize>> {
+        waiting.sort_unstable_by_key(|place| (!self.shared(*place), *place));
         let budget = room.budget();
         let mut passes: Vec<Vec<usize>> = Vec::new();
         let mut taken = 0;
@@ -215,7 +237,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes one pass; returns the passes that are to be made instead or besides.
-    async fn pass(&mut self, pass: Vec<usize>) -> Vec<Vec<usize>> {
+    async fn pass(&mut self, pass: Vec<usize>, early: Option<Early>) -> Vec<Vec<usize>> {
         let (mut wanted, mut lost) = (Vec::new(), Vec::new());
         for place in pass {
             if self.unready.load(Ordering::Relaxed) && !self.shared(place) {
@@ -233,23 +255,21 @@ impl<'a> Run<'a> {
             return Vec::new();
         }
         self.passes += 1;
-        match self.dump(&wanted).await {
+        let early = early.filter(|early| early.wanted == wanted).map(|early| early.passing);
+        match self.dump(&wanted, early).await {
             Ok(dumped) => self.conclude(dumped).await,
             Err(broke) => self.recover(wanted, broke).await,
         }
     }
 
     /// Dumps, splits and uploads. Nothing is visible afterwards.
-    async fn dump(&self, wanted: &[usize]) -> Result<Dumped, Broke> {
-        let shared = wanted.iter().copied().find(|place| self.shared(*place));
-        let tenants: Vec<usize> = wanted.iter().copied().filter(|place| !self.shared(*place)).collect();
-        let schemas: Vec<String> = tenants.iter().map(|place| self.schema(*place).to_owned()).collect();
+    async fn dump(&self, wanted: &[usize], early: Option<Passing>) -> Result<Dumped, Broke> {
+        let (shared, tenants) = self.homes(wanted);
         let of = |home: Home| match home {
             Home::Tenant(index) => tenants.get(index).copied(),
             Home::Shared | Home::Bridge => shared,
         };
         let first = &self.members[wanted[0]].destination;
-        let row_key = first.row_key();
         let request = |home: Home| {
             let place = of(home)?;
             let member = &self.members[place];
@@ -264,8 +284,7 @@ impl<'a> Run<'a> {
         };
         let gone = |home: Home| of(home).is_none_or(|place| (self.members[place].is_lost)());
         let mut lanes = Lanes::new(&request, &gone, Arc::clone(&first.store) as _);
-        let leave_out = shared.map(|place| self.members[place].order.work.leave_out.as_slice());
-        let passing = self.source.pass(&schemas, leave_out, row_key);
+        let passing = early.map_or_else(|| self.begin(wanted), Ok);
         let Passing { mut portions, end } =
             passing.map_err(|error| Broke { error: error.into(), at: None, touched: Vec::new() })?;
         let mut broke = None;
@@ -474,6 +493,12 @@ impl<'a> Run<'a> {
         }
         self.source.rewritten().await.map_err(|error| error.to_string())
     }
+}
+
+/// A pass that was begun before it was known whether all of it is wanted.
+struct Early {
+    wanted: Vec<usize>,
+    passing: Passing,
 }
 
 /// A pass that is whole.

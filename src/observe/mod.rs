@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,9 @@ pub use heads::{Heads, audit_heads};
 
 /// How long a server may take to connect and to answer each question.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many databases are asked at once: hundreds may be on one server, which has connections for others, too.
+const DATABASES: usize = 32;
 
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
@@ -129,7 +133,7 @@ async fn look_outside(
             (name.clone(), look_at_store(source, &expected, beside.reader, unrecorded).await)
         }
     }));
-    let servers = join_all(sources.databases.iter().map(|(name, source)| async move {
+    let servers = stream::iter(sources.databases.iter()).map(|(name, source)| async move {
         let seen = match source {
             Err(reason) => Observation::Unreachable(reason.clone()),
             Ok((options, tenants)) => {
@@ -138,8 +142,8 @@ async fn look_outside(
             }
         };
         (name.clone(), seen)
-    }));
-    tokio::join!(stores, servers)
+    });
+    tokio::join!(stores, servers.buffered(DATABASES).collect())
 }
 
 type CatalogSeen =
