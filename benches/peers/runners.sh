@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One apply of many tenants by one runner, and by several that share it, on a store that is 50 ms away.
-# Twice: tenants with a database each, every one dumped by itself, and tenants as schemas of one database, out of one pass.
-#   BENCH_TENANTS=400   BENCH_RUNNERS=4   BENCH_LATENCY=50 (ms)   BENCH_LAYOUTS="databases schemas"
+# Once for each number in BENCH_DATABASES: so many databases hold the tenants, as schemas. A database's tenants come out of
+# one pass, so the databases are what runners can share well; of one database alone they have to share the pass.
+#   BENCH_TENANTS=400   BENCH_RUNNERS=4   BENCH_LATENCY=50 (ms)   BENCH_DATABASES="20 1"
 #   BENCH_DIR=/var/tmp   BENCH_BKUP=PATH   a bkup that is built
 # Each runner takes one backup at a time (max_parallel_jobs: 1), so that what is measured is how runners share work, and
 # not what one of them can do at once. Dumps cost processor time on the database's machine: on few cores that is the limit.
@@ -13,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . benches/peers/world.sh
 
 TENANTS=${BENCH_TENANTS:-400} RUNNERS=${BENCH_RUNNERS:-4} LATENCY=${BENCH_LATENCY:-50}
-LAYOUTS=${BENCH_LAYOUTS:-databases schemas}
+DATABASES=${BENCH_DATABASES:-20 1}
 
 need_cargo
 tools_folder
@@ -36,17 +37,13 @@ export BENCH_S3=http://127.0.0.1:$far
 rows="CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT g, md5(g::text) FROM generate_series(1, 200) g"
 query() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-made_databases() {
-  createdb model
-  query -d model -c "$rows"
-  for n in $(seq "$TENANTS"); do echo "CREATE DATABASE tenant_t$n TEMPLATE model STRATEGY file_copy;"; done | query -d postgres
-}
-
-made_schemas() {
-  createdb shop
-  query -d shop >/dev/null <<SQL
+# made DATABASES: makes as many databases, and the tenants in them.
+made() {
+  local tenants=$((TENANTS / $1)) n
+  createdb "model_$1"
+  query -d "model_$1" >/dev/null <<SQL
 DO \$\$ BEGIN
-  FOR n IN 1..$TENANTS LOOP
+  FOR n IN 1..$tenants LOOP
     EXECUTE format('CREATE SCHEMA tenant_t%s', n);
     EXECUTE format('SET LOCAL search_path = tenant_t%s', n);
     EXECUTE '$rows';
@@ -54,23 +51,22 @@ DO \$\$ BEGIN
   END LOOP;
 END \$\$;
 SQL
+  for n in $(seq "$1"); do echo "CREATE DATABASE shop_$1_$n TEMPLATE model_$1 STRATEGY file_copy;"; done | query -d postgres
 }
 
-# Prints the databases of a layout, and what is backed up of them.
-databases_databases() {
-  for n in $(seq "$TENANTS"); do echo "  t$n: { url: \"postgres://postgres@localhost:5432/tenant_t$n?host=$PGHOST\" }"; done
+# Prints a policy's databases.
+listed() {
+  local n
+  for n in $(seq "$1"); do
+    echo "  s$n: { url: \"postgres://postgres@localhost:5432/shop_$1_$n?host=$PGHOST\", tenants: { schemas: \"tenant_*\" } }"
+  done
 }
-databases_schemas() {
-  echo "  shop: { url: \"postgres://postgres@localhost:5432/shop?host=$PGHOST\", tenants: { schemas: \"tenant_*\" } }"
-}
-backup_databases() { printf 'databases: [%s]\n    backup: database' "$(seq -s, -f 't%g' "$TENANTS")"; }
-backup_schemas() { printf 'databases: [shop]\n    backup: tenant_data'; }
 
 recipient=$(key_made)
 
-# round LAYOUT NAME RUNNERS: a fresh catalog and a fresh prefix; prints the seconds.
+# round DATABASES NAME RUNNERS: a fresh catalog and a fresh prefix; prints the seconds.
 round() {
-  local layout=$1 name=$1-$2 runners=$3 backups=$TENANTS begin end pids=() pid failed=0
+  local databases=$1 name=$2_$1 runners=$3 backups=$((TENANTS / $1 * $1 + $1)) begin end pids=() pid failed=0
   mkdir "$WORK/policies-$name"
   cat >"$WORK/policies-$name/bench.yaml" <<YAML
 version: 1
@@ -83,12 +79,13 @@ stores:
     path_style: true
     encryption: { recipients: ["$recipient"] }
 databases:
-$("databases_$layout")
+$(listed "$databases")
 retention:
   few: { last: 7 }
 schedules:
   tenants:
-    $("backup_$layout")
+    databases: [$(seq -s, -f 's%g' "$databases")]
+    backup: tenant_data
     when: { frequency: daily, time: "02:00" }
     retention: few
     store: far
@@ -106,20 +103,19 @@ YAML
   for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
   end=$(date +%s.%N)
   [ "$failed" = 0 ] || { cat "$WORK/$name"-*.log >&2; die "an apply failed"; }
-  # A run that stored nothing would be the fastest of all. Tenants of one database share a backup besides.
-  [ "$layout" = databases ] || backups=$((TENANTS + 1))
+  # A run that stored nothing would be the fastest of all. A database's tenants share a backup besides.
   [ "$(find "$WORK/s3/bench/$name" -name manifest.json | wc -l)" -eq "$backups" ] || die "not every tenant has its backup"
   psql -XAt -d "catalog_$name" -c "select 'each once: ' || (count(*) = count(distinct backup_id)) || '; backups by runner: ' || (select string_agg(n::text, ' ') from (select count(*) n from bkup.executions group by runner) r) from bkup.executions" >&2
   python -c "print(round($end - $begin, 1))"
 }
 
-for layout in $LAYOUTS; do
-  say "making $TENANTS tenants: $layout"
-  "made_$layout"
+for databases in $DATABASES; do
+  say "making $TENANTS tenants in $databases databases"
+  made "$databases"
   say "load of the last minute on $(nproc) cores: $(cut -d' ' -f1 /proc/loadavg)"
-  one=$(round "$layout" one 1)
+  one=$(round "$databases" one 1)
   say "one runner: $one s"
-  many=$(round "$layout" many "$RUNNERS")
+  many=$(round "$databases" many "$RUNNERS")
   say "$RUNNERS runners: $many s; load now $(cut -d' ' -f1 /proc/loadavg)"
-  python -c "print(f'$layout: $RUNNERS runners are {$one / $many:.2f} times as fast as one: $TENANTS tenants, $LATENCY ms latency')"
+  python -c "print(f'$TENANTS tenants in $databases databases, $LATENCY ms away: $RUNNERS runners are {$one / $many:.2f} times as fast as one')"
 done

@@ -122,12 +122,12 @@ CREATE TEMP TABLE work AS
   ) t
   JOIN LATERAL (SELECT id FROM bkup.executions WHERE (scope = 'shared') = (t.scope = 'shared') ORDER BY backup_id LIMIT 1) m ON true;
 
--- Indexes are built afterwards, all rows at once.
+-- Rows lie in the order in which backups are made. Indexes are built afterwards, all rows at once.
 CREATE TEMP TABLE made AS
   SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
   WHERE indrelid = 'bkup.executions'::regclass AND NOT indisprimary;
 SELECT 'DROP INDEX ' || name FROM made \gexec
-SELECT format('INSERT INTO bkup.executions (%1$s) SELECT %2$s FROM (SELECT %3$s FROM work w JOIN bkup.executions m ON m.id = w.model) e',
+SELECT format('INSERT INTO bkup.executions (%1$s) SELECT %2$s FROM (SELECT %3$s FROM work w JOIN bkup.executions m ON m.id = w.model ORDER BY w.slot) e',
   string_agg(quote_ident(attname), ', ' ORDER BY attnum),
   string_agg(CASE attname WHEN 'recorded' THEN :'recorded' WHEN 'recorded_hash' THEN :'hash' ELSE 'e.' || quote_ident(attname) END, ', ' ORDER BY attnum),
   string_agg(CASE

@@ -2,9 +2,10 @@
 //! which ones go together changes nothing of what is done, only how often the server's catalog is read.
 //!
 //! A group is bounded, so that several runners share a slot and one failure is not everyone's: by a count, by the bytes
-//! expected, by an equal share of what waits for each runner at work, and by urgency, since what is more urgent
-//! elsewhere goes first.
+//! expected, by an equal share for each runner at work where there are more runners than groups, and by urgency, since
+//! what is more urgent elsewhere goes first.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,12 +57,15 @@ pub(super) struct Share {
     of: usize,
     /// How many runners were at work.
     runners: usize,
+    /// How many such groups waited, this one among them: a dump that is not shared is read once, so that runners share a
+    /// group only where there are more of them than groups.
+    groups: usize,
 }
 
 impl Share {
     /// Returns how many of them are this runner's.
-    const fn most(&self) -> usize {
-        self.of.div_ceil(self.runners)
+    fn most(&self) -> usize {
+        self.of.div_ceil(self.runners.div_ceil(self.groups.max(1)).max(1))
     }
 }
 
@@ -78,7 +82,7 @@ pub(super) async fn companions(
     lead: &Action,
     now: Instant,
 ) -> (Vec<(Action, Claimed)>, Share) {
-    let none = || (Vec::new(), Share { of: 1, runners: 1 });
+    let none = || (Vec::new(), Share { of: 1, runners: 1, groups: 1 });
     let Some(work) = work_of(lead) else { return none() };
     if work.engine != Engine::Logical || !matches!(work.scope, Scope::Shared | Scope::Tenant(_)) {
         return none();
@@ -105,7 +109,9 @@ pub(super) async fn companions(
     if of_these.is_empty() {
         return none();
     }
-    let share = Share { of: of_these.len() + 1, runners: runners(progress.runtime).await };
+    let mut groups: BTreeSet<_> = waiting.iter().filter_map(|action| Some(Batch::key(work_of(action)?))).collect();
+    groups.insert(key.clone());
+    let share = Share { of: of_these.len() + 1, runners: runners(progress.runtime).await, groups: groups.len() };
     let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
     let by_bytes = of_these.iter().take_while(|more| {
         bytes = bytes.saturating_add(**more);

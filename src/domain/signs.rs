@@ -2,6 +2,7 @@
 //! denied is not known, is said, and holds nothing back but itself. What was not looked at says nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Address, BackupId, Bytes, Garbage, Instant, Name, Observation, Period, Verification};
 
@@ -217,8 +218,8 @@ pub struct ServerSigns {
     pub settings: Observation<BTreeMap<String, ServerSetting>>,
     /// The standbys that follow it.
     pub standbys: Observation<Vec<Standby>>,
-    /// What else is on it.
-    pub neighbours: Observation<Neighbours>,
+    /// What else is on it; shared by the databases of one server.
+    pub neighbours: Observation<Arc<Neighbours>>,
 }
 
 /// A setting of a server.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use futures_util::{StreamExt, stream};
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::{FutureExt, StreamExt, stream};
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinHandle;
 
@@ -20,7 +20,7 @@ use crate::domain::{
     CatalogSigns, CatalogState, Clock, ConfigurationSeen, Instant, Name, Observation, Observed, ServerFacts,
     ServerSigns, Signs, StoreFacts, StoreSigns, TenantSelector,
 };
-use crate::server;
+use crate::server::{self, Surveyed};
 use crate::store::{self, ReadStore};
 
 use expected::{Book, Expected};
@@ -30,7 +30,7 @@ pub use heads::{Heads, audit_heads};
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many databases are asked at once: hundreds may be on one server, which has connections for others, too.
-const DATABASES: usize = 32;
+const DATABASES: usize = 16;
 
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
@@ -133,17 +133,23 @@ async fn look_outside(
             (name.clone(), look_at_store(source, &expected, beside.reader, unrecorded).await)
         }
     }));
-    let servers = stream::iter(sources.databases.iter()).map(|(name, source)| async move {
-        let seen = match source {
-            Err(reason) => Observation::Unreachable(reason.clone()),
-            Ok((options, tenants)) => {
-                let configuration = sources.configurations.get(name).copied();
-                look_at_server(options, tenants.as_ref(), configuration, now).await
-            }
-        };
-        (name.clone(), seen)
+    let seen = Surveyed::default();
+    let seen = &seen;
+    let servers = sources.databases.iter().map(|(name, source)| {
+        async move {
+            let found = match source {
+                Err(reason) => Observation::Unreachable(reason.clone()),
+                Ok((options, tenants)) => {
+                    let configuration = sources.configurations.get(name).copied();
+                    look_at_server(options, tenants.as_ref(), configuration, seen, now).await
+                }
+            };
+            (name.clone(), found)
+        }
+        .boxed()
     });
-    tokio::join!(stores, servers.buffered(DATABASES).collect())
+    let servers: Vec<BoxFuture<'_, _>> = servers.collect();
+    tokio::join!(stores, stream::iter(servers).buffered(DATABASES).collect())
 }
 
 type CatalogSeen =
@@ -210,7 +216,7 @@ async fn look_at_store(
         Err(error) => return (Observation::Unreachable(error.to_string()), None),
     };
     let facts = StoreFacts { marker, ..StoreFacts::default() };
-    let (listing, settings) = tokio::join!(objects::list(store, facts, expected), store.settings());
+    let (listing, settings) = tokio::join!(objects::list(store, facts, expected, catalog), store.settings());
     match listing {
         // A listing with a hole must not be taken for the whole: then nothing is known of the store.
         Err(error) => (Observation::Unreachable(error.to_string()), None),
@@ -229,9 +235,10 @@ async fn look_at_server(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
     configuration: Option<bool>,
+    seen: &Surveyed,
     now: &(dyn Fn() -> Instant + Send + Sync),
 ) -> Observation<(ServerFacts, i64, ServerSigns)> {
-    let (mut reading, signs) = match server::read_with_signs(options, tenants, SERVER_LIMIT).await {
+    let (mut reading, signs) = match server::read_with_signs(options, tenants, seen, SERVER_LIMIT).await {
         Ok(read) => read,
         Err(error) => return Observation::Unreachable(error.to_string()),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use crate::catalog::RecordedBackup;
+use crate::catalog::{ReadLedger, RecordedBackup};
 use crate::domain::{BackupId, Bytes, Damage, Instant, ObjectSigns, Period, StoreFacts, Tally};
 use crate::store::{self, Listed, ObjectFacts, ReadStore, StoreError, UnfinishedUpload, layout};
 
@@ -19,6 +19,9 @@ const EXAMPLES: usize = 3;
 const YOUNG: Period = Period::hours(1);
 /// How many backups that nobody knows are told apart.
 const MOST_STRANGERS: usize = 10_000;
+/// Of how many manifests that nobody knows the catalog is asked once more, a question each: what other runners complete
+/// while a store is listed is not more than that.
+const MOST_ASKED: usize = 1000;
 /// How many manifests of another size are read.
 const MOST_READ: usize = 1000;
 
@@ -68,11 +71,14 @@ struct Strangers {
     others: Tally,
     more: bool,
     examples: Vec<String>,
-    /// Backups of which a manifest was seen that the catalog does not know: their objects are theirs.
-    foreign: HashSet<BackupId>,
+    /// Manifests of backups that the catalog does not know.
+    manifests: Vec<(BackupId, String)>,
+    /// How many more of these there are.
+    more_manifests: u64,
 }
 
-/// Lists a store. `facts` holds what is known of it already.
+/// Lists a store. `facts` holds what is known of it already, and `catalog` is asked whether what it did not know when the
+/// listing began is known by now.
 ///
 /// # Errors
 /// Where the listing cannot be had whole.
@@ -80,6 +86,7 @@ pub async fn list(
     store: &Arc<dyn ReadStore>,
     mut facts: StoreFacts,
     expected: &Expected<'_>,
+    catalog: Option<&dyn ReadLedger>,
 ) -> Result<Listing, StoreError> {
     let mut shown = vec![Shown::default(); expected.book.entries().len()];
     let mut resized: Vec<(&BackupId, &RecordedBackup)> = Vec::new();
@@ -92,7 +99,7 @@ pub async fn list(
         if let Some(manifest) = layout::manifest_id(&object.key) {
             facts.manifests += 1;
             match expected.book.find(&manifest) {
-                None => strangers.see_manifest(manifest, object.key, &mut facts),
+                None => strangers.see_manifest(manifest, object.key),
                 Some((number, backup)) if backup.planned => {
                     shown[number].manifest = true;
                     if let Some(recorded) = backup.recorded
@@ -123,6 +130,7 @@ pub async fn list(
         }
     }
     passed.listed.push(layout::BACKUPS);
+    strangers.ask_again(expected, catalog, &mut facts).await;
     let planned = || expected.book.entries().iter().zip(&shown).filter(|(backup, _)| backup.planned);
     facts.missing = planned().filter(|(_, shown)| !shown.manifest).map(|(backup, _)| backup.id.clone()).collect();
     facts.missing.sort_unstable();
@@ -150,13 +158,30 @@ fn is_young(object: &ObjectFacts, now: Instant) -> bool {
 }
 
 impl Strangers {
-    fn see_manifest(&mut self, id: BackupId, key: String, facts: &mut StoreFacts) {
-        facts.foreign += 1;
-        if facts.foreign_examples.len() < EXAMPLES {
-            facts.foreign_examples.push(key);
+    fn see_manifest(&mut self, id: BackupId, key: String) {
+        if self.manifests.len() < MOST_STRANGERS {
+            self.manifests.push((id, key));
+        } else {
+            self.more_manifests += 1;
         }
-        if self.foreign.len() < MOST_STRANGERS {
-            self.foreign.insert(id);
+    }
+
+    /// Tells which manifests the catalog still does not know. What cannot be asked is told.
+    async fn ask_again(&self, expected: &Expected<'_>, catalog: Option<&dyn ReadLedger>, facts: &mut StoreFacts) {
+        facts.foreign = self.more_manifests;
+        let asked = catalog.filter(|_| self.more_manifests == 0 && self.manifests.len() <= MOST_ASKED);
+        for (id, key) in &self.manifests {
+            let recorded = match asked {
+                Some(catalog) => catalog.recorded_backup(id).await.ok().flatten(),
+                None => None,
+            };
+            if recorded.is_some_and(|recorded| &recorded.store == expected.store) {
+                continue;
+            }
+            facts.foreign += 1;
+            if facts.foreign_examples.len() < EXAMPLES {
+                facts.foreign_examples.push(key.clone());
+            }
         }
     }
 
@@ -182,8 +207,9 @@ impl Strangers {
         let mut total = self.others;
         let mut examples = self.examples;
         objects.strays_more = self.more;
+        let with_manifest: HashSet<BackupId> = self.manifests.into_iter().map(|(id, _)| id).collect();
         for (id, (tally, example)) in self.by_backup {
-            if !self.foreign.contains(&id) {
+            if !with_manifest.contains(&id) {
                 total.objects += tally.objects;
                 total.bytes = total.bytes.saturating_add(tally.bytes);
                 examples.push(example);

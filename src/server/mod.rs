@@ -15,6 +15,7 @@ use crate::domain::{Bytes, ConfigurationSeen, Instant, ServerFacts, ServerSigns,
 
 pub use configuration::configuration;
 pub use inspect::inspect;
+pub use signs::Surveyed;
 
 /// What a server said, and when by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,11 +141,12 @@ pub async fn read(
 pub async fn read_with_signs(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
+    seen: &Surveyed,
     limit: Duration,
 ) -> Result<(Reading, ServerSigns), ServerError> {
     let mut session = open(options, limit).await?;
     let reading = read_facts(&mut session, tenants).await?;
-    let signs = signs::read(&mut session).await;
+    let signs = signs::read(&mut session, options.get_username(), seen).await;
     let _closed = session.close().await;
     Ok((reading, signs))
 }

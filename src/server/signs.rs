@@ -2,9 +2,11 @@
 //! own, so that one that is denied is not known and takes nothing else with it. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Executor as _, Row as _};
+use tokio::sync::OnceCell;
 
 use super::{ServerError, classify};
 use crate::domain::{Bytes, Neighbours, Observation, Period, ServerSetting, ServerSigns, Standby};
@@ -39,8 +41,20 @@ const DATABASES: &str = "
     SELECT name, size, size < (SELECT size FROM seen WHERE name = 'template1') + 4194304 AS empty
     FROM seen WHERE open AND NOT template ORDER BY name";
 
+/// What else is on servers that were looked at, by their identity and the role that looked: to ask for the size of every
+/// database in each of them would cost their number squared.
+#[derive(Default)]
+pub struct Surveyed(Mutex<BTreeMap<(String, String), Arc<OnceCell<Arc<Neighbours>>>>>);
+
+impl Surveyed {
+    fn of(&self, system: &str, role: &str) -> Arc<OnceCell<Arc<Neighbours>>> {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(servers.entry((system.to_owned(), role.to_owned())).or_default())
+    }
+}
+
 /// Reads all of it, within a transaction.
-pub(super) async fn read(session: &mut PgConnection) -> ServerSigns {
+pub(super) async fn read(session: &mut PgConnection, role: &str, surveyed: &Surveyed) -> ServerSigns {
     let settings = part(session, SETTINGS).await.and_then(|rows| {
         let pair = |row: &PgRow| {
             let setting =
@@ -58,10 +72,21 @@ pub(super) async fn read(session: &mut PgConnection) -> ServerSigns {
         }
         rows.iter().map(standby).collect::<Result<_, sqlx::Error>>().map_err(|e| classify(&e))
     });
-    let system = part(session, SYSTEM).await.ok().and_then(|rows| rows.first()?.try_get("system").ok());
-    let neighbours =
-        part(session, DATABASES).await.and_then(|rows| neighbours(&rows, system).map_err(|e| classify(&e)));
+    let system: Option<String> = part(session, SYSTEM).await.ok().and_then(|rows| rows.first()?.try_get("system").ok());
+    let neighbours = match system {
+        Some(system) => {
+            let once = surveyed.of(&system, role);
+            once.get_or_try_init(|| beside(session, Some(system))).await.cloned()
+        }
+        // Which server it is cannot be told, so that it may be any.
+        None => beside(session, None).await,
+    };
     ServerSigns { settings: seen(settings), standbys: seen(standbys), neighbours: seen(neighbours) }
+}
+
+async fn beside(session: &mut PgConnection, system: Option<String>) -> Result<Arc<Neighbours>, ServerError> {
+    let rows = part(session, DATABASES).await?;
+    neighbours(&rows, system).map(Arc::new).map_err(|e| classify(&e))
 }
 
 fn seen<T>(read: Result<T, ServerError>) -> Observation<T> {

@@ -5,6 +5,8 @@ mod objects;
 mod show;
 mod world;
 
+use std::sync::Arc;
+
 use bkup::domain::{
     Action, ActionKind, Address, BackupId, BackupType, BucketEncryption, BucketSettings, BucketVersioning, Bytes,
     CatalogSigns, ClassSpec, Damage, DocumentOp, DocumentSign, DriftFinding, DriftKind, DriftSeverity, FailedLook,
@@ -46,11 +48,11 @@ fn sound() -> Model {
         ServerSigns {
             settings: Observation::Known(Default::default()),
             standbys: Observation::Known(Vec::new()),
-            neighbours: Observation::Known(Neighbours {
+            neighbours: Observation::Known(Arc::new(Neighbours {
                 system: Some("7".to_owned()),
                 databases: databases.map(|(name, size)| (name.to_owned(), Some(Bytes(size << 20)))).into(),
                 empty: ["postgres".to_owned()].into(),
-            }),
+            })),
         },
     );
     model
@@ -73,7 +75,7 @@ fn server(model: &mut Model) -> &mut ServerSigns {
 
 fn neighbours(model: &mut Model) -> &mut Neighbours {
     match &mut server(model).neighbours {
-        Observation::Known(found) => found,
+        Observation::Known(found) => Arc::make_mut(found),
         Observation::Unreachable(why) => panic!("{why}"),
     }
 }

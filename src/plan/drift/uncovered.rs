@@ -31,7 +31,7 @@ fn databases(view: &View<'_>, draft: &mut Plan) {
             Observation::Known(found) => {
                 // Servers whose identity is not known are told apart by the databases that lead to them.
                 let key = (found.system.as_deref(), found.system.is_none().then_some(name));
-                servers.entry(key).or_insert((name, found));
+                servers.entry(key).or_insert((name, found.as_ref()));
             }
             Observation::Unreachable(why) => {
                 let address = Address::of(Section::Database, name.clone());

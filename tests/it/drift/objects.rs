@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bkup::catalog::Reader;
 use bkup::domain::Instant;
 use bkup::observe::{self, Sources};
-use bkup::store::{ListPage, ObjectFacts, ReadStore, ServerClock, StoreError};
+use bkup::store::{FolderStore, ListPage, ObjectFacts, ReadStore, ServerClock, StoreError};
 use bytes::Bytes;
 
 use crate::world::cluster::Major;
@@ -205,4 +205,69 @@ async fn very_many_objects_are_summed_up_page_by_page() {
         assert_eq!((signs.strays, signs.strays_more, signs.stray_examples.len()), (told, more, 3));
         assert_eq!(store.pages.load(Ordering::Relaxed), objects / 1000 + 1, "each page once, and one of keys");
     }
+}
+
+/// A folder in which somebody does something just before its backups are listed.
+struct Meanwhile<F> {
+    folder: FolderStore,
+    first: Mutex<Option<F>>,
+}
+
+#[async_trait]
+impl<F: FnOnce() + Send + 'static> ReadStore for Meanwhile<F> {
+    fn place(&self) -> &str {
+        self.folder.place()
+    }
+
+    async fn get(&self, key: &str, cap: u64) -> Result<Bytes, StoreError> {
+        self.folder.get(key, cap).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.folder.get_range(key, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        self.folder.head(key).await
+    }
+
+    async fn list_page(&self, prefix: &str, from: Option<&str>) -> Result<ListPage, StoreError> {
+        if prefix == "backups/"
+            && let Some(first) = self.first.lock().unwrap().take()
+        {
+            tokio::task::block_in_place(first);
+        }
+        self.folder.list_page(prefix, from).await
+    }
+
+    fn server_clock(&self) -> Option<ServerClock> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_another_runner_completes_while_a_store_is_listed_is_no_stranger() {
+    let mut setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
+    let _ = setup.first();
+    setup.now("2026-03-03T02:40:00Z");
+    let before = setup.manifests().await.len();
+    let folder = FolderStore::open(&setup.folder()).unwrap();
+    let catalog = Reader::with(setup.cluster.connection(CATALOG).options());
+    let setup = Arc::new(setup);
+    let other = Arc::clone(&setup);
+    let first = Mutex::new(Some(move || drop(other.apply().success())));
+    let sources = Sources {
+        catalog: Ok(Arc::new(catalog) as _),
+        stores: BTreeMap::from([(name("primary"), Ok(Arc::new(Meanwhile { folder, first }) as Arc<dyn ReadStore>))]),
+        databases: BTreeMap::new(),
+        renamed: BTreeMap::new(),
+        configurations: BTreeMap::new(),
+    };
+    let now = || -> Instant { at("2026-03-03T02:41:00Z") };
+    let observed = observe::look(&sources, &now).await;
+    assert!(setup.manifests().await.len() > before, "the other runner took no backup");
+    let facts = observed.stores[&name("primary")].known().expect("a listing");
+    assert_eq!((facts.foreign, &facts.foreign_examples, facts.missing.len()), (0, &Vec::new(), 0));
+    let signs = observed.signs.stores[&name("primary")].objects.known().expect("a listing");
+    assert_eq!((signs.damaged.len(), signs.strays), (0, 0));
 }
