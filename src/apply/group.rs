@@ -99,9 +99,10 @@ pub(super) async fn companions(
     };
     let waiting = queue.waiting();
     let urgency = urgencies(waiting);
+    // What others are at goes first already, and so does what waits for it.
     let elsewhere = waiting.iter().filter(|action| work_of(action).is_some_and(|other| Batch::key(other) != key));
-    let before = elsewhere.filter_map(|action| Some((urgency_by(&urgency, action), Batch::key(work_of(action)?))));
-    let before = before.min();
+    let free = elsewhere.filter(|action| !queue.is_others(action));
+    let before = free.filter_map(|action| Some((urgency_by(&urgency, action), Batch::key(work_of(action)?)))).min();
     let first = |priority: u32| before.as_ref().is_none_or(|(urgency, other)| (priority, &key) < (*urgency, other));
     let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| first(work.priority));
     let of_these: Vec<u64> =

@@ -49,6 +49,11 @@ impl Queue {
         &self.waiting
     }
 
+    /// Returns whether someone else is known to hold an action, or what it waits for.
+    pub fn is_others(&self, action: &Action) -> bool {
+        self.held.contains(&action.id) || action.after.iter().any(|needed| self.held.contains(needed))
+    }
+
     /// Takes an action back that this run began and someone else goes on with.
     pub fn give_back(&mut self, action: Action) {
         self.held.insert(action.id);

@@ -271,3 +271,19 @@ async fn a_backup_that_another_runner_completes_while_a_store_is_listed_is_no_st
     let signs = observed.signs.stores[&name("primary")].objects.known().expect("a listing");
     assert_eq!((signs.damaged.len(), signs.strays), (0, 0));
 }
+
+#[tokio::test]
+async fn the_objects_of_a_store_that_is_being_renamed_are_no_strangers() {
+    let setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme"]).await;
+    let _ = setup.apply().success();
+    for key in setup.s3().keys() {
+        setup.s3().age(&key, Duration::from_secs(2 * 3600));
+    }
+    let text = setup.read("bkup.yaml").replace("store: primary", "store: main").replace("  primary:\n", "  main:\n");
+    let moved = "moved:\n  - { from: store.primary, to: store.main }\n";
+    std::fs::write(setup.path("bkup.yaml"), text + moved).unwrap();
+    let drift = setup.run(&["drift"]);
+    assert!(!drift.stdout.contains("of none the catalog knows"), "{}", drift.stdout);
+    let _ = setup.apply().success();
+    setup.assert_converges().await;
+}
