@@ -44,10 +44,13 @@ const DATABASES: &str = "
 /// What else is on servers that were looked at, by their identity and the role that looked: to ask for the size of every
 /// database in each of them would cost their number squared.
 #[derive(Default)]
-pub struct Surveyed(Mutex<BTreeMap<(String, String), Arc<OnceCell<Arc<Neighbours>>>>>);
+pub struct Surveyed(Mutex<BTreeMap<(String, String), Once>>);
+
+/// What was read of a server, once somebody has.
+type Once = Arc<OnceCell<Arc<Neighbours>>>;
 
 impl Surveyed {
-    fn of(&self, system: &str, role: &str) -> Arc<OnceCell<Arc<Neighbours>>> {
+    fn of(&self, system: &str, role: &str) -> Once {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(servers.entry((system.to_owned(), role.to_owned())).or_default())
     }
