@@ -103,7 +103,7 @@ async fn record(ground: &Arc<Ground>, scene: &Scene) -> Record {
     panic!("{disturbed}");
 }
 
-/// An error: what the apply left to do. It was disturbed, by a machine that has much else to do.
+/// An error: what the apply left to do.
 async fn record_once(ground: &Arc<Ground>, scene: &Scene, name: &str) -> Result<Record, String> {
     let mut site = Site::on(ground, name, &scene.policy, scene.now).await;
     site.load(&scene.begin).await;
