@@ -64,8 +64,8 @@ pub(super) struct Share {
 
 impl Share {
     /// Returns how many of them are this runner's.
-    fn most(&self) -> usize {
-        self.of.div_ceil(self.runners.div_ceil(self.groups.max(1)).max(1))
+    const fn most(&self) -> usize {
+        self.of.div_ceil(self.runners.div_ceil(self.groups))
     }
 }
 
@@ -110,8 +110,7 @@ pub(super) async fn companions(
     if of_these.is_empty() {
         return none();
     }
-    let mut groups: BTreeSet<_> = waiting.iter().filter_map(|action| Some(Batch::key(work_of(action)?))).collect();
-    groups.insert(key.clone());
+    let groups: BTreeSet<_> = waiting.iter().filter_map(|action| Some(Batch::key(work_of(action)?))).collect();
     let share = Share { of: of_these.len() + 1, runners: runners(progress.runtime).await, groups: groups.len() };
     let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
     let by_bytes = of_these.iter().take_while(|more| {

@@ -129,9 +129,8 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
 
 impl<'a> Run<'a> {
     /// Takes what is not there yet.
-    async fn take(&mut self, room: &LockRoom, waiting: Vec<usize>, early: Option<Early>) {
+    async fn take(&mut self, room: &LockRoom, waiting: Vec<usize>, mut early: Option<Early>) {
         let mut passes: VecDeque<Vec<usize>> = self.cut(room, waiting).into();
-        let mut early = early;
         while let Some(pass) = passes.pop_front() {
             for next in self.pass(pass, early.take()).await.into_iter().rev() {
                 passes.push_front(next);

@@ -131,8 +131,9 @@ pub async fn list(
     }
     passed.listed.push(layout::BACKUPS);
     strangers.ask_again(expected, catalog, &mut facts).await;
-    let planned = || expected.book.entries().iter().zip(&shown).filter(|(backup, _)| backup.planned);
-    facts.missing = planned().filter(|(_, shown)| !shown.manifest).map(|(backup, _)| backup.id.clone()).collect();
+    let all = || expected.book.entries().iter().zip(&shown);
+    let missing = all().filter(|(backup, shown)| backup.planned && !shown.manifest);
+    facts.missing = missing.map(|(backup, _)| backup.id.clone()).collect();
     facts.missing.sort_unstable();
     let mut objects = ObjectSigns::default();
     if expected.recorded.is_some() {

@@ -23,8 +23,6 @@ use site::{Ground, Site, State};
 const WORKERS: usize = 4;
 /// Before each how-manieth effect the connection breaks, where nobody asks for all of them with `BKUP_CRASH_ALL`.
 const BREAKS: usize = 3;
-/// How often an apply is watched anew that left something to do.
-const RECORDS: usize = 3;
 /// A recovery may need one more apply than the one that does the work: to collect what that found too young.
 const APPLIES: usize = 2;
 
@@ -90,22 +88,7 @@ async fn settle(site: &Site) -> Result<usize, String> {
 async fn record(ground: &Arc<Ground>, scene: &Scene) -> Record {
     static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _one = ONE.lock().await;
-    let mut disturbed = String::new();
-    for round in 0..RECORDS {
-        match record_once(ground, scene, &format!("{}_0{round}", scene.name)).await {
-            Ok(record) => return record,
-            Err(left) => {
-                say(&left);
-                disturbed = left;
-            }
-        }
-    }
-    panic!("{disturbed}");
-}
-
-/// An error: what the apply left to do.
-async fn record_once(ground: &Arc<Ground>, scene: &Scene, name: &str) -> Result<Record, String> {
-    let mut site = Site::on(ground, name, &scene.policy, scene.now).await;
+    let mut site = Site::on(ground, &format!("{}_0", scene.name), &scene.policy, scene.now).await;
     site.load(&scene.begin).await;
     let (plan, desired) = site.plan().await;
     let (watcher, mut reached) = mpsc::unbounded_channel();
@@ -141,16 +124,12 @@ async fn record_once(ground: &Arc<Ground>, scene: &Scene, name: &str) -> Result<
     assert!(states.last() == Some(&site.save().await), "{}: an effect after the last one", scene.name);
     site.end_leases().await;
     let left: Vec<_> = site.plan().await.0.actions.into_iter().map(|a| (a.address, a.kind, a.reason)).collect();
-    if !left.is_empty() {
-        let name = scene.name;
-        return Err(format!(
-            "an apply of {name} leaves something to do: {left:?}; of its own actions it said: {unsaid:?}"
-        ));
-    }
+    let name = scene.name;
+    assert!(left.is_empty(), "an undisturbed apply of {name} leaves something to do: {left:?}; it said: {unsaid:?}");
     assert_eq!(end::wrong(&site).await, Vec::<String>::new());
     let end = end::end(&site).await;
     tomorrow(&mut site).await.unwrap();
-    Ok(Record { labels, states, end, next_day: end::end(&site).await })
+    Record { labels, states, end, next_day: end::end(&site).await }
 }
 
 /// Lets the next day's apply run.
