@@ -4,7 +4,7 @@
 # one pass, so the databases are what runners can share well; of one database alone they have to share the pass.
 #   BENCH_TENANTS=400   BENCH_RUNNERS=4   BENCH_LATENCY=50 (ms)   BENCH_DATABASES="20 1"
 #   BENCH_DIR=/var/tmp   BENCH_BKUP=PATH   a bkup that is built
-# Each runner takes one backup at a time (max_parallel_jobs: 1), so that what is measured is how runners share work, and
+# Each runner dumps one database at a time (max_parallel_jobs: 1), so that what is measured is how runners share work, and
 # not what one of them can do at once. Dumps cost processor time on the database's machine: on few cores that is the limit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -35,7 +35,6 @@ for _ in $(seq 100); do [ ! -s "$WORK/delay.pid" ] || break; sleep 0.1; done
 export BENCH_S3=http://127.0.0.1:$far
 
 rows="CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT g, md5(g::text) FROM generate_series(1, 200) g"
-query() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
 # made DATABASES: makes as many databases, and the tenants in them.
 made() {

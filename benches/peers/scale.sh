@@ -50,8 +50,6 @@ schedules:
     store: primary
 YAML
 
-query() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
-
 # schemas FIRST LAST: makes the tenants of these numbers; their slugs are as those of benches/plan.rs.
 schemas() {
   query -d shop >/dev/null <<SQL

@@ -76,6 +76,9 @@ postgres_begin() {
   done
 }
 
+# query ARGUMENT...: asks the server that was begun; the first error ends it.
+query() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
+
 # s3_begin RCLONE: starts an S3 server over $WORK/s3 with the bucket `bench`; BENCH_S3 is its address.
 s3_begin() {
   local port tries=0

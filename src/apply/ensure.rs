@@ -182,9 +182,10 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
         }
         ActionKind::Quarantine { backup, store, words } => {
             if action.reason.code != ReasonCode::VerificationFailed {
-                let recorded = catalog.reader().recorded_backup(backup).await.map_err(|error| failed(&error))?;
+                let recorded =
+                    catalog.reader().recorded_backups(&[backup]).await.map_err(|error| failed(&error))?.pop();
                 let handle = runtime.store(store).map_err(failed_with)?;
-                if let Some(recorded) = recorded
+                if let Some((_, recorded)) = recorded
                     && recheck::is_whole(handle, backup, &recorded).await?
                 {
                     return Ok(Outcome::Skipped { reason: "its objects are all there again".to_owned() });

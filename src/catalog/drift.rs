@@ -81,17 +81,18 @@ impl Reader {
         Ok(recorded)
     }
 
-    /// Returns what was recorded of one backup's objects; `None` where it is not there any more.
+    /// Returns what was recorded of the objects of these backups; those that are not there any more are left out.
     ///
     /// # Errors
     /// As every question.
-    pub async fn recorded_backup(&self, backup: &BackupId) -> Result<Option<RecordedBackup>, CatalogError> {
+    pub async fn recorded_backups(
+        &self,
+        backups: &[&BackupId],
+    ) -> Result<Vec<(BackupId, RecordedBackup)>, CatalogError> {
         let mut connection = self.session().connection().await?;
         match presence(&mut connection).await?.version()? {
-            None => Ok(None),
-            Some(version) => {
-                Ok(recorded(&mut connection, version, Some(backup)).await?.pop().map(|(_, recorded)| recorded))
-            }
+            None => Ok(Vec::new()),
+            Some(version) => recorded(&mut connection, version, Some(backups)).await,
         }
     }
 

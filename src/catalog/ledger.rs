@@ -44,8 +44,8 @@ pub trait ReadLedger: Send + Sync {
     async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
         Ok(None)
     }
-    async fn recorded_backup(&self, _backup: &BackupId) -> Answer<Option<RecordedBackup>> {
-        Ok(None)
+    async fn recorded_backups(&self, _backups: &[&BackupId]) -> Answer<Vec<(BackupId, RecordedBackup)>> {
+        Ok(Vec::new())
     }
     async fn ended_attempts(&self, _attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
         Ok(HashSet::new())
@@ -305,8 +305,8 @@ impl ReadLedger for Reader {
         Self::recorded_objects(self).await.map(Some)
     }
 
-    async fn recorded_backup(&self, backup: &BackupId) -> Answer<Option<RecordedBackup>> {
-        Self::recorded_backup(self, backup).await
+    async fn recorded_backups(&self, backups: &[&BackupId]) -> Answer<Vec<(BackupId, RecordedBackup)>> {
+        Self::recorded_backups(self, backups).await
     }
 
     async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {

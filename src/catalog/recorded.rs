@@ -107,20 +107,22 @@ struct Part {
 const PLACES: [Place; 7] =
     Place::all(["backup_id", "attempt", "store", "manifest_key", "manifest_size", "parts", "keys"]);
 
-/// Reads what was recorded of one backup, or of all.
+/// Reads what was recorded of some backups, or of all.
 pub(super) async fn recorded(
     connection: &mut PgConnection,
     version: i64,
-    only: Option<&BackupId>,
+    only: Option<&[&BackupId]>,
 ) -> Result<Vec<(BackupId, RecordedBackup)>, CatalogError> {
     let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
     let sql = format!(
         "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, \
                 parts, coalesce(cardinality(recipients), 0)::bigint AS keys \
          FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
-           AND manifest_key IS NOT NULL AND ($1::text IS NULL OR backup_id = $1)"
+           AND manifest_key IS NOT NULL AND ($1::text[] IS NULL OR backup_id = ANY($1))"
     );
-    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(only.map(BackupId::as_str)).fetch(connection);
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(only.map(|ids| ids.iter().map(|id| id.as_str()).collect::<Vec<_>>()))
+        .fetch(connection);
     let mut backups = Vec::new();
     let mut texts = Texts::default();
     let [id, attempt, store, manifest_key, manifest_size, parts, keys] = PLACES;

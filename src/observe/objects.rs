@@ -19,8 +19,8 @@ const EXAMPLES: usize = 3;
 const YOUNG: Period = Period::hours(1);
 /// How many backups that nobody knows are told apart.
 const MOST_STRANGERS: usize = 10_000;
-/// Of how many manifests that nobody knows the catalog is asked once more, a question each: what other runners complete
-/// while a store is listed is not more than that.
+/// Of how many manifests that nobody knows the catalog is asked once more: what other runners complete while a store is
+/// listed is not more than that.
 const MOST_ASKED: usize = 1000;
 /// How many manifests of another size are read.
 const MOST_READ: usize = 1000;
@@ -170,15 +170,15 @@ impl Strangers {
     /// Tells which manifests the catalog still does not know. What cannot be asked is told.
     async fn ask_again(&self, expected: &Expected<'_>, catalog: Option<&dyn ReadLedger>, facts: &mut StoreFacts) {
         facts.foreign = self.more_manifests;
-        let asked = catalog.filter(|_| self.more_manifests == 0 && self.manifests.len() <= MOST_ASKED);
-        for (id, key) in &self.manifests {
-            let recorded = match asked {
-                Some(catalog) => catalog.recorded_backup(id).await.ok().flatten(),
-                None => None,
-            };
-            if recorded.is_some_and(|recorded| &recorded.store == expected.store) {
-                continue;
-            }
+        let may_ask = self.more_manifests == 0 && (1..=MOST_ASKED).contains(&self.manifests.len());
+        let ids: Vec<&BackupId> = self.manifests.iter().map(|(id, _)| id).collect();
+        let recorded = match catalog.filter(|_| may_ask) {
+            Some(catalog) => catalog.recorded_backups(&ids).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let here = recorded.iter().filter(|(_, recorded)| &recorded.store == expected.store);
+        let known: HashSet<&BackupId> = here.map(|(id, _)| id).collect();
+        for (_, key) in self.manifests.iter().filter(|(id, _)| !known.contains(id)) {
             facts.foreign += 1;
             if facts.foreign_examples.len() < EXAMPLES {
                 facts.foreign_examples.push(key.clone());
