@@ -1,7 +1,7 @@
 //! What people did to the catalog's rows, and what was recorded of each backup's objects, for comparison with the
 //! world. Reads only.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use sqlx::postgres::PgRow;
@@ -12,12 +12,12 @@ use super::columns::{PlanColumns, ScheduleColumns};
 use super::completion::{RECORDED, RECORDED_HASH};
 use super::failure::CatalogError;
 use super::migrate::presence;
-use super::recorded::{RecordedBackup, RecordedObjects, recorded};
+use super::recorded::{RecordedBackup, recorded_of};
 use super::stamp::{Cells, bigint};
-use super::state::{HAS_RENAMES, Reader, garbage_from, json as cell, verification_from};
+use super::state::{Reader, json as cell, verification_from};
 use crate::domain::{
-    Address, BackupId, CatalogSigns, DocumentSign, FailedLook, Garbage, Instant, RecoveryPlanSpec, RowEdit,
-    ScheduleSpec, Section, digest_of,
+    Address, BackupId, CatalogSigns, DocumentSign, FailedLook, Instant, RecoveryPlanSpec, RowEdit, ScheduleSpec,
+    Section, digest_of,
 };
 
 /// The first version of the catalog that records what a row said when its backup was made.
@@ -55,32 +55,6 @@ impl Reader {
         Ok(signs)
     }
 
-    /// Returns what was recorded of the objects of every backup, summed up as it is read.
-    ///
-    /// # Errors
-    /// As every question.
-    pub async fn recorded_objects(&self) -> Result<RecordedObjects, CatalogError> {
-        let mut transaction = self.session().begin().await?;
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
-        let Some(version) = presence(&mut transaction).await?.version()? else {
-            return Ok(RecordedObjects::default());
-        };
-        let backups = recorded(&mut transaction, version, None).await?;
-        let mut recorded = RecordedObjects { backups, ..RecordedObjects::default() };
-        let rows = sqlx::query(
-            "SELECT backup_id, attempt FROM bkup.executions WHERE attempt IS NOT NULL AND backup_id IS NOT NULL \
-             AND collected_at IS NULL AND status IN ('RUNNING', 'FAILED', 'CANCELED')",
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        for row in rows {
-            recorded.attempts.insert((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?));
-        }
-        recorded.collected = if version < HAS_RENAMES { HashMap::new() } else { collected(&mut transaction).await? };
-        transaction.commit().await?;
-        Ok(recorded)
-    }
-
     /// Returns what was recorded of the objects of these backups; those that are not there any more are left out.
     ///
     /// # Errors
@@ -92,7 +66,7 @@ impl Reader {
         let mut connection = self.session().connection().await?;
         match presence(&mut connection).await?.version()? {
             None => Ok(Vec::new()),
-            Some(version) => recorded(&mut connection, version, Some(backups)).await,
+            Some(version) => recorded_of(&mut connection, version, backups).await,
         }
     }
 
@@ -117,20 +91,6 @@ impl Reader {
         .await?;
         rows.iter().map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?))).collect()
     }
-}
-
-/// Reads which attempts' leftovers were collected.
-async fn collected(connection: &mut PgConnection) -> Result<HashMap<(BackupId, u64), Garbage>, CatalogError> {
-    let rows = sqlx::query(
-        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, \
-                collected_at AS abandoned_at \
-         FROM bkup.executions WHERE collected_at IS NOT NULL AND status IN ('FAILED', 'CANCELED') \
-           AND attempt IS NOT NULL AND backup_id IS NOT NULL AND scope IS NOT NULL AND store IS NOT NULL",
-    )
-    .fetch_all(connection)
-    .await?;
-    let keyed = |garbage: Garbage| ((garbage.backup.clone(), garbage.attempt), garbage);
-    rows.iter().map(|row| Ok(keyed(garbage_from(row)?))).collect()
 }
 
 /// Compares every record with its digest, and every row that shows one with what bkup would write.

@@ -41,8 +41,8 @@ pub trait ReadLedger: Send + Sync {
         Ok(CatalogSigns::default())
     }
     /// `None`: what objects a backup has is not recorded, and nothing is said of them.
-    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
-        Ok(None)
+    async fn state_and_objects(&self) -> Answer<(CatalogState, Option<RecordedObjects>)> {
+        Ok((self.state().await?, None))
     }
     async fn recorded_backups(&self, _backups: &[&BackupId]) -> Answer<Vec<(BackupId, RecordedBackup)>> {
         Ok(Vec::new())
@@ -301,8 +301,9 @@ impl ReadLedger for Reader {
         Self::signs(self).await
     }
 
-    async fn recorded_objects(&self) -> Answer<Option<RecordedObjects>> {
-        Self::recorded_objects(self).await.map(Some)
+    async fn state_and_objects(&self) -> Answer<(CatalogState, Option<RecordedObjects>)> {
+        let (state, objects) = Self::state_and_objects(self).await?;
+        Ok((state, Some(objects)))
     }
 
     async fn recorded_backups(&self, backups: &[&BackupId]) -> Answer<Vec<(BackupId, RecordedBackup)>> {

@@ -1,25 +1,27 @@
 //! What was recorded of each backup's objects, summed up as it is read: a few numbers for each of a million backups, for
 //! comparison with what a store lists. Reads only.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
 use serde::Deserialize;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::drift::RECORDS_SINCE;
 use super::failure::CatalogError;
 use super::stamp::{Cells, Place};
+use super::state::{COLUMNS, HAS_RENAMES, garbage_from};
 use super::texts::Texts;
-use crate::domain::{BackupId, Garbage, Name, Tally};
+use crate::domain::{Backup, BackupId, Garbage, Name, Tally};
 
 /// What was recorded of the objects of every backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordedObjects {
-    /// Every completed and not yet purged backup, in no order.
-    pub backups: Vec<(BackupId, RecordedBackup)>,
+    /// Of each backup of the state, in the same order; `None` where nothing was recorded.
+    pub backups: Vec<Option<RecordedBackup>>,
     /// Attempts that are at work, or whose leftovers are still to be collected.
     pub attempts: HashSet<(BackupId, u64)>,
     /// Attempts whose leftovers were collected. A runner that was frozen with a request under way writes once more.
@@ -99,55 +101,118 @@ impl ManifestPlace {
 
 /// Of a part, what says which object it is.
 #[derive(Deserialize)]
-struct Part {
-    key: String,
+struct Part<'r> {
+    #[serde(borrow)]
+    key: Cow<'r, str>,
     size: u64,
 }
 
-const PLACES: [Place; 7] =
-    Place::all(["backup_id", "attempt", "store", "manifest_key", "manifest_size", "parts", "keys"]);
+/// The columns of a backup's objects, in the order in which [`recorded_backup`] reads them.
+const OBJECTS: [&str; 5] = ["attempt", "manifest_key", "manifest_size", "parts", "keys"];
+/// Where they are behind those of a backup, and behind its id and its store alone.
+const BEHIND_A_BACKUP: [Place; 5] = Place::all(COLUMNS.len(), OBJECTS);
+const BEHIND_TWO: [Place; 5] = Place::all(2, OBJECTS);
 
-/// Reads what was recorded of some backups, or of all.
-pub(super) async fn recorded(
+/// Returns the columns of a backup's objects, as a query names them.
+pub(super) fn columns(version: i64) -> String {
+    let size = if version < RECORDS_SINCE { "NULL::bigint AS manifest_size" } else { "manifest_size" };
+    format!("attempt, manifest_key, {size}, parts, coalesce(cardinality(recipients), 0)::bigint AS keys")
+}
+
+/// Reads what was recorded of a backup's objects, from a row that has these columns behind those of a backup; `None` where
+/// nothing was.
+pub(super) fn beside(backup: &Backup, row: &PgRow, texts: &mut Texts) -> Result<Option<RecordedBackup>, CatalogError> {
+    recorded_backup(&backup.id, &backup.store, row, BEHIND_A_BACKUP, texts)
+}
+
+/// Reads what was recorded of some backups.
+pub(super) async fn recorded_of(
     connection: &mut PgConnection,
     version: i64,
-    only: Option<&[&BackupId]>,
+    backups: &[&BackupId],
 ) -> Result<Vec<(BackupId, RecordedBackup)>, CatalogError> {
-    let size = if version < RECORDS_SINCE { "NULL::bigint" } else { "manifest_size" };
     let sql = format!(
-        "SELECT backup_id, attempt, store, manifest_key, {size} AS manifest_size, \
-                parts, coalesce(cardinality(recipients), 0)::bigint AS keys \
-         FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
-           AND manifest_key IS NOT NULL AND ($1::text[] IS NULL OR backup_id = ANY($1))"
+        "SELECT backup_id, store, {} FROM bkup.executions \
+         WHERE status = 'COMPLETED' AND NOT deleted AND backup_id = ANY($1)",
+        columns(version)
     );
-    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(only.map(|ids| ids.iter().map(|id| id.as_str()).collect::<Vec<_>>()))
-        .fetch(connection);
-    let mut backups = Vec::new();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(backups.iter().map(|id| id.as_str()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     let mut texts = Texts::default();
-    let [id, attempt, store, manifest_key, manifest_size, parts, keys] = PLACES;
-    while let Some(row) = rows.try_next().await? {
-        let manifest_size: Option<i64> = row.try_get(manifest_size)?;
-        let id = BackupId::from(row.try_get::<&str, _>(id)?);
-        let key: &str = row.try_get(manifest_key)?;
-        let mut backup = RecordedBackup {
-            store: texts.name(&row, store)?,
-            attempt: row.count(attempt)?,
-            manifest: ManifestPlace::of(&id, key, &mut texts),
-            manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
-            data: Tally::default(),
-            keys: row.count(keys)?,
-        };
-        if let Some(Json(parts)) = row.try_get::<Option<Json<Vec<Part>>>, _>(parts)? {
-            let own = format!("{}a-{}/", key.strip_suffix(MANIFEST).unwrap_or_default(), backup.attempt);
-            // One in an earlier backup's folder is counted there.
-            for part in parts.iter().filter(|part| part.key.starts_with(&own)) {
-                backup.data.add(&part.key, part.size);
-            }
-        }
-        backups.push((id, backup));
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let id = BackupId::from_text(row.text("backup_id")?);
+        let store = texts.name(row, "store")?;
+        let recorded = recorded_backup(&id, &store, row, BEHIND_TWO, &mut texts)?;
+        all.extend(recorded.map(|recorded| (id, recorded)));
     }
-    Ok(backups)
+    Ok(all)
+}
+
+fn recorded_backup(
+    id: &BackupId,
+    store: &Name,
+    row: &PgRow,
+    [attempt, manifest_key, manifest_size, parts, keys]: [Place; 5],
+    texts: &mut Texts,
+) -> Result<Option<RecordedBackup>, CatalogError> {
+    let Some(key) = row.try_get::<Option<&str>, _>(manifest_key)? else { return Ok(None) };
+    let manifest_size: Option<i64> = row.try_get(manifest_size)?;
+    let mut backup = RecordedBackup {
+        store: store.clone(),
+        attempt: row.count(attempt)?,
+        manifest: ManifestPlace::of(id, key, texts),
+        manifest_size: manifest_size.and_then(|size| u64::try_from(size).ok()),
+        data: Tally::default(),
+        keys: row.count(keys)?,
+    };
+    if let Some(Json(parts)) = row.try_get::<Option<Json<Vec<Part<'_>>>>, _>(parts)?
+        && !parts.is_empty()
+    {
+        let own = format!("{}a-{}/", key.strip_suffix(MANIFEST).unwrap_or_default(), backup.attempt);
+        // One in an earlier backup's folder is counted there.
+        for part in parts.iter().filter(|part| part.key.starts_with(&own)) {
+            backup.data.add(&part.key, part.size);
+        }
+    }
+    Ok(Some(backup))
+}
+
+/// Reads which attempts are at work, and whose leftovers are collected and are not.
+pub(super) async fn attempts(
+    connection: &mut PgConnection,
+    version: i64,
+    objects: &mut RecordedObjects,
+) -> Result<(), CatalogError> {
+    let rows = sqlx::query(
+        "SELECT backup_id, attempt FROM bkup.executions WHERE attempt IS NOT NULL AND backup_id IS NOT NULL \
+         AND collected_at IS NULL AND status IN ('RUNNING', 'FAILED', 'CANCELED')",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        objects.attempts.insert((BackupId::from_text(row.text("backup_id")?), row.count("attempt")?));
+    }
+    if version >= HAS_RENAMES {
+        objects.collected = collected(connection).await?;
+    }
+    Ok(())
+}
+
+/// Reads which attempts' leftovers were collected.
+async fn collected(connection: &mut PgConnection) -> Result<HashMap<(BackupId, u64), Garbage>, CatalogError> {
+    let rows = sqlx::query(
+        "SELECT store, backup_id, coalesce(filed_under, database) AS database, scope, attempt, \
+                collected_at AS abandoned_at \
+         FROM bkup.executions WHERE collected_at IS NOT NULL AND status IN ('FAILED', 'CANCELED') \
+           AND attempt IS NOT NULL AND backup_id IS NOT NULL AND scope IS NOT NULL AND store IS NOT NULL",
+    )
+    .fetch_all(connection)
+    .await?;
+    let keyed = |garbage: Garbage| ((garbage.backup.clone(), garbage.attempt), garbage);
+    rows.iter().map(|row| Ok(keyed(garbage_from(row)?))).collect()
 }
 
 #[cfg(test)]

@@ -37,9 +37,8 @@ impl Session {
         let options = options.application_name("bkup");
         let pool = PgPoolOptions::new()
             // A returned connection is free again only a moment later: with room for more, a reader that asks one
-            // question after the other would log in for each. Three questions of a plan are long, and asked at once: one
-            // that had to wait for another's connection would run out of patience.
-            .max_connections(if read_only { 3 } else { 4 })
+            // question after the other would log in for each. Two questions of a plan are long, and asked at once.
+            .max_connections(if read_only { 2 } else { 4 })
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
                 Box::pin(async move {

@@ -93,12 +93,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Returns the columns of a query that has these, in this order.
-    pub(super) const fn all<const N: usize>(names: [&'static str; N]) -> [Self; N] {
+    /// Returns the columns of a query that has these, in this order, behind so many others.
+    pub(super) const fn all<const N: usize>(before: usize, names: [&'static str; N]) -> [Self; N] {
         let mut places = [Self { at: 0, name: "" }; N];
         let mut at = 0;
         while at < N {
-            places[at] = Self { at, name: names[at] };
+            places[at] = Self { at: before + at, name: names[at] };
             at += 1;
         }
         places

@@ -12,6 +12,7 @@ use sqlx::{PgConnection, Row};
 use super::cancel::canceled_slots;
 use super::failure::CatalogError;
 use super::migrate::presence;
+use super::recorded::{self, RecordedObjects, attempts};
 use super::session::Session;
 use super::stamp::{Cells, Place};
 use super::tenants::records;
@@ -94,19 +95,35 @@ impl Reader {
     /// # Errors
     /// [`CatalogError::Newer`], [`CatalogError::Foreign`], [`CatalogError::Corrupt`]; as every question.
     pub async fn state(&self) -> Result<CatalogState, CatalogError> {
+        self.read(None).await
+    }
+
+    /// Reads the same, and what was recorded of every backup's objects, as of the same snapshot.
+    ///
+    /// # Errors
+    /// As [`Reader::state`].
+    pub async fn state_and_objects(&self) -> Result<(CatalogState, RecordedObjects), CatalogError> {
+        let mut objects = RecordedObjects::default();
+        Ok((self.read(Some(&mut objects)).await?, objects))
+    }
+
+    async fn read(&self, mut objects: Option<&mut RecordedObjects>) -> Result<CatalogState, CatalogError> {
         let mut transaction = self.session.begin().await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *transaction).await?;
         let Some(version) = presence(&mut transaction).await?.version()? else {
             return Ok(CatalogState::Absent);
         };
         let meta = meta(&mut transaction, version).await?;
+        if let Some(objects) = &mut objects {
+            attempts(&mut transaction, version, objects).await?;
+        }
         let facts = CatalogFacts {
             version,
             lineage: meta.lineage,
             serial: meta.serial,
             simulated: meta.simulated,
             applied: applied(&mut transaction).await?,
-            backups: backups(&mut transaction, version).await?,
+            backups: backups(&mut transaction, version, objects).await?,
             drills: drills(&mut transaction).await?,
             progress: progress(&mut transaction).await?,
             garbage: garbage(&mut transaction).await?,
@@ -167,7 +184,11 @@ const HAS_CONTENT: i64 = 9;
 /// The version from which on it is recorded who asked for a backup.
 const HAS_ASKED: i64 = 10;
 
-async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Backup>, CatalogError> {
+async fn backups(
+    connection: &mut PgConnection,
+    version: i64,
+    mut objects: Option<&mut RecordedObjects>,
+) -> Result<Vec<Backup>, CatalogError> {
     // An older catalog is read too: the plan that migrates it has to know what is there.
     let columns = COLUMNS.map(|name| match name {
         "filed_under" if version < HAS_RENAMES => "NULL::text AS filed_under",
@@ -178,16 +199,24 @@ async fn backups(connection: &mut PgConnection, version: i64) -> Result<Vec<Back
         "request_tables" if version < HAS_ASKED => "NULL::text[] AS request_tables",
         name => name,
     });
+    let mut columns = columns.join(", ");
+    if objects.is_some() {
+        columns.push_str(", ");
+        columns.push_str(&recorded::columns(version));
+    }
     let query = format!(
-        "SELECT {} FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
-         ORDER BY backup_id",
-        columns.join(", ")
+        "SELECT {columns} FROM bkup.executions WHERE status = 'COMPLETED' AND NOT deleted AND backup_id IS NOT NULL \
+         ORDER BY backup_id"
     );
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch(connection);
     let mut all = Vec::new();
     let mut texts = Texts::default();
     while let Some(row) = rows.try_next().await? {
-        all.push(backup(&row, &mut texts)?);
+        let backup = backup(&row, &mut texts)?;
+        if let Some(objects) = &mut objects {
+            objects.backups.push(recorded::beside(&backup, &row, &mut texts)?);
+        }
+        all.push(backup);
     }
     Ok(all)
 }
@@ -224,7 +253,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "request_reason",
     "request_tables",
 ];
-const PLACES: [Place; 29] = Place::all(COLUMNS);
+const PLACES: [Place; 29] = Place::all(0, COLUMNS);
 
 /// Reads a backup from a row that has [`COLUMNS`] and nothing before them.
 pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogError> {

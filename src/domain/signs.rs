@@ -74,7 +74,7 @@ pub struct FailedLook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSigns {
     /// Its objects against what the catalog recorded.
-    pub objects: Observation<ObjectSigns>,
+    pub objects: ObjectSigns,
     /// Uploads that were begun and not ended; absent where the store cannot say.
     pub uploads: Seen<Vec<UploadSign>>,
     /// How the bucket or folder is set.

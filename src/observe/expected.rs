@@ -40,9 +40,6 @@ pub struct Book<'a> {
 pub struct Entry<'a> {
     /// Which one.
     pub id: &'a BackupId,
-    /// Whether the plan knows it. One that was completed after the plan's own look at the catalog is no stranger, and
-    /// nothing else is said of it.
-    pub planned: bool,
     /// What was recorded of its objects.
     pub recorded: Option<&'a RecordedBackup>,
 }
@@ -57,24 +54,13 @@ impl<'a> Book<'a> {
             entries: Vec::with_capacity(count),
         };
         let mut books: BTreeMap<_, _> = counts.into_iter().map(|(store, count)| (store, with_room(count))).collect();
+        let mut recorded = recorded.into_iter().flat_map(|recorded| &recorded.backups);
         for backup in &facts.backups {
             let book = books.entry(&backup.store).or_default();
-            let entry = book.entry(&backup.id);
-            entry.planned = true;
-        }
-        for (id, recorded) in recorded.into_iter().flat_map(|recorded| &recorded.backups) {
-            let book = books.entry(&recorded.store).or_default();
-            book.entry(id).recorded = Some(recorded);
+            book.numbers.insert(&backup.id, book.entries.len());
+            book.entries.push(Entry { id: &backup.id, recorded: recorded.next().and_then(Option::as_ref) });
         }
         books
-    }
-
-    fn entry(&mut self, id: &'a BackupId) -> &mut Entry<'a> {
-        let number = *self.numbers.entry(id).or_insert(self.entries.len());
-        if number == self.entries.len() {
-            self.entries.push(Entry { id, planned: false, recorded: None });
-        }
-        &mut self.entries[number]
     }
 
     /// Returns a backup with its number; numbers count from 0.

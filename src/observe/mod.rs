@@ -54,11 +54,10 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         Ok(reader) => look_at_catalog(reader, now, &mut clocks).await,
     };
     let present = if let Some(CatalogState::Present(facts)) = catalog.known() { Some(facts) } else { None };
-    let recorded = recorded.filter(|_| present.is_some());
+    let recorded = recorded.as_ref().filter(|_| present.is_some());
     let beside = Beside {
-        books: present.map(|facts| Book::by_store(facts, known(recorded.as_ref()))).unwrap_or_default(),
-        unrecorded: recorded.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string)),
-        recorded: known(recorded.as_ref()),
+        books: present.map(|facts| Book::by_store(facts, recorded)).unwrap_or_default(),
+        recorded,
         reader: sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| present.is_some()),
         now: now(),
     };
@@ -106,13 +105,8 @@ type ServersSeen = Vec<(Name, Observation<(ServerFacts, i64, ServerSigns)>)>;
 struct Beside<'a> {
     books: BTreeMap<&'a Name, Book<'a>>,
     recorded: Option<&'a RecordedObjects>,
-    unrecorded: Option<String>,
     reader: Option<&'a dyn ReadLedger>,
     now: Instant,
-}
-
-fn known(recorded: Option<&Result<Option<RecordedObjects>, CatalogError>>) -> Option<&RecordedObjects> {
-    recorded?.as_ref().ok()?.as_ref()
 }
 
 /// Looks at stores and servers.
@@ -129,8 +123,7 @@ async fn look_outside(
             beside.books.get_key_value(name).or_else(before).map_or((name, none), |(n, book)| (*n, book));
         async move {
             let expected = Expected { store: called, book, recorded: beside.recorded, now: beside.now };
-            let unrecorded = beside.unrecorded.as_deref();
-            (name.clone(), look_at_store(source, &expected, beside.reader, unrecorded).await)
+            (name.clone(), look_at_store(source, &expected, beside.reader).await)
         }
     }));
     let seen = Surveyed::default();
@@ -152,12 +145,11 @@ async fn look_outside(
     tokio::join!(stores, stream::iter(servers).buffered(DATABASES).collect())
 }
 
-type CatalogSeen =
-    (Observation<CatalogState>, Option<Asked<CatalogSigns>>, Option<Result<Option<RecordedObjects>, CatalogError>>);
+type CatalogSeen = (Observation<CatalogState>, Option<Asked<CatalogSigns>>, Option<RecordedObjects>);
 
-/// Reads the catalog's state, and what was recorded of every backup's objects, side by side: each holds a row for every
-/// backup. What people did to the rows is looked for by the catalog's server alone: everything else goes on meanwhile.
-/// A listing must not begin before what it is compared with was read, or it would miss what was made in between.
+/// Reads the catalog's state. What people did to the rows is looked for by the catalog's server alone: everything else
+/// goes on meanwhile. A listing must not begin before what it is compared with was read, or it would miss what was made in
+/// between.
 async fn look_at_catalog(
     reader: &Arc<dyn ReadLedger>,
     now: &(dyn Fn() -> Instant + Send + Sync),
@@ -171,9 +163,8 @@ async fn look_at_catalog(
         Err(error) => return (Observation::Unreachable(error.to_string()), None, None),
     }
     let edits = Asked::of(reader, |reader| async move { reader.signs().await });
-    let recorded = Asked::of(reader, |reader| async move { reader.recorded_objects().await });
-    match reader.state().await {
-        Ok(state) => (Observation::Known(state), Some(edits), Some(recorded.answer().await)),
+    match reader.state_and_objects().await {
+        Ok((state, recorded)) => (Observation::Known(state), Some(edits), recorded),
         Err(error) => (Observation::Unreachable(error.to_string()), None, None),
     }
 }
@@ -205,7 +196,6 @@ async fn look_at_store(
     source: &Result<Arc<dyn ReadStore>, String>,
     expected: &Expected<'_>,
     catalog: Option<&dyn ReadLedger>,
-    unrecorded: Option<&str>,
 ) -> (Observation<StoreFacts>, Option<StoreSigns>) {
     let store = match source {
         Ok(store) => store,
@@ -222,11 +212,8 @@ async fn look_at_store(
         Err(error) => (Observation::Unreachable(error.to_string()), None),
         Ok(listing) => {
             let uploads = signs::uploads(store, catalog, expected.recorded, expected.now, listing.passed).await;
-            let objects = match unrecorded {
-                Some(reason) => Observation::Unreachable(reason.to_owned()),
-                None => Observation::Known(listing.objects),
-            };
-            (Observation::Known(listing.facts), Some(StoreSigns { objects, uploads, settings }))
+            let signs = StoreSigns { objects: listing.objects, uploads, settings };
+            (Observation::Known(listing.facts), Some(signs))
         }
     }
 }

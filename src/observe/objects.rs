@@ -100,7 +100,7 @@ pub async fn list(
             facts.manifests += 1;
             match expected.book.find(&manifest) {
                 None => strangers.see_manifest(manifest, object.key),
-                Some((number, backup)) if backup.planned => {
+                Some((number, backup)) => {
                     shown[number].manifest = true;
                     if let Some(recorded) = backup.recorded
                         && recorded.manifest_size.is_some_and(|size| size != object.size)
@@ -109,7 +109,6 @@ pub async fn list(
                         resized.push((backup.id, recorded));
                     }
                 }
-                Some(_) => {}
             }
         } else if let Some(known) = expected.recorded {
             let attempt = layout::parse_attempt_key(&object.key);
@@ -132,7 +131,7 @@ pub async fn list(
     passed.listed.push(layout::BACKUPS);
     strangers.ask_again(expected, catalog, &mut facts).await;
     let all = || expected.book.entries().iter().zip(&shown);
-    let missing = all().filter(|(backup, shown)| backup.planned && !shown.manifest);
+    let missing = all().filter(|(_, shown)| !shown.manifest);
     facts.missing = missing.map(|(backup, _)| backup.id.clone()).collect();
     facts.missing.sort_unstable();
     let mut objects = ObjectSigns::default();

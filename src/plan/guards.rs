@@ -194,7 +194,7 @@ fn stores(view: &View<'_>, draft: &mut Plan) {
 
 /// Returns the backups of a store whose objects are not as recorded.
 fn damaged<'a>(view: &View<'a>, store: &Name) -> impl Iterator<Item = &'a BackupId> {
-    let signs = view.observed.signs.stores.get(store).and_then(|signs| signs.objects.known());
+    let signs = view.observed.signs.stores.get(store).map(|signs| &signs.objects);
     signs.into_iter().flat_map(|objects| &objects.damaged).map(|damage| &damage.backup)
 }
 

@@ -71,7 +71,7 @@ pub fn plan(view: &View<'_>, planned: &[PlannedBackup], drills: &[PlannedDrill],
         }
     }
     if view.wants("retention") {
-        let seen = view.observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        let seen = view.observed.signs.stores.values().map(|signs| &signs.objects);
         // The catalog and the listing are not of one instant: what was collected in between is in both.
         let late = seen.flat_map(|objects| &objects.late).filter(|late| {
             !catalog.garbage.iter().any(|other| (&other.backup, other.attempt) == (&late.backup, late.attempt))

@@ -63,7 +63,7 @@ impl<'a> View<'a> {
     ) -> Self {
         let mut missing: HashSet<&BackupId> =
             observed.stores.values().filter_map(Observation::known).flat_map(|facts| facts.missing.iter()).collect();
-        let objects = observed.signs.stores.values().filter_map(|signs| signs.objects.known());
+        let objects = observed.signs.stores.values().map(|signs| &signs.objects);
         missing.extend(objects.flat_map(|objects| &objects.damaged).map(|damage| &damage.backup));
         let edits = observed.signs.catalog.as_ref().and_then(Observation::known);
         missing.extend(edits.into_iter().flat_map(|edits| &edits.failed_looks).map(|look| &look.backup));

@@ -37,7 +37,7 @@ fn sound() -> Model {
     signs.stores.insert(
         name("primary"),
         StoreSigns {
-            objects: Observation::Known(ObjectSigns::default()),
+            objects: ObjectSigns::default(),
             uploads: Observation::Known(Some(Vec::new())),
             settings: StoreSettings::None,
         },
@@ -271,7 +271,7 @@ fn a_backup_that_is_not_whole_goes_to_quarantine_with_its_reason_and_nothing_cou
     let mut model = sound();
     let id = first_backup(&mut model);
     let damage = Damage { backup: id.clone(), words: "its data object is gone".to_owned(), gone: true };
-    store(&mut model).objects = Observation::Known(ObjectSigns { damaged: vec![damage], ..ObjectSigns::default() });
+    store(&mut model).objects = ObjectSigns { damaged: vec![damage], ..ObjectSigns::default() };
     let action = mending(&model);
     assert!(matches!(&action.kind, ActionKind::Quarantine { backup, .. } if *backup == id), "{action:?}");
     assert_eq!(action.reason.words, "its data object is gone in store.primary");
@@ -289,7 +289,7 @@ fn a_row_that_was_edited_condemns_no_backup() {
     let mut model = sound();
     let id = first_backup(&mut model);
     let damage = Damage { backup: id.clone(), words: "its data object is gone".to_owned(), gone: true };
-    store(&mut model).objects = Observation::Known(ObjectSigns { damaged: vec![damage], ..ObjectSigns::default() });
+    store(&mut model).objects = ObjectSigns { damaged: vec![damage], ..ObjectSigns::default() };
     edits(&mut model).executions.push(id);
     assert_eq!(one(&model).kind, DriftKind::ExecutionEdited);
 }
@@ -319,7 +319,7 @@ fn a_listing_that_damages_many_at_once_is_refused_like_one_that_lacks_them() {
     }
     let damage = |id: BackupId| Damage { backup: id, words: "its data object is gone".to_owned(), gone: true };
     let damaged = model.facts().backups.iter().map(|b| damage(b.id.clone())).collect();
-    store(&mut model).objects = Observation::Known(ObjectSigns { damaged, ..ObjectSigns::default() });
+    store(&mut model).objects = ObjectSigns { damaged, ..ObjectSigns::default() };
     let plan = model.plan();
     assert_eq!(plan.refusals.iter().map(|r| r.guard.as_str()).collect::<Vec<_>>(), ["inventory"]);
 }
@@ -329,7 +329,7 @@ fn objects_of_nobody_are_told_and_left_alone() {
     let mut model = sound();
     let stray_examples = vec![format!("backups/app/{HOSTILE}")];
     let strays = ObjectSigns { strays: 3, stray_bytes: Bytes(2048), stray_examples, ..ObjectSigns::default() };
-    store(&mut model).objects = Observation::Known(strays);
+    store(&mut model).objects = strays;
     let finding = one(&model);
     assert_eq!((finding.kind, finding.code.as_str()), (DriftKind::ForeignObject, "BK901"));
     assert!(finding.words.starts_with("3 objects are among the backups"), "{}", finding.words);
@@ -368,7 +368,7 @@ fn what_was_denied_is_a_note_that_holds_nothing_back() {
     model.observed.signs.catalog = Some(Observation::Unreachable(denied()));
     cases.push((model, "catalog_unread Note"));
     let mut model = sound();
-    store(&mut model).objects = Observation::Unreachable(denied());
+    store(&mut model).objects.keys_unread = Some(denied());
     cases.push((model, "objects_unread Note"));
     let mut model = sound();
     store(&mut model).uploads = Observation::Unreachable(denied());

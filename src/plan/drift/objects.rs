@@ -50,7 +50,7 @@ fn unsound<'a>(
     for id in missing {
         unsound.insert(id, (ReasonCode::ObjectMissing, format!("its manifest is gone from store.{store}")));
     }
-    for damage in signs.and_then(|signs| signs.objects.known()).into_iter().flat_map(|objects| &objects.damaged) {
+    for damage in signs.into_iter().flat_map(|signs| &signs.objects.damaged) {
         // Where the row was changed by hand, it is the row that cannot be believed.
         if view.edits().is_some_and(|edits| edits.executions.contains(&damage.backup)) {
             continue;
@@ -102,29 +102,22 @@ fn quarantined(view: &View<'_>, draft: &mut Plan, store: &Name, address: &Addres
 }
 
 fn strays(signs: &StoreSigns, draft: &mut Plan, address: &Address) {
-    let unread = |draft: &mut Plan, what: &str, why: &str| {
-        let words = format!("{what} could not be compared with the catalog: {why}");
+    let objects = &signs.objects;
+    if let Some(why) = &objects.keys_unread {
+        let words = format!("the key objects could not be compared with the catalog: {why}");
         let finding = DriftFinding::new(address.clone(), DriftKind::ObjectsUnread, words, "see why, and plan again");
         draft.findings.push(finding);
-    };
-    match &signs.objects {
-        Observation::Unreachable(why) => unread(draft, "the objects", why),
-        Observation::Known(objects) => {
-            if let Some(why) = &objects.keys_unread {
-                unread(draft, "the key objects", why);
-            }
-            if objects.strays > 0 {
-                let least = if objects.strays_more { "at least " } else { "" };
-                let words = format!(
-                    "{least}{} among the backups and of none the catalog knows ({}), such as {}; bkup leaves them alone",
-                    are(objects.strays, "object"),
-                    objects.stray_bytes,
-                    objects.stray_examples.first().map_or("(none shown)", String::as_str),
-                );
-                let help = "find out who put them there; delete them by hand if nobody needs them";
-                draft.findings.push(DriftFinding::new(address.clone(), DriftKind::ForeignObject, words, help));
-            }
-        }
+    }
+    if objects.strays > 0 {
+        let least = if objects.strays_more { "at least " } else { "" };
+        let words = format!(
+            "{least}{} among the backups and of none the catalog knows ({}), such as {}; bkup leaves them alone",
+            are(objects.strays, "object"),
+            objects.stray_bytes,
+            objects.stray_examples.first().map_or("(none shown)", String::as_str),
+        );
+        let help = "find out who put them there; delete them by hand if nobody needs them";
+        draft.findings.push(DriftFinding::new(address.clone(), DriftKind::ForeignObject, words, help));
     }
 }
 

@@ -23,7 +23,7 @@ fn adrift() -> Model {
     let stray_examples = vec!["backups/app/old.dump".to_owned()];
     let strays =
         ObjectSigns { damaged, strays: 3, stray_bytes: Bytes(3 << 20), stray_examples, ..ObjectSigns::default() };
-    store(&mut model).objects = Observation::Known(strays);
+    store(&mut model).objects = strays;
     neighbours(&mut model).databases.insert("billing".to_owned(), Some(Bytes(120 << 20)));
     model
 }
