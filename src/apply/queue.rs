@@ -1,7 +1,7 @@
 //! The work of a phase, in its order, shared with any number of other runners. What someone else holds is passed over
 //! and looked at again later; only when nothing else is left does a runner wait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -180,8 +180,13 @@ impl Queue {
     }
 
     async fn claim(&mut self, progress: &mut Progress<'_>, mut candidates: Vec<ActionId>) -> Option<(Action, Claimed)> {
-        self.asked = Some(Instant::now());
+        let is_again = candidates.iter().all(|id| self.held.contains(id));
         self.settle_done(progress, &mut candidates).await;
+        candidates.retain(|id| is_again || !self.held.contains(id));
+        if candidates.is_empty() {
+            return None;
+        }
+        self.asked = Some(Instant::now());
         let claimed = match progress.claims.take(&candidates).await {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -195,42 +200,61 @@ impl Queue {
         let mine = claimed.as_ref().map(|claimed| claimed.lease.action);
         self.held.extend(candidates.into_iter().take_while(|id| Some(*id) != mine));
         let claimed = claimed?;
-        self.idle_since = None;
+        // Where one was free, more may be: they are asked for at once.
+        (self.idle_since, self.asked) = (None, None);
         Some((self.take_out(claimed.lease.action)?, claimed))
     }
 
-    /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive is looked at by
-    /// whoever holds its claim: it must also be restorable.
+    /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive of which a tenant
+    /// is still to be backed up is looked at by whoever holds its claim: it must also be restorable.
     async fn settle_done(&mut self, progress: &mut Progress<'_>, candidates: &mut Vec<ActionId>) {
         // Of a group there are hundreds, and of what waits many thousands.
         let asked: BTreeSet<ActionId> = candidates.iter().copied().collect();
-        let among = |action: &&Action| asked.contains(&action.id);
-        let backups: Vec<(ActionId, BackupId)> = self
-            .waiting
-            .iter()
-            .filter(among)
-            .filter_map(|action| match &action.kind {
-                ActionKind::BackUp(work) if work.scope != Scope::Shared => Some((action.id, work.backup.clone())),
-                _ => None,
-            })
-            .collect();
-        if backups.is_empty() {
-            return;
+        let mut done = self.taken(progress, |action| asked.contains(&action.id)).await;
+        let is_shared =
+            |action: &&Action| matches!(&action.kind, ActionKind::BackUp(work) if work.scope == Scope::Shared);
+        let shared = self.waiting.iter().filter(is_shared).filter(|action| done.contains_key(&action.id));
+        let shared: BTreeSet<ActionId> = shared.map(|action| action.id).collect();
+        if !shared.is_empty() {
+            let names_one = |action: &Action| action.after.iter().any(|id| shared.contains(id));
+            let with_it = self.taken(progress, names_one).await;
+            let by = self.waiting.iter().filter(|action| names_one(action));
+            let (over, open): (Vec<&Action>, Vec<&Action>) = by.partition(|action| with_it.contains_key(&action.id));
+            let named = |by: &[&Action], id: &ActionId| by.iter().any(|action| action.after.contains(id));
+            done.retain(|id, _| !shared.contains(id) || named(&over, id) && !named(&open, id));
+            // Where someone is at its tenants, what nobody has begun goes first.
+            let open: Vec<(ActionId, Vec<ActionId>)> = open.iter().map(|a| (a.id, a.after.clone())).collect();
+            let ids: Vec<ActionId> = open.iter().map(|(id, _)| *id).collect();
+            let holders = progress.runtime.catalog.reader().holders(&ids).await.unwrap_or_default();
+            let held = open.into_iter().filter(|(id, _)| holders.contains_key(id)).flat_map(|(_, after)| after);
+            self.held.extend(held.filter(|id| shared.contains(id)));
         }
-        let ids: Vec<&BackupId> = backups.iter().map(|(_, backup)| backup).collect();
-        // A catalog that does not answer is met again by the claim.
-        let Ok(done) = progress.runtime.catalog.reader().completed(&ids).await else { return };
-        let done: Vec<&(ActionId, BackupId)> = backups.iter().filter(|(_, backup)| done.contains(backup)).collect();
-        let gone: BTreeSet<ActionId> = done.iter().map(|(id, _)| *id).collect();
-        candidates.retain(|candidate| !gone.contains(candidate));
+        candidates.retain(|candidate| !done.contains_key(candidate));
         let mut settled = Vec::new();
         for (id, backup) in done {
-            self.take_out(*id);
+            self.take_out(id);
             let summary = format!("the slot is held by {backup}");
-            settled.push((*id, Outcome::AlreadyDone { summary }, 0, 0));
+            settled.push((id, Outcome::AlreadyDone { summary }, 0, 0));
             self.idle_since = None;
         }
         progress.settle_all(settled).await;
+    }
+
+    /// Returns the waiting backups of these actions that were completed meanwhile.
+    async fn taken(&self, progress: &Progress<'_>, among: impl Fn(&Action) -> bool) -> BTreeMap<ActionId, BackupId> {
+        let backup = |action: &Action| match &action.kind {
+            ActionKind::BackUp(work) => Some((action.id, work.backup.clone())),
+            _ => None,
+        };
+        let mut backups: BTreeMap<ActionId, BackupId> =
+            self.waiting.iter().filter(|action| among(action)).filter_map(backup).collect();
+        if !backups.is_empty() {
+            let ids: Vec<&BackupId> = backups.values().collect();
+            // A catalog that does not answer is met again by the claim.
+            let done = progress.runtime.catalog.reader().completed(&ids).await.unwrap_or_default();
+            backups.retain(|_, backup| done.contains(backup));
+        }
+        backups
     }
 
     /// Settles what others have held for longer than this run waits. What nobody is known to hold was passed over because

@@ -32,7 +32,7 @@ use crate::engine::{DumpSummary, EngineError, PassEnd, Passed};
 use crate::store::{layout, read_manifest};
 
 /// How many backups are prepared, or given their manifests, at once.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 /// How often it is looked whether a pass is still wanted.
 const LOOK: Duration = Duration::from_millis(250);
 /// How many passes may fail without the server knowing why before the rest is given up.
@@ -95,7 +95,12 @@ struct Run<'a> {
     there: Vec<(usize, Taken)>,
     /// Whether what the tenants share was not taken.
     unready: AtomicBool,
+    /// The roles that go with what is shared, once they are in the store; a pass that is made again has them already.
+    globals: Option<Globals>,
 }
+
+/// The roles, or why they are not there, and how long they took.
+type Globals = (Result<Option<DataPart>, BackupError>, PhaseTiming);
 
 /// Takes the backups of members: of one database, at one source's instant, with one key of digests. The one of what is
 /// shared, if it is among them, comes first, and tenants that name it wait for it. Everyone is told of once.
@@ -109,6 +114,7 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
         blind: 0,
         there: Vec::new(),
         unready: AtomicBool::new(false),
+        globals: None,
     };
     run.begun.resize_with(members.len(), || None);
     let room = source.room().await;
@@ -255,7 +261,9 @@ impl<'a> Run<'a> {
         }
         self.passes += 1;
         let early = early.filter(|early| early.wanted == wanted).map(|early| early.passing);
-        match self.dump(&wanted, early).await {
+        let (dumped, globals) = tokio::join!(self.dump(&wanted, early), self.globals(&wanted));
+        self.globals = globals.or(self.globals.take());
+        match dumped {
             Ok(dumped) => self.conclude(dumped).await,
             Err(broke) => self.recover(wanted, broke).await,
         }
@@ -411,15 +419,16 @@ impl<'a> Run<'a> {
             }
         }
         let (shared, tenants): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(place, ..)| self.shared(*place));
-        let run = &*self;
         for one in shared {
-            run.publish(one).await;
+            let globals = self.globals.take();
+            self.publish(one, globals).await;
         }
+        let run = &*self;
         let publish = |one: Ready| async move {
             if run.unready.load(Ordering::Relaxed) {
                 let _ = run.tell(one.0, MemberEnd::Unready).await;
             } else {
-                run.publish(one).await;
+                run.publish(one, None).await;
             }
         };
         stream::iter(tenants).for_each_concurrent(AT_ONCE, publish).await;
@@ -438,19 +447,18 @@ impl<'a> Run<'a> {
         (!same).then(|| format!("its instant is another one than that of {}", shared.backup_id))
     }
 
-    async fn publish(&self, (place, begun, mut parts, inside, told): Ready) {
+    async fn publish(&self, (place, begun, mut parts, inside, told): Ready, globals: Option<Globals>) {
         let member = &self.members[place];
         let mut timings = vec![lap("dump", begun.begun)];
-        if self.shared(place) {
-            let clock = Monotonic::now();
-            match self.globals(member, begun.data_key.as_ref()).await {
+        if let Some((globals, timing)) = globals {
+            match globals {
                 Ok(globals) => parts.extend(globals),
                 Err(error) => {
                     let _ = self.tell(place, MemberEnd::Failed(error)).await;
                     return;
                 }
             }
-            timings.push(lap("globals", clock));
+            timings.push(timing);
         }
         let end = self.write(member, begun, parts, timings, *inside, &told).await;
         let end = match end {
@@ -461,12 +469,25 @@ impl<'a> Run<'a> {
         let _ = self.tell(place, end).await;
     }
 
-    async fn globals(&self, member: &Member, data_key: Option<&DataKey>) -> Result<Option<DataPart>, BackupError> {
-        let globals = logical::globals(&member.order, self.source, &member.destination, data_key).await?;
-        if let Some(globals) = &globals {
-            read_back(Arc::clone(&member.destination.store) as _, globals).await?;
-        }
-        Ok(globals)
+    /// Stores the roles where what is shared is among these and they are not there yet. They are of no snapshot, so that
+    /// they need not wait for the pass.
+    async fn globals(&self, wanted: &[usize]) -> Option<Globals> {
+        let (Some(place), None) = (self.homes(wanted).0, &self.globals) else { return None };
+        let Member { order, destination, .. } = &self.members[place];
+        let data_key = self.begun[place].as_ref()?.data_key.as_ref();
+        let clock = Monotonic::now();
+        let stored = async {
+            let globals = logical::globals(order, self.source, destination, data_key).await?;
+            if let Some(globals) = &globals {
+                read_back(Arc::clone(&destination.store) as _, globals).await?;
+            }
+            Ok(globals)
+        };
+        let stored = tokio::select! {
+            stored = stored => stored,
+            () = self.no_use(wanted, true) => Err(BackupError::Fenced),
+        };
+        Some((stored, lap("globals", clock)))
     }
 
     async fn write(

@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// Opens what a plan looks at; types that cannot write.
-    async fn sources(&self, reader: Reader) -> Sources {
+    async fn sources(&self, reader: Reader, settings: bool) -> Sources {
         let mut stores = BTreeMap::new();
         for (name, spec) in &self.base.stores {
             stores.insert(name.clone(), self.store(spec).await.map(|(store, _)| store));
@@ -237,7 +237,7 @@ impl Session {
                 *configurations.entry(database.clone()).or_default() |= spec.passwords;
             }
         }
-        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed, configurations }
+        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed, configurations, settings }
     }
 
     /// Looks at the world.
@@ -245,9 +245,21 @@ impl Session {
     /// # Errors
     /// Where the catalog cannot be reached (exit 1), or a simulated clock meets no simulated catalog.
     pub async fn survey(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
+        self.look(context, init_simulated, true).await
+    }
+
+    /// Looks at what decides actions alone: not at how servers and stores are set, which is only told.
+    ///
+    /// # Errors
+    /// As [`Session::survey`].
+    pub async fn survey_for_actions(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
+        self.look(context, init_simulated, false).await
+    }
+
+    async fn look(&self, context: &Facts, init_simulated: bool, settings: bool) -> Result<Survey, CliError> {
         let reader = Reader::with(self.catalog()?.options());
         let clock = run_clock(&reader, context, init_simulated).await?;
-        let sources = self.sources(reader).await;
+        let sources = self.sources(reader, settings).await;
         let observed = observe::look(&sources, &Context::clock).await;
         let mut tenants = BTreeMap::new();
         for (name, server) in &observed.servers {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::catalog::{CatalogError, ReadLedger, RecordedObjects};
 use crate::domain::{
     CatalogSigns, CatalogState, Clock, ConfigurationSeen, Instant, Name, Observation, Observed, ServerFacts,
-    ServerSigns, Signs, StoreFacts, StoreSigns, TenantSelector,
+    ServerSigns, Signs, StoreFacts, StoreSettings, StoreSigns, TenantSelector,
 };
 use crate::server::{self, Surveyed};
 use crate::store::{self, ReadStore};
@@ -44,6 +44,8 @@ pub struct Sources {
     pub renamed: BTreeMap<Name, Name>,
     /// The databases whose configuration is asked for too, and whether with what tells passwords of roles apart.
     pub configurations: BTreeMap<Name, bool>,
+    /// Whether it is looked at how servers and stores are set, too: that is told, and decides no action.
+    pub settings: bool,
 }
 
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
@@ -83,7 +85,7 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
         let observation = match observation {
             Observation::Known((facts, ahead_seconds, beside)) => {
                 clocks.push(Clock { owner: format!("database {name}"), ahead_seconds });
-                signs.servers.insert(name.clone(), beside);
+                signs.servers.extend(beside.map(|beside| (name.clone(), beside)));
                 Observation::Known(facts)
             }
             Observation::Unreachable(reason) => Observation::Unreachable(reason),
@@ -99,7 +101,9 @@ pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) 
 }
 
 type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
-type ServersSeen = Vec<(Name, Observation<(ServerFacts, i64, ServerSigns)>)>;
+type ServersSeen = Vec<(Name, Observation<ServerSeen>)>;
+/// Facts, how many seconds its clock is ahead, and how it is set, where that was asked.
+type ServerSeen = (ServerFacts, i64, Option<ServerSigns>);
 
 /// What the catalog's word on a store is.
 struct Beside<'a> {
@@ -123,11 +127,11 @@ async fn look_outside(
             beside.books.get_key_value(name).or_else(before).map_or((name, none), |(n, book)| (*n, book));
         async move {
             let expected = Expected { store: called, book, recorded: beside.recorded, now: beside.now };
-            (name.clone(), look_at_store(source, &expected, beside.reader).await)
+            (name.clone(), look_at_store(source, &expected, beside.reader, sources.settings).await)
         }
     }));
-    let seen = Surveyed::default();
-    let seen = &seen;
+    let seen = sources.settings.then(Surveyed::default);
+    let seen = seen.as_ref();
     let servers = sources.databases.iter().map(|(name, source)| {
         async move {
             let found = match source {
@@ -196,6 +200,7 @@ async fn look_at_store(
     source: &Result<Arc<dyn ReadStore>, String>,
     expected: &Expected<'_>,
     catalog: Option<&dyn ReadLedger>,
+    with_settings: bool,
 ) -> (Observation<StoreFacts>, Option<StoreSigns>) {
     let store = match source {
         Ok(store) => store,
@@ -206,7 +211,8 @@ async fn look_at_store(
         Err(error) => return (Observation::Unreachable(error.to_string()), None),
     };
     let facts = StoreFacts { marker, ..StoreFacts::default() };
-    let (listing, settings) = tokio::join!(objects::list(store, facts, expected, catalog), store.settings());
+    let settings = async { if with_settings { store.settings().await } else { StoreSettings::None } };
+    let (listing, settings) = tokio::join!(objects::list(store, facts, expected, catalog), settings);
     match listing {
         // A listing with a hole must not be taken for the whole: then nothing is known of the store.
         Err(error) => (Observation::Unreachable(error.to_string()), None),
@@ -222,9 +228,9 @@ async fn look_at_server(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
     configuration: Option<bool>,
-    seen: &Surveyed,
+    seen: Option<&Surveyed>,
     now: &(dyn Fn() -> Instant + Send + Sync),
-) -> Observation<(ServerFacts, i64, ServerSigns)> {
+) -> Observation<ServerSeen> {
     let (mut reading, signs) = match server::read_with_signs(options, tenants, seen, SERVER_LIMIT).await {
         Ok(read) => read,
         Err(error) => return Observation::Unreachable(error.to_string()),

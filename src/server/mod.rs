@@ -128,25 +128,26 @@ pub async fn read(
     tenants: Option<&TenantSelector>,
     limit: Duration,
 ) -> Result<Reading, ServerError> {
-    let mut session = open(options, limit).await?;
-    let reading = read_facts(&mut session, tenants).await?;
-    let _closed = session.close().await;
-    Ok(reading)
+    read_with_signs(options, tenants, None, limit).await.map(|(reading, _)| reading)
 }
 
-/// Reads the facts, and beside them what tells drift: each part of that is known or not by itself.
+/// Reads the facts, and beside them what tells drift: each part of that is known or not by itself. Without `seen`, nothing
+/// but the facts.
 ///
 /// # Errors
 /// [`ServerError`], where the facts cannot be read.
 pub async fn read_with_signs(
     options: &PgConnectOptions,
     tenants: Option<&TenantSelector>,
-    seen: &Surveyed,
+    seen: Option<&Surveyed>,
     limit: Duration,
-) -> Result<(Reading, ServerSigns), ServerError> {
+) -> Result<(Reading, Option<ServerSigns>), ServerError> {
     let mut session = open(options, limit).await?;
     let reading = read_facts(&mut session, tenants).await?;
-    let signs = signs::read(&mut session, options.get_username(), seen).await;
+    let signs = match seen {
+        Some(seen) => Some(signs::read(&mut session, options.get_username(), seen).await),
+        None => None,
+    };
     let _closed = session.close().await;
     Ok((reading, signs))
 }

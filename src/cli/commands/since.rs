@@ -20,7 +20,7 @@ pub fn look(context: &mut Context, session: Option<&Session>, plan: &Plan) -> Re
     };
     let facts = Facts::of(context);
     let making = plan.lineage.is_none() && plan.simulated;
-    let survey = match context.block_on_reading(session.survey(&facts, making))? {
+    let survey = match context.block_on_reading(session.survey_for_actions(&facts, making))? {
         Ok(survey) => survey,
         // The plan is applied all the same: that it cannot be compared stops nothing.
         Err(error) => {

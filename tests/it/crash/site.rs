@@ -175,6 +175,7 @@ stores:
             databases,
             renamed: BTreeMap::new(),
             configurations: BTreeMap::new(),
+            settings: true,
         };
         let observed = observe::look(&sources, &Context::clock).await;
         reader.close().await;

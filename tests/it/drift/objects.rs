@@ -198,6 +198,7 @@ async fn very_many_objects_are_summed_up_page_by_page() {
             databases: BTreeMap::new(),
             renamed: BTreeMap::new(),
             configurations: BTreeMap::new(),
+            settings: true,
         };
         let now = || -> Instant { at("2026-03-01T00:00:00Z") };
         let observed = observe::look(&sources, &now).await;
@@ -262,6 +263,7 @@ async fn a_backup_that_another_runner_completes_while_a_store_is_listed_is_no_st
         databases: BTreeMap::new(),
         renamed: BTreeMap::new(),
         configurations: BTreeMap::new(),
+        settings: true,
     };
     let now = || -> Instant { at("2026-03-03T02:41:00Z") };
     let observed = observe::look(&sources, &now).await;

@@ -192,6 +192,7 @@ impl Runner {
             databases: BTreeMap::new(),
             renamed: BTreeMap::new(),
             configurations: BTreeMap::new(),
+            settings: true,
         };
         let mut observed: Observed = observe::look(&sources, now.as_ref()).await;
         for database in desired.databases.keys() {
