@@ -7,6 +7,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join_all;
+
 use super::{EngineError, Invocation};
 
 /// A program of PostgreSQL.
@@ -91,14 +93,19 @@ impl Search {
         let Some(first) = wanted.first() else {
             return Err(EngineError::ProgramMissing { program: "program".into(), needed, looked: "none asked".into() });
         };
-        for dir in self.folders() {
-            if let Some(lacking) = wanted.iter().find(|program| !dir.join(program.file()).is_file()) {
-                if self.pg_bin.is_some() {
-                    seen.push(format!("{} has no {}", dir.display(), lacking.file()));
-                }
-                continue;
+        let mut folders = self.folders();
+        folders.retain(|dir| match wanted.iter().find(|program| !dir.join(program.file()).is_file()) {
+            Some(lacking) if self.pg_bin.is_some() => {
+                seen.push(format!("{} has no {}", dir.display(), lacking.file()));
+                false
             }
-            let found = match Self::ask(&dir, *first).await {
+            Some(_) => false,
+            None => self.pg_bin.is_some() || !is_wrapper(&dir.join(first.file())),
+        });
+        // Side by side: a backup waits for the answers, with its instant open.
+        let asked = join_all(folders.iter().map(|dir| Self::ask(dir, *first))).await;
+        for (dir, found) in folders.iter().zip(asked) {
+            let found = match found {
                 Ok(found) => found,
                 Err(error) => {
                     seen.push(format!("{}: {error}", dir.display()));
@@ -146,6 +153,11 @@ impl Search {
         })?;
         Ok(Programs { dir: dir.to_owned(), major, minor, line })
     }
+}
+
+/// Returns whether a program is Debian's, which only starts one of those in [`DEBIAN`], and takes ten times as long.
+fn is_wrapper(program: &Path) -> bool {
+    program.canonicalize().is_ok_and(|path| path.ends_with("pg_wrapper"))
 }
 
 /// Reads `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`; betas (`18beta1`) have the minor version 0.
