@@ -53,7 +53,8 @@ struct Left {
 
 /// What a group was claimed by.
 pub(super) struct Share {
-    /// How many backups waited that may be taken together.
+    /// How many backups of the plan may be taken together, those that are done or held among them: to share what is left
+    /// would make each share smaller than the one before, and each is a dump.
     of: usize,
     /// How many runners were at work.
     runners: usize,
@@ -105,13 +106,14 @@ pub(super) async fn companions(
     let before = free.filter_map(|action| Some((urgency_by(&urgency, action), Batch::key(work_of(action)?)))).min();
     let first = |priority: u32| before.as_ref().is_none_or(|(urgency, other)| (priority, &key) < (*urgency, other));
     let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| first(work.priority));
-    let of_these: Vec<u64> =
-        waiting.iter().filter(|action| fits(action)).map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
+    let of_these = queue.others_last(fits);
+    let of_these: Vec<u64> = of_these.iter().map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
     if of_these.is_empty() {
         return none();
     }
     let groups: BTreeSet<_> = waiting.iter().filter_map(|action| Some(Batch::key(work_of(action)?))).collect();
-    let share = Share { of: of_these.len() + 1, runners: runners(progress.runtime).await, groups: groups.len() };
+    let of = 1 + progress.plan.actions.iter().filter(|action| action.id != lead.id && together(action)).count();
+    let share = Share { of, runners: runners(progress.runtime).await, groups: groups.len() };
     let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
     let by_bytes = of_these.iter().take_while(|more| {
         bytes = bytes.saturating_add(**more);

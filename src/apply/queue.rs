@@ -137,8 +137,15 @@ impl Queue {
         }
     }
 
-    /// Claims up to `most` more actions that may be done beside `lead`, those first that come first. What someone else
-    /// holds is passed over.
+    /// Returns the waiting actions that fit: first those that nobody else is known to hold. The others may be free again.
+    pub fn others_last(&self, fits: impl Fn(&Action) -> bool) -> Vec<&Action> {
+        let all = self.waiting.iter().filter(|action| fits(action));
+        let (others, free): (Vec<&Action>, Vec<&Action>) = all.partition(|action| self.is_others(action));
+        free.into_iter().chain(others).collect()
+    }
+
+    /// Claims up to `most` more actions that may be done beside `lead`, in the order of [`Queue::others_last`]. What someone
+    /// else holds is passed over.
     pub async fn more(
         &mut self,
         progress: &mut Progress<'_>,
@@ -146,8 +153,8 @@ impl Queue {
         fits: impl Fn(&Action) -> bool,
         most: usize,
     ) -> Vec<(Action, Claimed)> {
-        let beside = |action: &&Action| progress.ready_beside(action, lead) && fits(action);
-        let mut candidates: Vec<ActionId> = self.waiting.iter().filter(beside).take(most).map(|a| a.id).collect();
+        let beside = self.others_last(|action| progress.ready_beside(action, lead) && fits(action));
+        let mut candidates: Vec<ActionId> = beside.into_iter().take(most.max(AGAIN)).map(|a| a.id).collect();
         if candidates.is_empty() {
             return Vec::new();
         }
@@ -156,7 +163,9 @@ impl Queue {
         // A catalog that does not answer is met again by the next claim.
         let claimed = progress.claims.take_many(&candidates, most).await.unwrap_or_default();
         let mine: BTreeSet<ActionId> = claimed.iter().map(|claimed| claimed.lease.action).collect();
-        self.held.extend(candidates.into_iter().filter(|id| !mine.contains(id)));
+        // Of those behind the last one nothing is known.
+        let last = candidates.iter().rposition(|id| mine.contains(id)).map_or(candidates.len(), |last| last + 1);
+        self.held.extend(candidates.into_iter().take(last).filter(|id| !mine.contains(id)));
         claimed.into_iter().filter_map(|one| Some((self.take_out(one.lease.action)?, one))).collect()
     }
 

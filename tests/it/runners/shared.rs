@@ -127,6 +127,34 @@ async fn four_runners_share_one_plan_and_each_takes_a_part() {
 }
 
 #[tokio::test]
+async fn a_runner_among_many_takes_its_share_together_whatever_the_others_hold() {
+    let slugs: Vec<String> = (0..12).map(|n| format!("t{n:02}")).collect();
+    let slugs: Vec<&str> = slugs.iter().map(String::as_str).collect();
+    let mut setup = Setup::start(Major::V17, Place::Folder, &slugs).await;
+    only_tenants(&setup);
+    let _ = setup.first();
+    setup.now("2026-03-03T03:10:00Z");
+    // Three that are at work, and have the first half.
+    let runners = "INSERT INTO bkup.runs (run, plan_digest, runner, actor, begun_at, seen_at) \
+                   SELECT 'ghost-' || n, '', 'ghost', 'ghost', now(), now() + interval '1 hour' FROM generate_series(1, 3) n";
+    setup.cluster.exec(CATALOG, runners).await;
+    for slug in &slugs[..6] {
+        hold(&setup, slug, "1 hour").await;
+    }
+    let ran = setup.run(&["apply", "--auto-approve", "--lock-timeout", "1s", "--report", "report.json"]).exits(7);
+    let told = backups(&report(&setup));
+    assert_eq!(told.iter().filter(|(_, outcome)| outcome["done"].is_object()).count(), 7, "{told:?}");
+    // A quarter of thirteen is four: what they share with three of them, and the other three.
+    let lines = ran.stderr.lines().filter(|line| line.contains("back up app "));
+    let kinds: Vec<bool> = lines.map(|line| line.starts_with("begin ")).collect();
+    let together: Vec<usize> = kinds.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len).collect();
+    assert_eq!(together, [4, 3], "{}", ran.stderr);
+    setup.end_leases().await;
+    let _ = setup.apply().exits(0);
+    setup.assert_whole().await;
+}
+
+#[tokio::test]
 async fn what_tenants_share_is_looked_at_only_where_one_of_them_is_still_to_be_backed_up() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
     only_tenants(&setup);
