@@ -83,6 +83,10 @@ pub async fn later(ground: &Arc<Ground>) -> Scene {
     site.now = crate::world::model::at("2026-03-07T03:10:00Z");
     // Not later: a shared archive that is there, and nobody recorded, is left for a second apply.
     let died = died_before(&site, |label| label.contains("/shared/") && label.contains("manifest.json")).await;
+    // In another place: what the dead runner has sent may still arrive where it died.
+    let now = site.now;
+    let mut site = Site::on(ground, "later_after", &before, DAY).await;
+    site.now = now;
     site.load(&died).await;
     site.end_leases().await;
     // What that runner was uploading is there, too.
