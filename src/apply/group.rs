@@ -106,8 +106,8 @@ pub(super) async fn companions(
     let before = free.filter_map(|action| Some((urgency_by(&urgency, action), Batch::key(work_of(action)?)))).min();
     let first = |priority: u32| before.as_ref().is_none_or(|(urgency, other)| (priority, &key) < (*urgency, other));
     let fits = |action: &Action| together(action) && work_of(action).is_some_and(|work| first(work.priority));
-    let of_these = queue.others_last(fits);
-    let of_these: Vec<u64> = of_these.iter().map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
+    let of_these: Vec<u64> =
+        queue.others_last(fits).iter().map(|action| action.bytes.map_or(0, |bytes| bytes.0)).collect();
     if of_these.is_empty() {
         return none();
     }

@@ -101,15 +101,15 @@ impl Queue {
                 return Next::Done;
             }
             let fresh: Vec<ActionId> = ready.iter().filter(|id| !self.held.contains(*id)).copied().collect();
-            let again = self.asked.is_none_or(|asked| asked.elapsed() >= POLL);
-            let mut candidates = match (fresh.is_empty(), again) {
+            let is_again = fresh.is_empty();
+            let mut candidates = match (is_again, self.asked.is_none_or(|asked| asked.elapsed() >= POLL)) {
                 (false, _) => fresh,
                 (true, true) => ready.clone(),
                 (true, false) => Vec::new(),
             };
-            candidates.truncate(if candidates.iter().all(|id| self.held.contains(id)) { AGAIN } else { WINDOW });
+            candidates.truncate(if is_again { AGAIN } else { WINDOW });
             if !candidates.is_empty() {
-                if let Some((action, claimed)) = self.claim(progress, candidates).await {
+                if let Some((action, claimed)) = self.claim(progress, candidates, is_again).await {
                     return Next::Work(Box::new(action), claimed);
                 }
                 continue;
@@ -188,8 +188,14 @@ impl Queue {
         }
     }
 
-    async fn claim(&mut self, progress: &mut Progress<'_>, mut candidates: Vec<ActionId>) -> Option<(Action, Claimed)> {
-        let is_again = candidates.iter().all(|id| self.held.contains(id));
+    /// Claims the first of these that is free. Where they are not all known to be held (`is_again`), those that turn out to
+    /// be are left for later.
+    async fn claim(
+        &mut self,
+        progress: &mut Progress<'_>,
+        mut candidates: Vec<ActionId>,
+        is_again: bool,
+    ) -> Option<(Action, Claimed)> {
         self.settle_done(progress, &mut candidates).await;
         candidates.retain(|id| is_again || !self.held.contains(id));
         if candidates.is_empty() {
@@ -214,30 +220,12 @@ impl Queue {
         Some((self.take_out(claimed.lease.action)?, claimed))
     }
 
-    /// Settles the backups that others have taken meanwhile, without a claim for each. A shared archive of which a tenant
-    /// is still to be backed up is looked at by whoever holds its claim: it must also be restorable.
+    /// Settles the backups that others have taken meanwhile, without a claim for each.
     async fn settle_done(&mut self, progress: &mut Progress<'_>, candidates: &mut Vec<ActionId>) {
         // Of a group there are hundreds, and of what waits many thousands.
         let asked: BTreeSet<ActionId> = candidates.iter().copied().collect();
         let mut done = self.taken(progress, |action| asked.contains(&action.id)).await;
-        let is_shared =
-            |action: &&Action| matches!(&action.kind, ActionKind::BackUp(work) if work.scope == Scope::Shared);
-        let shared = self.waiting.iter().filter(is_shared).filter(|action| done.contains_key(&action.id));
-        let shared: BTreeSet<ActionId> = shared.map(|action| action.id).collect();
-        if !shared.is_empty() {
-            let names_one = |action: &Action| action.after.iter().any(|id| shared.contains(id));
-            let with_it = self.taken(progress, names_one).await;
-            let by = self.waiting.iter().filter(|action| names_one(action));
-            let (over, open): (Vec<&Action>, Vec<&Action>) = by.partition(|action| with_it.contains_key(&action.id));
-            let named = |by: &[&Action], id: &ActionId| by.iter().any(|action| action.after.contains(id));
-            done.retain(|id, _| !shared.contains(id) || named(&over, id) && !named(&open, id));
-            // Where someone is at its tenants, what nobody has begun goes first.
-            let open: Vec<(ActionId, Vec<ActionId>)> = open.iter().map(|a| (a.id, a.after.clone())).collect();
-            let ids: Vec<ActionId> = open.iter().map(|(id, _)| *id).collect();
-            let holders = progress.runtime.catalog.reader().holders(&ids).await.unwrap_or_default();
-            let held = open.into_iter().filter(|(id, _)| holders.contains_key(id)).flat_map(|(_, after)| after);
-            self.held.extend(held.filter(|id| shared.contains(id)));
-        }
+        self.leave_open(progress, &mut done).await;
         candidates.retain(|candidate| !done.contains_key(candidate));
         let mut settled = Vec::new();
         for (id, backup) in done {
@@ -247,6 +235,35 @@ impl Queue {
             self.idle_since = None;
         }
         progress.settle_all(settled).await;
+    }
+
+    /// Leaves out a shared archive of which a tenant is still to be backed up: it is looked at by whoever holds its claim,
+    /// because it must also be restorable.
+    async fn leave_open(&mut self, progress: &Progress<'_>, done: &mut BTreeMap<ActionId, BackupId>) {
+        let is_shared =
+            |action: &&Action| matches!(&action.kind, ActionKind::BackUp(work) if work.scope == Scope::Shared);
+        let shared = self.waiting.iter().filter(is_shared).filter(|action| done.contains_key(&action.id));
+        let shared: BTreeSet<ActionId> = shared.map(|action| action.id).collect();
+        if shared.is_empty() {
+            return;
+        }
+        let names_one = |action: &Action| action.after.iter().any(|id| shared.contains(id));
+        let over = self.taken(progress, names_one).await;
+        let by = self.waiting.iter().filter(|action| names_one(action));
+        let (over, open): (Vec<&Action>, Vec<&Action>) = by.partition(|action| over.contains_key(&action.id));
+        let ids: Vec<ActionId> = open.iter().map(|action| action.id).collect();
+        let holders = match ids.as_slice() {
+            [] => BTreeMap::new(),
+            ids => progress.runtime.catalog.reader().holders(ids).await.unwrap_or_default(),
+        };
+        let at_work = open.iter().copied().filter(|action| holders.contains_key(&action.id)).collect();
+        let named = |by: Vec<&Action>| -> BTreeSet<ActionId> {
+            by.into_iter().flat_map(|action| &action.after).copied().filter(|id| shared.contains(id)).collect()
+        };
+        let (over, open, at_work) = (named(over), named(open), named(at_work));
+        done.retain(|id, _| !shared.contains(id) || over.contains(id) && !open.contains(id));
+        // Where someone is at its tenants, what nobody has begun goes first.
+        self.held.extend(at_work);
     }
 
     /// Returns the waiting backups of these actions that were completed meanwhile.

@@ -202,7 +202,7 @@ async fn very_many_objects_are_summed_up_page_by_page() {
         };
         let now = || -> Instant { at("2026-03-01T00:00:00Z") };
         let observed = observe::look(&sources, &now).await;
-        let signs = observed.signs.stores[&name("primary")].objects.clone();
+        let signs = &observed.signs.stores[&name("primary")].objects;
         assert_eq!((signs.strays, signs.strays_more, signs.stray_examples.len()), (told, more, 3));
         assert_eq!(store.pages.load(Ordering::Relaxed), objects / 1000 + 1, "each page once, and one of keys");
     }
@@ -270,7 +270,7 @@ async fn a_backup_that_another_runner_completes_while_a_store_is_listed_is_no_st
     assert!(setup.manifests().await.len() > before, "the other runner took no backup");
     let facts = observed.stores[&name("primary")].known().expect("a listing");
     assert_eq!((facts.foreign, &facts.foreign_examples, facts.missing.len()), (0, &Vec::new(), 0));
-    let signs = observed.signs.stores[&name("primary")].objects.clone();
+    let signs = &observed.signs.stores[&name("primary")].objects;
     assert_eq!((signs.damaged.len(), signs.strays), (0, 0));
 }
 
