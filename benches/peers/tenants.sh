@@ -2,6 +2,7 @@
 # Tenants by one pass beside what people use instead, in one run on one machine: quote the ratios, never the seconds.
 #   BENCH_TENANTS="200 2000"   how many tenants, one round each      BENCH_TABLES=5   tables each
 #   BENCH_ROWS=2000            rows of each table in the first round BENCH_FEW=10     and in the others
+#   BENCH_RUNS=3               how often one dump and bkup are run, in turns; the table has the medians
 #   BENCH_SAMPLE=20            how many tenants of a loop are run; the rest is counted from these, and said so
 #   BENCH_LOOP=PATH            a bkup that dumps one tenant at a time, for the loop with its upload; without it the loop
 #                              is pg_dump -n | zstd | age, then curl
@@ -15,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . benches/peers/world.sh
 
 ROUNDS=${BENCH_TENANTS:-200 2000} TABLES=${BENCH_TABLES:-5} ROWS=${BENCH_ROWS:-2000} FEW=${BENCH_FEW:-10}
-SAMPLE=${BENCH_SAMPLE:-20} LOCKS=${BENCH_LOCKS:-256} LOOP=${BENCH_LOOP:-}
+SAMPLE=${BENCH_SAMPLE:-20} LOCKS=${BENCH_LOCKS:-256} LOOP=${BENCH_LOOP:-} RUNS=${BENCH_RUNS:-3}
 
 need_cargo
 tools_folder
@@ -99,22 +100,27 @@ YAML
   export BENCH_CATALOG_URL="postgres://postgres@localhost:5432/catalog_$1?host=$PGHOST"
 }
 
-# apply BKUP NAME: prepares everything but the backups, then takes these, with their memory's peak.
+# apply BKUP NAME: prepares everything but the backups, then takes these: NAME.seconds, and their memory's NAME.peak.
 apply() {
   local bkup=$1 name=$2
   policies "$name"
   "$bkup" apply --auto-approve --only changes -p "$WORK/policies-$name" >"$WORK/$name-0.log" 2>&1 ||
     { cat "$WORK/$name-0.log" >&2; die "the changes failed"; }
   "$bkup" plan -p "$WORK/policies-$name" --out "$WORK/$name.json" >/dev/null 2>&1 || [ $? = 2 ]
-  timed "$WORK/$name.seconds" python - "$WORK/$name.peak" "$bkup" apply "$WORK/$name.json" -p "$WORK/policies-$name" --report "$WORK/$name.report" <<'PY' >"$WORK/$name.log" 2>&1 || { tail -n 40 "$WORK/$name.log" >&2; die "bkup apply failed"; }
-import os, subprocess, sys
-child = subprocess.Popen(sys.argv[2:])
+  python - "$WORK/$name.seconds" "$WORK/$name.peak" "$bkup" apply "$WORK/$name.json" -p "$WORK/policies-$name" --report "$WORK/$name.report" <<'PY' >"$WORK/$name.log" 2>&1 || { tail -n 40 "$WORK/$name.log" >&2; die "bkup apply failed"; }
+import os, subprocess, sys, time
+begin = time.monotonic()
+child = subprocess.Popen(sys.argv[3:])
 _, status, used = os.wait4(child.pid, 0)
+open(sys.argv[1], "w").write(str(round(time.monotonic() - begin, 3)))
 # The larger one of bkup and of any program it runs.
-open(sys.argv[1], "w").write(str(used.ru_maxrss // 1024))
+open(sys.argv[2], "w").write(str(used.ru_maxrss // 1024))
 sys.exit(os.waitstatus_to_exitcode(status))
 PY
 }
+
+# middle FILE: the median of the lines' first numbers.
+middle() { cut -d' ' -f1 "$1" | python -c 'import statistics, sys; print(statistics.median(map(float, sys.stdin)))'; }
 
 one_dump() { pg_dump -Fc -Z0 shop | cat >/dev/null; }
 
@@ -142,13 +148,18 @@ for count in $ROUNDS; do
   say "making $count tenants of $TABLES tables of $rows rows; load of the last minute on $(nproc) cores: $(cut -d' ' -f1 /proc/loadavg)"
   tenants "$count" "$rows"
   few=$((count < SAMPLE ? count : SAMPLE))
-  timed "$WORK/dump.seconds" one_dump
-  say "one dump: $(cat "$WORK/dump.seconds") s"
-  apply "$BKUP" "b$count"
-  # A run that stored nothing would be the fastest of all.
-  found=$(find "$WORK/s3/bench/b$count" -name manifest.json | wc -l)
-  [ "$found" -eq $((count + 1)) ] || die "$found of $((count + 1)) backups are there"
-  say "bkup: $(cat "$WORK/b$count.seconds") s, $(cat "$WORK/b$count.peak") MiB"
+  : >"$WORK/dumps"
+  : >"$WORK/ours"
+  for run in $(seq "$RUNS"); do
+    timed "$WORK/dump.seconds" one_dump
+    apply "$BKUP" "b$count-$run"
+    # A run that stored nothing would be the fastest of all.
+    found=$(find "$WORK/s3/bench/b$count-$run" -name manifest.json | wc -l)
+    [ "$found" -eq $((count + 1)) ] || die "$found of $((count + 1)) backups are there"
+    say "one dump: $(cat "$WORK/dump.seconds") s; bkup: $(cat "$WORK/b$count-$run.seconds") s, $(cat "$WORK/b$count-$run.peak") MiB"
+    cat "$WORK/dump.seconds" >>"$WORK/dumps"
+    echo "$(cat "$WORK/b$count-$run.seconds") $(cat "$WORK/b$count-$run.peak")" >>"$WORK/ours"
+  done
   if [ -n "$LOOP" ]; then
     apply "$LOOP" "l$count"
     cp "$WORK/l$count.seconds" "$WORK/loop.seconds"
@@ -160,12 +171,12 @@ for count in $ROUNDS; do
   say "loop of pg_dump -n with an upload, $looped tenants: $(cat "$WORK/loop.seconds") s"
   timed "$WORK/seed.seconds" seed_loop "$few"
   say "loop of pg_dump -n | aws s3 cp, $few tenants: $(cat "$WORK/seed.seconds") s"
-  printf '%s\n' "$count $rows $few $looped $(cat "$WORK/b$count.seconds") $(cat "$WORK/dump.seconds") $(cat "$WORK/loop.seconds") $(cat "$WORK/seed.seconds") $(cat "$WORK/b$count.peak")" >>"$results"
+  echo "$count $rows $few $looped $(middle "$WORK/ours") $(middle "$WORK/dumps") $(cat "$WORK/loop.seconds") $(cat "$WORK/seed.seconds") $(cut -d' ' -f2 "$WORK/ours" | sort -n | tail -n 1)" >>"$results"
   rows=$FEW
 done
 
 echo
-python - "$results" "$TABLES" "$LOCKS" <<'PY'
+python - "$results" "$TABLES" "$LOCKS" "$RUNS" <<'PY'
 import sys
 rounds = [list(map(float, line.split())) for line in open(sys.argv[1], encoding="utf-8")]
 print(f"{sys.argv[2]} tables a tenant, max_locks_per_transaction = {sys.argv[3]}")
@@ -176,6 +187,7 @@ for count, rows, few, looped, bkup, dump, loop, seed, peak in rounds:
     print(f"{count:8.0f} {rows:6.0f} {bkup:8.2f}s {dump:8.2f}s {loop:8.1f}s{mark(looped)} {seed:8.1f}s{mark(few)}   {bkup / dump:10.2f}x {loop / bkup:8.1f}x {seed / bkup:8.1f}x {peak:5.0f}")
 if any(few < count or looped < count for count, _, few, looped, *_ in rounds):
     print("~ counted from a sample")
+print(f"bkup and one dump: medians of {sys.argv[4]} runs in turns")
 if len(rounds) > 1:
     print(f"{rounds[-1][0]:.0f} tenants take bkup {rounds[-1][4] / rounds[0][4]:.1f} times as long as {rounds[0][0]:.0f}")
 PY
