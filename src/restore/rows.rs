@@ -121,6 +121,7 @@ impl Job {
             comment: None,
             tables: Vec::new(),
             sequences: Vec::new(),
+            keys: Vec::new(),
         };
         let schema = quote_ident(&rows.staging);
         // One message is one transaction: there is no moment in which it is not marked.

@@ -65,11 +65,16 @@ async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>
         .split_once('*')
         .filter(|(_, suffix)| !suffix.contains('*'))
         .ok_or_else(|| ServerError::Tenants(format!("{glob:?} is no glob with one `*`")))?;
-    // A copy that a swap has put aside, or is loading, is no tenant, although its name fits the glob.
+    // A copy that a swap has put aside, or is loading, is no tenant, although its name fits the glob. For a moment before
+    // it is marked it is empty.
     let names = sqlx::query_scalar::<_, String>(
-        "SELECT nspname::text FROM pg_catalog.pg_namespace
-         WHERE NOT (nspname ~ '__(old|new)_[0-9a-f]{8}$'
-                    AND coalesce(pg_catalog.obj_description(oid, 'pg_namespace'), '') LIKE 'bkup: %')",
+        "SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+         WHERE NOT (n.nspname ~ '__(old|new)_[0-9a-f]{8}$'
+                    AND coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') LIKE 'bkup: %')
+           AND NOT (n.nspname ~ '__new_[0-9a-f]{8}$'
+                    AND pg_catalog.obj_description(n.oid, 'pg_namespace') IS NULL
+                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                                    WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid))",
     );
     let names = names.fetch_all(session).await.map_err(|e| classify(&e))?;
     let slug = |schema: &str| {

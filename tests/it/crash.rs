@@ -7,6 +7,7 @@ mod bin;
 mod end;
 mod scenes;
 mod site;
+mod swap;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,13 +9,16 @@ use sqlx::{Executor as _, Row as _};
 
 use super::super::failure::words_of;
 use super::super::sql::{quote_ident, quote_literal};
-use super::mark::Mark;
+use super::commit::{Committed, commit};
+use super::mark::{Mark, beside, id_of};
 use super::marked::{Marked, newest_first};
 use super::{close, run, session};
 use crate::engine::{Connection, EngineError};
 
 /// How often the sessions are ended, and the swap tried: applications connect again at once.
 const ATTEMPTS: u32 = 20;
+/// How long a commit is asked after whose answer was lost.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database in use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,6 +103,19 @@ pub async fn create_like(server: &Connection, name: &str, like: &str) -> Result<
         quote_ident(&text("space")?),
     );
     run(&mut session, &what, make).await?;
+    close(session).await;
+    Ok(())
+}
+
+/// Marks a database.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn mark_database(server: &Connection, name: &str, mark: &Mark) -> Result<(), EngineError> {
+    let name = quote_ident(name);
+    let mut session = session(server).await?;
+    let comment = format!("COMMENT ON DATABASE {name} IS {}", quote_literal(&mark.text()));
+    run(&mut session, &format!("marking the database {name}"), comment).await?;
     close(session).await;
     Ok(())
 }
@@ -196,9 +212,8 @@ pub async fn exchange_databases(swap: &DatabaseExchange<'_>) -> Result<Option<u3
     let what = format!("swapping the database {}", quote_ident(swap.name));
     let comment = swap.comment.map_or_else(|| "NULL".to_owned(), quote_literal);
     let (name, aside, incoming) = (quote_ident(swap.name), quote_ident(swap.aside), quote_ident(swap.incoming));
-    // One message is one transaction.
     let statements = format!(
-        "ALTER DATABASE {name} RENAME TO {aside}; COMMENT ON DATABASE {aside} IS {};
+        "BEGIN; ALTER DATABASE {name} RENAME TO {aside}; COMMENT ON DATABASE {aside} IS {};
          ALTER DATABASE {incoming} RENAME TO {name}; COMMENT ON DATABASE {name} IS {comment}",
         quote_literal(&swap.mark.text())
     );
@@ -219,11 +234,15 @@ pub async fn exchange_databases(swap: &DatabaseExchange<'_>) -> Result<Option<u3
         }
         match session.execute(sqlx::AssertSqlSafe(statements.clone())).await {
             Ok(_) => {
-                close(session).await;
-                return Ok(Some(attempt));
+                let then = format!("the swap was made where there is a database {aside}");
+                return match commit(session, swap.server, (&what, &then), PATIENCE).await? {
+                    Committed::Yes => Ok(Some(attempt)),
+                    Committed::No(error) => Err(EngineError::Server { what, reason: words_of(&error) }),
+                };
             }
             // object_in_use: somebody connected in between.
             Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("55006") => {
+                run(&mut session, &what, "ROLLBACK".to_owned()).await?;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => return Err(EngineError::Server { what, reason: words_of(&error) }),
@@ -246,6 +265,36 @@ pub async fn marked_databases(server: &Connection) -> Result<Vec<Marked>, Engine
     let rows = rows.map_err(|e| EngineError::server("looking for databases that were put aside", &e))?;
     close(session).await;
     Ok(newest_first(&rows))
+}
+
+/// Returns the databases that a restore of `name` had made and not yet marked when it ended: with such a name, no comment
+/// and nothing inside.
+///
+/// # Errors
+/// [`EngineError::Server`].
+pub async fn unmarked_databases(server: &Connection, name: &str) -> Result<Vec<String>, EngineError> {
+    let what = "looking for databases that a restore has left";
+    let mut asking = session(server).await?;
+    let names = sqlx::query_scalar::<_, String>(
+        "SELECT datname::text FROM pg_catalog.pg_database
+         WHERE datname ~ '__new_[0-9a-f]{8}$' AND pg_catalog.shobj_description(oid, 'pg_database') IS NULL",
+    );
+    let names = names.fetch_all(&mut asking).await.map_err(|e| EngineError::server(what, &e))?;
+    close(asking).await;
+    let mut found = Vec::new();
+    for database in names.into_iter().filter(|found| beside(name, "new", id_of(found)) == *found) {
+        let mut inside = session(&server.with_database(&database)).await?;
+        // What came with the database itself has the smaller numbers.
+        let empty = sqlx::query_scalar::<_, bool>(
+            "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid >= 16384)
+                AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384)
+                AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE oid >= 16384)",
+        );
+        let empty = empty.fetch_one(&mut inside).await.map_err(|e| EngineError::server(what, &e))?;
+        close(inside).await;
+        found.extend(empty.then_some(database));
+    }
+    Ok(found)
 }
 
 /// Returns the tables of these schemas that hold rows themselves, as schema and name.

@@ -11,6 +11,7 @@ use sqlx::{Executor as _, Row as _};
 
 use super::super::failure::words_of;
 use super::super::sql::{quote_ident, quote_literal, quote_qualified};
+use super::commit::{Committed, commit};
 use super::mark::Mark;
 use super::review::{Published, Review, read};
 use super::{close, is_busy, run, session};
@@ -127,22 +128,12 @@ async fn attempt(swap: &Exchange<'_>, patience: &Patience) -> Result<Attempt, En
         // The session is dropped, and the transaction with it.
         Err(error) => return Err(EngineError::Server { what, reason: words_of(&error) }),
     }
-    let committed = session.execute("COMMIT").await;
-    let locked = begun.elapsed();
-    match committed {
-        Ok(_) => close(session).await,
-        // The answer was lost, not necessarily the commit: what was put aside says which.
-        Err(error) => {
-            drop(session);
-            if !is_there(swap).await? {
-                if is_busy(&error) {
-                    return Ok(Attempt::Busy);
-                }
-                return Err(EngineError::Server { what, reason: words_of(&error) });
-            }
-        }
+    let then = format!("the swap was made where there is a schema {}", quote_ident(swap.aside));
+    match commit(session, swap.live, (&what, &then), patience.total).await? {
+        Committed::Yes => Ok(Attempt::Done(begun.elapsed())),
+        Committed::No(error) if is_busy(&error) => Ok(Attempt::Busy),
+        Committed::No(error) => Err(EngineError::Server { what, reason: words_of(&error) }),
     }
-    Ok(Attempt::Done(locked))
 }
 
 /// Does all but the commit; an attempt that is returned is over.
@@ -247,16 +238,6 @@ async fn tables_of(session: &mut PgConnection, schema: &str) -> Result<Vec<Strin
     sqlx::query_scalar(tables).bind(schema).fetch_all(session).await
 }
 
-/// Returns whether a schema has the name that this swap gives to what it puts aside.
-async fn is_there(swap: &Exchange<'_>) -> Result<bool, EngineError> {
-    let mut session = session(swap.live).await?;
-    let oid = "SELECT oid::int8 FROM pg_catalog.pg_namespace WHERE nspname::text = $1";
-    let oid = sqlx::query_scalar::<_, i64>(oid).bind(swap.aside).fetch_optional(&mut session).await;
-    let oid = oid.map_err(|e| EngineError::server("looking whether the swap was made", &e))?;
-    close(session).await;
-    Ok(oid == Some(swap.review.oid))
-}
-
 /// Says who holds locks on the tables.
 async fn holders(swap: &Exchange<'_>) -> Result<Vec<String>, EngineError> {
     let mut session = session(swap.live).await?;
@@ -339,6 +320,7 @@ mod tests {
             comment: None,
             tables: Vec::new(),
             sequences: Vec::new(),
+            keys: Vec::new(),
         };
         let swap = Exchange {
             live: &live,

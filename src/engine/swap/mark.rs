@@ -39,6 +39,21 @@ pub struct Mark {
     pub tables: Vec<TableDigest>,
     /// The sequences, likewise.
     pub sequences: Vec<SequenceDigest>,
+    /// Foreign keys of others that were re-pointed and are to be validated. A restore that ends before it has done so
+    /// leaves them to the next one; what is written here tells them from those that were never valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<MarkedKey>,
+}
+
+/// A foreign key, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedKey {
+    /// Its table's schema.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl Mark {
@@ -78,11 +93,17 @@ pub fn beside(name: &str, word: &str, id: &str) -> String {
     format!("{}{tail}", &name[..end])
 }
 
+/// Returns the id in such a name: its last word.
+#[must_use]
+pub fn id_of(name: &str) -> &str {
+    name.rsplit('_').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LONGEST, Mark, MarkKind, beside};
+    use super::{LONGEST, Mark, MarkKind, beside, id_of};
 
     proptest! {
         #[test]
@@ -90,6 +111,7 @@ mod tests {
             let made = beside(&name, &word, "1a2b3c4d");
             let tail = format!("__{word}_1a2b3c4d");
             prop_assert!(made.len() <= LONGEST && made.ends_with(&tail));
+            prop_assert_eq!(id_of(&made), "1a2b3c4d");
             prop_assert!(name.starts_with(made.strip_suffix(&tail).expect("the tail")));
         }
 
@@ -97,7 +119,7 @@ mod tests {
         fn a_mark_is_read_as_it_was_written(name in "\\PC{1,20}|[\"'\\\\\n%]{1,9}", comment in proptest::option::of("\\PC{0,20}|[\n{}]{0,9}")) {
             let mark = Mark {
                 kind: MarkKind::Aside, id: "1a2b3c4d".to_owned(), name, by: "b".to_owned(), at: "2026-01-01T00:00:00Z".to_owned(),
-                comment, tables: Vec::new(), sequences: Vec::new(),
+                comment, tables: Vec::new(), sequences: Vec::new(), keys: Vec::new(),
             };
             prop_assert_eq!(Mark::read(&mark.text()), Some(mark));
         }

@@ -7,7 +7,7 @@ use super::super::compare::digests;
 use super::super::sql::{quote_ident, quote_literal};
 use super::exchange::Patience;
 use super::keys::{briefly, outgoing, take_out};
-use super::mark::{Mark, MarkKind};
+use super::mark::{Mark, MarkKind, id_of};
 use super::{close, session};
 use crate::domain::{SequenceDigest, TableDigest};
 use crate::engine::{Connection, EngineError, RowKey};
@@ -42,6 +42,21 @@ impl Keeper {
         Ok(Self { session })
     }
 
+    /// Opens it unless another session says so already.
+    ///
+    /// # Errors
+    /// [`EngineError::Server`].
+    pub async fn open_if_free(connection: &Connection, id: &str) -> Result<Option<Self>, EngineError> {
+        let mut session = session(connection).await?;
+        let free = sqlx::query_scalar::<_, bool>("SELECT pg_catalog.pg_try_advisory_lock($1, $2)");
+        let free = free.bind(LOCK_SPACE).bind(number(id)).fetch_one(&mut session).await;
+        if free.map_err(|e| EngineError::server("looking whether a restore is running", &e))? {
+            return Ok(Some(Self { session }));
+        }
+        close(session).await;
+        Ok(None)
+    }
+
     /// Ends it.
     pub async fn end(self) {
         close(self.session).await;
@@ -58,15 +73,20 @@ fn number(id: &str) -> i32 {
 /// [`EngineError::Server`].
 pub async fn marked(connection: &Connection) -> Result<Vec<Marked>, EngineError> {
     let mut session = session(connection).await?;
+    let found = marks(&mut session).await.map_err(|e| EngineError::server("looking for marked schemas", &e))?;
+    close(session).await;
+    Ok(found)
+}
+
+/// Returns the same within a session, or a transaction.
+pub(super) async fn marks(session: &mut PgConnection) -> Result<Vec<Marked>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT n.nspname::text AS name, d.description AS comment FROM pg_catalog.pg_namespace n
-         JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid = n.oid
-             AND d.objsubid = 0
+         JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+             AND d.objoid = n.oid AND d.objsubid = 0
          WHERE d.description LIKE 'bkup: %'",
     );
-    let rows = rows.fetch_all(&mut session).await.map_err(|e| EngineError::server("looking for marked schemas", &e))?;
-    close(session).await;
-    Ok(newest_first(&rows))
+    Ok(newest_first(&rows.fetch_all(session).await?))
 }
 
 /// Reads the marks of rows with the columns `name` and `comment`; what has none is left out.
@@ -80,22 +100,43 @@ pub(super) fn newest_first(rows: &[PgRow]) -> Vec<Marked> {
     found
 }
 
+/// Schemas that a restore had made and not yet marked when it ended: `pg_restore` does one after the other. Only what has
+/// such a name, no comment and nothing inside is taken for one.
+const UNMARKED: &str = "
+    SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+    WHERE n.nspname ~ '__new_[0-9a-f]{8}$' AND pg_catalog.obj_description(n.oid, 'pg_namespace') IS NULL
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid)";
+
 /// Removes what restores that are no more have left half loaded; returns the names.
 ///
 /// # Errors
 /// [`EngineError::Server`].
 pub async fn remove_leftovers(connection: &Connection, patience: &Patience) -> Result<Vec<String>, EngineError> {
+    let what = "looking for what a restore has left";
+    let mut session = session(connection).await?;
+    let found = marks(&mut session).await.map_err(|e| EngineError::server(what, &e))?;
+    let bare: Vec<String> =
+        sqlx::query_scalar(UNMARKED).fetch_all(&mut session).await.map_err(|e| EngineError::server(what, &e))?;
+    close(session).await;
     let mut removed = Vec::new();
-    for leftover in marked(connection).await?.into_iter().filter(|found| found.mark.kind == MarkKind::Loading) {
+    for leftover in found.into_iter().filter(|found| found.mark.kind == MarkKind::Loading) {
         // The lock is held while it is dropped, so that two restores do not both remove it.
-        let mut session = session(connection).await?;
-        let free = sqlx::query_scalar::<_, bool>("SELECT pg_catalog.pg_try_advisory_lock($1, $2)");
-        let free = free.bind(LOCK_SPACE).bind(number(&leftover.mark.id)).fetch_one(&mut session).await;
-        if free.map_err(|e| EngineError::server("looking whether a restore is running", &e))? {
+        if let Some(keeper) = Keeper::open_if_free(connection, &leftover.mark.id).await? {
             drop_schema(connection, &leftover.schema, patience).await?;
             removed.push(leftover.schema);
+            keeper.end().await;
         }
-        close(session).await;
+    }
+    for schema in bare {
+        if let Some(keeper) = Keeper::open_if_free(connection, id_of(&schema)).await? {
+            let name = quote_ident(&schema);
+            // Without CASCADE: what has come into it since makes this fail.
+            let drop = format!("DROP SCHEMA IF EXISTS {name}");
+            briefly(connection, &format!("dropping the empty schema {name}"), &drop, patience).await?;
+            removed.push(schema);
+            keeper.end().await;
+        }
     }
     Ok(removed)
 }

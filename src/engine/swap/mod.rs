@@ -6,6 +6,7 @@
 //! foreign keys of others. The state of a swap is in the database itself, in the comment of the schema that was put
 //! aside, written by the same transaction: it is there after a crash, and without a catalog.
 
+mod commit;
 pub mod database;
 pub mod exchange;
 pub mod keys;
@@ -15,7 +16,7 @@ pub mod review;
 
 pub use exchange::{Exchange, Exchanged, Patience, exchange};
 pub use keys::{OwnKey, add_keys, check_keys, orphans, outgoing, take_out, validate_outside};
-pub use mark::{Mark, MarkKind, beside};
+pub use mark::{Mark, MarkKind, MarkedKey, beside, id_of};
 pub use marked::{Keeper, Marked, analyze, content, drop_schema, marked, own_comment, remove_leftovers, set_comment};
 pub use review::{OutsideKey, OutsideView, Published, Review, review};
 

@@ -11,6 +11,8 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::super::sql::{quote_ident, quote_qualified};
+use super::mark::{MarkKind, MarkedKey};
+use super::marked::marks;
 use super::{close, session};
 use crate::engine::{Connection, EngineError};
 
@@ -25,7 +27,7 @@ pub struct OutsideKey {
     pub name: String,
     /// `FOREIGN KEY (a) REFERENCES schema.table(b)`, without `NOT VALID`.
     pub definition: String,
-    /// Whether all rows were checked.
+    /// Whether all rows were checked, or were to be by a swap that ended before it had done so.
     pub validated: bool,
     /// Its comment.
     pub comment: Option<String>,
@@ -35,6 +37,14 @@ pub struct OutsideKey {
     pub target: String,
     /// The columns it refers to.
     pub target_columns: Vec<String>,
+}
+
+impl OutsideKey {
+    /// Returns what a mark says of it.
+    #[must_use]
+    pub fn marked(&self) -> MarkedKey {
+        MarkedKey { schema: self.schema.clone(), table: self.table.clone(), name: self.name.clone() }
+    }
 }
 
 /// A view of another schema over this one.
@@ -213,6 +223,12 @@ pub(super) async fn read(session: &mut PgConnection, schema: &str) -> Result<Opt
             ));
         }
         review.keys.push(key);
+    }
+    if review.keys.iter().any(|key| !key.validated) {
+        let unfinished = marks(session).await?.into_iter().map(|found| found.mark);
+        let unfinished = unfinished.filter(|mark| mark.kind == MarkKind::Aside && mark.name == schema);
+        let unfinished: Vec<MarkedKey> = unfinished.flat_map(|mark| mark.keys).collect();
+        review.keys.iter_mut().for_each(|key| key.validated |= unfinished.contains(&key.marked()));
     }
     dependents(session, &mut review).await?;
     for words in sqlx::query_scalar::<_, String>(INHERITS).bind(oid).fetch_all(&mut *session).await? {

@@ -9,10 +9,10 @@ use crate::engine::Connection;
 use crate::engine::restore::{database_exists, drop_database};
 use crate::engine::sql::quote_ident;
 use crate::engine::swap::database::{
-    DatabaseExchange, DatabaseInUse, create_like, database_in_use, exchange_databases, marked_databases, schemas,
-    tables, take_over,
+    DatabaseExchange, DatabaseInUse, create_like, database_in_use, exchange_databases, mark_database, marked_databases,
+    schemas, tables, take_over, unmarked_databases,
 };
-use crate::engine::swap::{self, Mark, MarkKind, Marked, beside};
+use crate::engine::swap::{self, Keeper, Mark, MarkKind, Marked, beside};
 
 /// A database in use, looked at before a swap.
 #[derive(Debug, Clone)]
@@ -114,6 +114,7 @@ async fn perform(
         comment: held.found.comment.clone(),
         tables,
         sequences,
+        keys: Vec::new(),
     };
     let swap = DatabaseExchange {
         server: &maintenance,
@@ -150,9 +151,22 @@ impl Job {
         self.refuse_sanitized()?;
         let by = self.wanted()?.origin.manifest.backup_id.clone();
         let maintenance = server.with_database("postgres");
+        let keeper = Keeper::open(&maintenance, &held.plan.id).await?;
         // Where one of that name is there, another run of the same plan is at it: it is not this one's to drop.
         create_like(&maintenance, &held.plan.incoming, &held.plan.name).await?;
+        let mark = Mark {
+            kind: MarkKind::Loading,
+            id: held.plan.id.clone(),
+            name: held.plan.name.clone(),
+            by: by.clone(),
+            at: terms.at.clone(),
+            comment: None,
+            tables: Vec::new(),
+            sequences: Vec::new(),
+            keys: Vec::new(),
+        };
         let swapped = async {
+            mark_database(&maintenance, &held.plan.incoming, &mark).await?;
             let done = self.fill_database(server, &held.plan.incoming).await?;
             take_over(&maintenance, &held.plan.incoming, &held.plan.name).await?;
             let comment = held.found.comment.as_deref();
@@ -164,6 +178,7 @@ impl Job {
             // Should it have been swapped all the same, that name is no more.
             let _ = drop_database(&maintenance, &held.plan.incoming).await;
         }
+        keeper.end().await;
         swapped
     }
 
@@ -174,6 +189,29 @@ impl Job {
     pub async fn read_database(&self, proven: &Proven) -> Result<Content, RestoreError> {
         content(&proven.target).await
     }
+}
+
+/// Drops what restores of a database that are no more have left half loaded; returns the names.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn remove_leftovers(server: &Connection, name: &str) -> Result<Vec<String>, RestoreError> {
+    let maintenance = server.with_database("postgres");
+    let all = marked_databases(&maintenance).await?.into_iter();
+    let loading = all.filter(|found| found.mark.kind == MarkKind::Loading && found.mark.name == name);
+    let mut found: Vec<(String, String)> = loading.map(|found| (found.mark.id, found.schema)).collect();
+    let bare = unmarked_databases(&maintenance, name).await?;
+    found.extend(bare.into_iter().map(|database| (swap::id_of(&database).to_owned(), database)));
+    let mut removed = Vec::new();
+    for (id, database) in found {
+        // The lock is held while it is dropped, so that two restores do not both remove it.
+        if let Some(keeper) = Keeper::open_if_free(&maintenance, &id).await? {
+            drop_database(&maintenance, &database).await?;
+            removed.push(database);
+            keeper.end().await;
+        }
+    }
+    Ok(removed)
 }
 
 /// Returns what swaps of a database have put aside, the newest first.

@@ -124,6 +124,7 @@ impl Job {
             comment: None,
             tables: Vec::new(),
             sequences: Vec::new(),
+            keys: Vec::new(),
         };
         // It is in the archive, too, so that what is loaded is marked from its first moment.
         swap::set_comment(scratch, incoming, &mark.text()).await?;

@@ -18,7 +18,7 @@ use crate::domain::{SequenceDigest, SwapPlan, Swapped, TableChange, TableDigest}
 use crate::engine::restore::schema_exists;
 use crate::engine::sql::{quote_ident, quote_qualified};
 use crate::engine::swap::{
-    self, Exchange, Exchanged, Mark, MarkKind, Patience, Review, beside, exchange, validate_outside,
+    self, Exchange, Exchanged, Mark, MarkKind, OutsideKey, Patience, Review, beside, exchange, validate_outside,
 };
 use crate::engine::{Connection, RowKey, compare};
 
@@ -168,6 +168,7 @@ pub(super) async fn perform(
         comment: swap::own_comment(live, &plan.name).await?,
         tables: incoming.tables.to_vec(),
         sequences: incoming.sequences.to_vec(),
+        keys: in_use.review.keys.iter().filter(|key| key.validated).map(OutsideKey::marked).collect(),
     };
     let swap = Exchange {
         live,

@@ -57,6 +57,11 @@ impl Gate {
         *self.lock() = State { mode, count: 0 };
     }
 
+    /// Returns how many effects have passed since it was set.
+    pub fn count(&self) -> usize {
+        self.lock().count
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,12 @@ fn terms(args: &RestoreArgs) -> Terms {
     Terms { patience: patience(args.lock_timeout), keep_orphans: args.keep_orphans, at: Context::clock().to_string() }
 }
 
+fn tell_removed(job: &Job, leftovers: &[String]) {
+    for leftover in leftovers {
+        (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
+    }
+}
+
 /// Shows what hangs on the schema in use and what it holds, asks, loads the proven copy beside it, and swaps.
 pub(super) fn swap(
     context: &mut Context,
@@ -53,9 +59,7 @@ pub(super) fn swap(
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
     let terms = terms(args);
     beating(context, job, async {
-        for leftover in remove_leftovers(live, &terms.patience).await? {
-            (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
-        }
+        tell_removed(job, &remove_leftovers(live, &terms.patience).await?);
         let beside = job.load_beside(proven, copy, live, in_use, &terms.at, &terms.patience).await?;
         let done = beside.done.clone();
         (job.tell)(format!("swapping {} and {}", in_use.plan.incoming, in_use.plan.name));
@@ -82,7 +86,10 @@ pub(super) fn swap_database(
     let question = format!("It was proven in a scratch server. Load it beside {server}, and swap them?");
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
     let terms = terms(args);
-    beating(context, job, job.swap_database(server, held, (copy, found), &terms, args.end_sessions))
+    beating(context, job, async {
+        tell_removed(job, &database::remove_leftovers(server, &held.plan.name).await?);
+        job.swap_database(server, held, (copy, found), &terms, args.end_sessions).await
+    })
 }
 
 /// How rows get in, as reports and plans have it.
@@ -107,9 +114,7 @@ pub(super) fn table(
     let terms = terms(args);
     let how = args.rows();
     let staged = beating(context, job, async {
-        for leftover in remove_leftovers(live, &terms.patience).await? {
-            (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
-        }
+        tell_removed(job, &remove_leftovers(live, &terms.patience).await?);
         job.stage_table(proven, live, name, how, (id, &terms.at), &terms.patience).await
     })?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
