@@ -156,7 +156,12 @@ impl Explain for EngineError {
                  server's log, and apply again"
                     .to_owned(),
             ),
-            Self::Restore(_) => ("BK847", "the target is not complete; drop it before the next attempt".to_owned()),
+            Self::Restore(_) => (
+                "BK847",
+                "what was loaded is taken away again, and nothing in use was changed; mend what the message names, and run \
+                 it again"
+                    .to_owned(),
+            ),
             Self::Scratch(_) => {
                 ("BK848", "its folder must be short, absent before, and on a disk with room".to_owned())
             }

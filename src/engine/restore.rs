@@ -425,15 +425,6 @@ async fn execute(server: &Connection, what: &str, statement: String) -> Result<(
     Ok(())
 }
 
-/// Gives a database another name. Fails where that name is taken, or someone is connected.
-///
-/// # Errors
-/// [`EngineError::Server`].
-pub async fn rename_database(server: &Connection, from: &str, to: &str) -> Result<(), EngineError> {
-    let statement = format!("ALTER DATABASE {} RENAME TO {}", quote_ident(from), quote_ident(to));
-    execute(server, &format!("naming the database {}", quote_ident(to)), statement).await
-}
-
 /// Returns whether a database of this name exists on the server.
 ///
 /// # Errors

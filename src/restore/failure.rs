@@ -77,6 +77,14 @@ pub enum RestoreError {
         /// Which tables differ.
         what: String,
     },
+    /// What went wrong after a live database had got what it lacked.
+    #[error("{error}")]
+    InPlace {
+        /// The schemas, quoted.
+        what: String,
+        /// What it was.
+        error: Box<Self>,
+    },
     /// The target is not empty.
     #[error("{what} exists already")]
     TargetExists {
@@ -106,6 +114,7 @@ impl RestoreError {
             Self::Artifact(error) => error.is_damage(),
             Self::Crypto(error) => matches!(error, CryptoError::Damaged { .. }),
             Self::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Invalid { .. }),
+            // It was proven in scratch before.
             _ => false,
         }
     }
@@ -127,6 +136,12 @@ impl Explain for RestoreError {
             return Diagnostic::error(Code("BK868"), self.to_string()).help(help);
         }
         let (code, help) = match self {
+            Self::InPlace { what, error } => {
+                return error.explain().help(format!(
+                    "{what} stays as it was loaded, since others may have written to it by now; look at it, and keep it or \
+                     drop it before the next attempt"
+                ));
+            }
             Self::Engine(error) => return error.explain(),
             Self::Artifact(error) => return error.explain(),
             Self::Crypto(error) => return error.explain(),

@@ -14,10 +14,12 @@ use super::together::load_all;
 use super::workshop::{ScratchSpec, Workshop};
 use crate::domain::{Bytes, Manifest, Phase};
 use crate::engine::restore::{
-    create_database, data_folder, database_exists, drop_database, rename_database, schema_exists, server_major,
+    create_database, data_folder, database_exists, drop_database, schema_exists, server_major,
 };
 use crate::engine::scratch::free_bytes;
 use crate::engine::sql::quote_ident;
+use crate::engine::swap::database::{mark_database, put_in_place};
+use crate::engine::swap::{Keeper, Mark, beside};
 use crate::engine::{Connection, EngineError, Program, RestoreOptions, Scratch};
 
 /// Hears of each step, in words that may hold names from databases.
@@ -212,20 +214,26 @@ impl Job {
         Self::check_no_database(server, name).await?;
         let programs = self.workshop.search.find(&Program::RESTORE, self.major()).await?;
         let maintenance = server.with_database("postgres");
-        let own = format!("bkup_restore_{}", self.tag);
+        let id = self.tag.get(..8).unwrap_or(&self.tag);
+        let own = beside(name, "new", id);
+        let mark = Mark::loading(id, name, &self.wanted()?.origin.manifest.backup_id, "");
+        self.remove_leftovers(server, name).await;
+        let keeper = Keeper::open(&maintenance, id).await?;
         create_database(&maintenance, &own).await?;
         let target = server.with_database(&own);
         let filled = self
             .unless_stopped(async {
+                mark_database(&maintenance, &own, &mark).await?;
                 let done = self.fill(&programs, &target).await?;
-                rename_database(&maintenance, &own, name).await?;
+                put_in_place(&maintenance, &own, name).await?;
                 Ok(done)
             })
             .await;
         if filled.is_err() {
-            // Why the restore failed matters more than a database that could not be dropped, whose name says what it is.
+            // Why the restore failed matters more than a database that could not be dropped: the next restore does it.
             let _ = drop_database(&maintenance, &own).await;
         }
+        keeper.end().await;
         filled
     }
 
@@ -272,7 +280,10 @@ impl Job {
         // Stopped before its end, pg_restore is killed and the server rolls its transaction back.
         let loaded = self.unless_stopped(load(backup, &programs, live, options)).await?;
         let mut done = Done { loaded, proofs: Vec::new() };
-        self.prove(backup, live, &mut done).await?;
+        let proven = self.prove(backup, live, &mut done).await;
+        let schemas = &backup.origin.manifest.scope.schemas;
+        let what = || schemas.iter().map(|schema| quote_ident(schema)).collect::<Vec<_>>().join(", ");
+        proven.map_err(|error| RestoreError::InPlace { what: what(), error: Box::new(error) })?;
         Ok(done)
     }
 }

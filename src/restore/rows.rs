@@ -11,7 +11,7 @@ use crate::engine::rows::{
     LiveTable, RowsChanged, RowsDiffer, RowsInto, Staged, live_table, rows_differ, rows_into, stage,
 };
 use crate::engine::sql::{quote_ident, quote_literal, quote_qualified};
-use crate::engine::swap::{self, Keeper, Mark, MarkKind, Patience, beside};
+use crate::engine::swap::{self, Keeper, Mark, Patience, beside};
 use crate::engine::{Connection, RowKey, compare};
 
 /// A table's rows, in a staging table beside the live one.
@@ -112,17 +112,8 @@ impl Job {
         partitioned: bool,
         (id, at): (&str, &str),
     ) -> Result<RowsDiffer, RestoreError> {
-        let mark = Mark {
-            kind: MarkKind::Loading,
-            id: id.to_owned(),
-            name: quote_qualified(&rows.live.schema, &rows.live.table),
-            by: self.wanted()?.origin.manifest.backup_id.clone(),
-            at: at.to_owned(),
-            comment: None,
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            keys: Vec::new(),
-        };
+        let name = quote_qualified(&rows.live.schema, &rows.live.table);
+        let mark = Mark::loading(id, &name, &self.wanted()?.origin.manifest.backup_id, at);
         let schema = quote_ident(&rows.staging);
         // One message is one transaction: there is no moment in which it is not marked.
         let make = format!("CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS {}", quote_literal(&mark.text()));

@@ -361,6 +361,55 @@ async fn an_interrupted_restore_takes_its_server_and_its_database_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_a_killed_restore_left_half_loaded_goes_with_the_next_and_no_other_does() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let rows = "INSERT INTO tenant_a.customers (name) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 300000) i";
+    world.cluster.exec("app", rows).await;
+    let _ = world.apply();
+    let mut child = world.cli.spawn(&["restore", "--latest", "--into", "new:back"]);
+    let marked = "(SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE 'back%' \
+                  AND shobj_description(oid, 'pg_database') LIKE 'bkup: %')";
+    while world.cluster.ask("postgres", marked).await.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    child.kill();
+    let _ = child.finish();
+    let left = world.cluster.ask("postgres", marked).await.unwrap();
+    assert!(left.starts_with("back__new_"), "{left}");
+    // Of such a name, too, but with something inside, or with a name that somebody has given it since.
+    world.cluster.exec("postgres", "CREATE DATABASE back__new_0123abcd").await;
+    world.cluster.exec("back__new_0123abcd", "CREATE TABLE ours (id int)").await;
+    world.cluster.exec("postgres", "CREATE DATABASE back__new_1123abcd").await;
+    world.cluster.exec("postgres", "CREATE DATABASE kept").await;
+    let mark = format!(
+        "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE kept IS %L', (SELECT shobj_description(oid, 'pg_database') \
+         FROM pg_database WHERE datname = '{left}')); END $$"
+    );
+    world.cluster.exec("postgres", &mark).await;
+    let ran = world.run(&["restore", "--latest", "--into", "new:back"]).exits(0);
+    let _ = ran.says(&format!("removed {left}, which")).says("removed back__new_1123abcd, which");
+    let all = "(SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname LIKE 'back%' OR datname = 'kept')";
+    assert_eq!(world.cluster.ask("postgres", all).await.as_deref(), Some("back,back__new_0123abcd,kept"));
+    assert_eq!(world.cluster.ask("postgres", &marked.replace("back%", "back")).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_in_live_before_it_was_compared_stays_and_that_is_said() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let _ = world.apply();
+    let quick = "DROP SCHEMA tenant_a CASCADE;
+        CREATE FUNCTION public.quick() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF to_regclass('tenant_a.orders') IS NOT NULL THEN EXECUTE 'DELETE FROM tenant_a.orders WHERE id = 1'; END IF;
+        END $$;
+        CREATE EVENT TRIGGER quick ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION public.quick()";
+    world.cluster.exec("app", quick).await;
+    let ran = world.run(&["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"]).exits(1);
+    let ran = ran.says("BK862").says("orders").says("\"tenant_a\" stays as it was loaded");
+    assert!(!ran.stderr.contains("nothing was put in place"), "{}", ran.stderr);
+    assert_eq!(content_is_there(&world, "tenant_a").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_load_into_live_that_fails_half_way_leaves_nothing() {
     for major in Major::ALL {
         let world = World::new(major, &["a"]).await;

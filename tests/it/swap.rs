@@ -1,5 +1,7 @@
 //! Suite: a tenant swapped in a live database that goes on being used, and swapped back. With the binary, on real servers.
 
+mod full;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

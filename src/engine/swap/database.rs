@@ -120,6 +120,30 @@ pub async fn mark_database(server: &Connection, name: &str, mark: &Mark) -> Resu
     Ok(())
 }
 
+/// Gives what was loaded under a name of its own, and marked, the name that nobody has. Another comment than its mark
+/// stays.
+///
+/// # Errors
+/// [`EngineError::Server`]: it still has its own name, and its mark.
+pub async fn put_in_place(server: &Connection, own: &str, name: &str) -> Result<(), EngineError> {
+    let mut session = session(server).await?;
+    let comment =
+        "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname::text = $1";
+    let comment = sqlx::query_scalar::<_, Option<String>>(comment).bind(own).fetch_optional(&mut session).await;
+    let comment = comment.map_err(|e| EngineError::server("reading a database's comment", &e))?.flatten();
+    let marked = comment.is_some_and(|comment| Mark::read(&comment).is_some());
+    let (own, name) = (quote_ident(own), quote_ident(name));
+    let what = format!("renaming the database {own}");
+    // Under its name with a mark, the next restore would take it for a leftover; without it, under its own, for none.
+    let comment = if marked { format!("COMMENT ON DATABASE {own} IS NULL; ") } else { String::new() };
+    let both = format!("BEGIN; {comment}ALTER DATABASE {own} RENAME TO {name}");
+    run(&mut session, &what, both).await?;
+    match commit(session, server, (&what, &format!("it was where there is a database {name}")), PATIENCE).await? {
+        Committed::Yes => Ok(()),
+        Committed::No(error) => Err(EngineError::Server { what, reason: words_of(&error) }),
+    }
+}
+
 /// Gives a database the owner, grants and settings of another.
 ///
 /// # Errors

@@ -57,6 +57,22 @@ pub struct MarkedKey {
 }
 
 impl Mark {
+    /// Makes the mark of what is being loaded as `name`; `by` is the id of the backup.
+    #[must_use]
+    pub fn loading(id: &str, name: &str, by: &str, at: &str) -> Self {
+        Self {
+            kind: MarkKind::Loading,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            by: by.to_owned(),
+            at: at.to_owned(),
+            comment: None,
+            tables: Vec::new(),
+            sequences: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
     /// Returns the comment.
     #[must_use]
     pub fn text(&self) -> String {

@@ -24,6 +24,14 @@ pub struct Marked {
     pub mark: Mark,
 }
 
+impl Marked {
+    /// Returns whether it is being loaded, or was. One that somebody has given another name is theirs, whatever its mark.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.mark.kind == MarkKind::Loading && self.schema.ends_with(&format!("__new_{}", self.mark.id))
+    }
+}
+
 /// The session that says, as long as it is open, that what is loaded under an id is no leftover.
 #[derive(Debug)]
 pub struct Keeper {
@@ -120,7 +128,7 @@ pub async fn remove_leftovers(connection: &Connection, patience: &Patience) -> R
         sqlx::query_scalar(UNMARKED).fetch_all(&mut session).await.map_err(|e| EngineError::server(what, &e))?;
     close(session).await;
     let mut removed = Vec::new();
-    for leftover in found.into_iter().filter(|found| found.mark.kind == MarkKind::Loading) {
+    for leftover in found.into_iter().filter(Marked::is_loading) {
         // The lock is held while it is dropped, so that two restores do not both remove it.
         if let Some(keeper) = Keeper::open_if_free(connection, &leftover.mark.id).await? {
             drop_schema(connection, &leftover.schema, patience).await?;

@@ -135,6 +135,25 @@ async fn perform(
     }
 }
 
+/// Returns the ids and names of databases that are half loaded.
+async fn leftovers(maintenance: &Connection, name: &str) -> Result<Vec<(String, String)>, RestoreError> {
+    let marked = marked_databases(maintenance).await?.into_iter();
+    let loading = marked.filter(Marked::is_loading);
+    let mut found: Vec<(String, String)> = loading.map(|found| (found.mark.id, found.schema)).collect();
+    let bare = unmarked_databases(maintenance, name).await?;
+    found.extend(bare.into_iter().map(|database| (swap::id_of(&database).to_owned(), database)));
+    Ok(found)
+}
+
+/// Drops one of them, unless it is being loaded right now.
+async fn remove_leftover(maintenance: &Connection, id: &str, database: &str) -> Result<bool, RestoreError> {
+    // The lock is held while it is dropped, so that two restores do not both remove it.
+    let Some(keeper) = Keeper::open_if_free(maintenance, id).await? else { return Ok(false) };
+    let dropped = drop_database(maintenance, database).await;
+    keeper.end().await;
+    Ok(dropped.map(|()| true)?)
+}
+
 impl Job {
     /// Loads all backups under a name beside the database in use, proves them, and swaps the two.
     ///
@@ -151,20 +170,11 @@ impl Job {
         self.refuse_sanitized()?;
         let by = self.wanted()?.origin.manifest.backup_id.clone();
         let maintenance = server.with_database("postgres");
+        self.remove_leftovers(server, &held.plan.name).await;
         let keeper = Keeper::open(&maintenance, &held.plan.id).await?;
         // Where one of that name is there, another run of the same plan is at it: it is not this one's to drop.
         create_like(&maintenance, &held.plan.incoming, &held.plan.name).await?;
-        let mark = Mark {
-            kind: MarkKind::Loading,
-            id: held.plan.id.clone(),
-            name: held.plan.name.clone(),
-            by: by.clone(),
-            at: terms.at.clone(),
-            comment: None,
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            keys: Vec::new(),
-        };
+        let mark = Mark::loading(&held.plan.id, &held.plan.name, &by, &terms.at);
         let swapped = async {
             mark_database(&maintenance, &held.plan.incoming, &mark).await?;
             let done = self.fill_database(server, &held.plan.incoming).await?;
@@ -182,6 +192,30 @@ impl Job {
         swapped
     }
 
+    /// Drops what restores that are no more have left half loaded on a server: every database with their mark, and of
+    /// `name` those that they had not marked yet. What cannot be dropped is told: it is in nobody's way.
+    pub(in crate::restore) async fn remove_leftovers(&self, server: &Connection, name: &str) {
+        let maintenance = server.with_database("postgres");
+        match leftovers(&maintenance, name).await {
+            Ok(found) => {
+                for (id, database) in found {
+                    match remove_leftover(&maintenance, &id, &database).await {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            (self.tell)(format!("removed {database}, which an earlier restore left half loaded"));
+                        }
+                        Err(error) => (self.tell)(format!(
+                            "{database}, which an earlier restore left half loaded, could not be removed: {error}"
+                        )),
+                    }
+                }
+            }
+            Err(error) => {
+                (self.tell)(format!("what earlier restores may have left half loaded was not found: {error}"))
+            }
+        }
+    }
+
     /// Reads what the proven copy holds.
     ///
     /// # Errors
@@ -189,29 +223,6 @@ impl Job {
     pub async fn read_database(&self, proven: &Proven) -> Result<Content, RestoreError> {
         content(&proven.target).await
     }
-}
-
-/// Drops what restores of a database that are no more have left half loaded; returns the names.
-///
-/// # Errors
-/// When the server cannot be asked, or refuses.
-pub async fn remove_leftovers(server: &Connection, name: &str) -> Result<Vec<String>, RestoreError> {
-    let maintenance = server.with_database("postgres");
-    let all = marked_databases(&maintenance).await?.into_iter();
-    let loading = all.filter(|found| found.mark.kind == MarkKind::Loading && found.mark.name == name);
-    let mut found: Vec<(String, String)> = loading.map(|found| (found.mark.id, found.schema)).collect();
-    let bare = unmarked_databases(&maintenance, name).await?;
-    found.extend(bare.into_iter().map(|database| (swap::id_of(&database).to_owned(), database)));
-    let mut removed = Vec::new();
-    for (id, database) in found {
-        // The lock is held while it is dropped, so that two restores do not both remove it.
-        if let Some(keeper) = Keeper::open_if_free(&maintenance, &id).await? {
-            drop_database(&maintenance, &database).await?;
-            removed.push(database);
-            keeper.end().await;
-        }
-    }
-    Ok(removed)
 }
 
 /// Returns what swaps of a database have put aside, the newest first.

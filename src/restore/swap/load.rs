@@ -10,7 +10,7 @@ use super::{InUse, SwapError};
 use crate::domain::{SequenceDigest, TableDigest};
 use crate::engine::restore::{from_channel, run_statement};
 use crate::engine::sql::{quote_ident, quote_qualified};
-use crate::engine::swap::{self, Keeper, Mark, MarkKind, Patience};
+use crate::engine::swap::{self, Keeper, Mark, Patience};
 use crate::engine::{
     Connection, DumpRequest, DumpScope, Program, RestoreOptions, RestoreRequest, RowKey, compare, create_roles, dump,
     restore,
@@ -115,17 +115,7 @@ impl Job {
         let rename = format!("ALTER SCHEMA {} RENAME TO {}", quote_ident(schema), quote_ident(incoming));
         run_statement(scratch, "renaming the copy in scratch", rename).await?;
         swap::take_out(scratch, incoming, &keys, patience).await?;
-        let mark = Mark {
-            kind: MarkKind::Loading,
-            id: in_use.plan.id.clone(),
-            name: schema.clone(),
-            by: manifest.backup_id.clone(),
-            at: at.to_owned(),
-            comment: None,
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            keys: Vec::new(),
-        };
+        let mark = Mark::loading(&in_use.plan.id, schema, &manifest.backup_id, at);
         // It is in the archive, too, so that what is loaded is marked from its first moment.
         swap::set_comment(scratch, incoming, &mark.text()).await?;
         create_roles(live, &roles(wanted).await?).await?;

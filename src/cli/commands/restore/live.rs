@@ -86,10 +86,7 @@ pub(super) fn swap_database(
     let question = format!("It was proven in a scratch server. Load it beside {server}, and swap them?");
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
     let terms = terms(args);
-    beating(context, job, async {
-        tell_removed(job, &database::remove_leftovers(server, &held.plan.name).await?);
-        job.swap_database(server, held, (copy, found), &terms, args.end_sessions).await
-    })
+    beating(context, job, job.swap_database(server, held, (copy, found), &terms, args.end_sessions))
 }
 
 /// How rows get in, as reports and plans have it.
