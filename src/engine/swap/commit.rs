@@ -17,7 +17,8 @@ pub(super) enum Committed {
 }
 
 /// Commits the session's transaction. Where the answer is lost, the server is asked for up to `patience`: the commit may
-/// go on without us, while it waits for a standby. `then` says how a person can see later whether it was made.
+/// go on without us, while it waits for a standby, and a server that restarts answers later. `then` says how a person can
+/// see whether it was made.
 ///
 /// # Errors
 /// [`EngineError::Server`], also where it is not known whether it was made.
@@ -36,21 +37,32 @@ pub(super) async fn commit(
     drop(open);
     let begun = Clock::now();
     loop {
-        let mut session = session(connection).await?;
-        let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_catalog.pg_xact_status($1::text::xid8)");
-        let status = status.bind(&number).fetch_one(&mut session).await.map_err(|e| EngineError::server(what, &e))?;
-        close(session).await;
-        match status.as_deref() {
-            Some("committed") => return Ok(Committed::Yes),
-            Some("aborted") => return Ok(Committed::No(lost)),
-            _ if begun.elapsed() >= patience => {
+        let answer = status(connection, &number).await;
+        match answer.as_ref().map(Option::as_deref) {
+            Ok(Some("committed")) => return Ok(Committed::Yes),
+            Ok(Some("aborted")) => return Ok(Committed::No(lost)),
+            _ if begun.elapsed() < patience => tokio::time::sleep(Duration::from_millis(100)).await,
+            unknown => {
+                let why = match unknown {
+                    Ok(_) => "it is not over yet".to_owned(),
+                    Err(error) => error.to_string(),
+                };
                 let reason = format!(
-                    "the connection was lost at the commit, and transaction {number} is neither committed nor rolled back \
-                     yet; once it is over, {then}"
+                    "the connection was lost at the commit of transaction {number}, and whether it was made is not known: \
+                     {why}; look again later: {then}"
                 );
                 return Err(EngineError::Server { what: what.to_owned(), reason });
             }
-            _ => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
+}
+
+/// Returns `committed`, `aborted`, `in progress`; `None` where the server has forgotten it.
+async fn status(connection: &Connection, number: &str) -> Result<Option<String>, EngineError> {
+    let mut session = session(connection).await?;
+    let status = sqlx::query_scalar("SELECT pg_catalog.pg_xact_status($1::text::xid8)").bind(number);
+    let status = status.fetch_one(&mut session).await;
+    let status = status.map_err(|e| EngineError::server(format!("asking after transaction {number}"), &e))?;
+    close(session).await;
+    Ok(status)
 }
