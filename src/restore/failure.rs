@@ -114,7 +114,7 @@ impl RestoreError {
             Self::Artifact(error) => error.is_damage(),
             Self::Crypto(error) => matches!(error, CryptoError::Damaged { .. }),
             Self::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Invalid { .. }),
-            // It was proven in scratch before.
+            // What is in place was proven in scratch before: its backup is sound.
             _ => false,
         }
     }

@@ -237,6 +237,11 @@ impl Job {
         filled
     }
 
+    /// Tells that a leftover is gone.
+    pub fn tell_removed(&self, leftover: &str) {
+        (self.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
+    }
+
     pub(super) fn refuse_sanitized(&self) -> Result<(), RestoreError> {
         match self.sanitize {
             None => Ok(()),

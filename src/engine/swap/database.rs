@@ -124,7 +124,7 @@ pub async fn mark_database(server: &Connection, name: &str, mark: &Mark) -> Resu
 /// stays.
 ///
 /// # Errors
-/// [`EngineError::Server`]: it still has its own name, and its mark.
+/// [`EngineError::Server`]: it still has its own name, and its mark, unless the error says that this is not known.
 pub async fn put_in_place(server: &Connection, own: &str, name: &str) -> Result<(), EngineError> {
     let mut session = session(server).await?;
     let comment =

@@ -201,9 +201,7 @@ impl Job {
                 for (id, database) in found {
                     match remove_leftover(&maintenance, &id, &database).await {
                         Ok(false) => {}
-                        Ok(true) => {
-                            (self.tell)(format!("removed {database}, which an earlier restore left half loaded"));
-                        }
+                        Ok(true) => self.tell_removed(&database),
                         Err(error) => (self.tell)(format!(
                             "{database}, which an earlier restore left half loaded, could not be removed: {error}"
                         )),

@@ -29,12 +29,6 @@ fn terms(args: &RestoreArgs) -> Terms {
     Terms { patience: patience(args.lock_timeout), keep_orphans: args.keep_orphans, at: Context::clock().to_string() }
 }
 
-fn tell_removed(job: &Job, leftovers: &[String]) {
-    for leftover in leftovers {
-        (job.tell)(format!("removed {leftover}, which an earlier restore left half loaded"));
-    }
-}
-
 /// Shows what hangs on the schema in use and what it holds, asks, loads the proven copy beside it, and swaps.
 pub(super) fn swap(
     context: &mut Context,
@@ -59,7 +53,7 @@ pub(super) fn swap(
     context.ui.approve(&context.ui.err_style.name(&question), args.auto_approve)?;
     let terms = terms(args);
     beating(context, job, async {
-        tell_removed(job, &remove_leftovers(live, &terms.patience).await?);
+        remove_leftovers(live, &terms.patience).await?.iter().for_each(|schema| job.tell_removed(schema));
         let beside = job.load_beside(proven, copy, live, in_use, &terms.at, &terms.patience).await?;
         let done = beside.done.clone();
         (job.tell)(format!("swapping {} and {}", in_use.plan.incoming, in_use.plan.name));
@@ -111,7 +105,7 @@ pub(super) fn table(
     let terms = terms(args);
     let how = args.rows();
     let staged = beating(context, job, async {
-        tell_removed(job, &remove_leftovers(live, &terms.patience).await?);
+        remove_leftovers(live, &terms.patience).await?.iter().for_each(|schema| job.tell_removed(schema));
         job.stage_table(proven, live, name, how, (id, &terms.at), &terms.patience).await
     })?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
