@@ -171,14 +171,23 @@ async fn perform(progress: &mut Progress<'_>, action: &Action, lease: &Lease) ->
             let catalog = catalog.telling(runtime.event("slots missed", action.address.to_string(), facts));
             // Nobody looks again behind the slot that this apply takes next: a connection that broke must not be the end.
             let mut tries = 0;
-            while let Err(error) = catalog.settle(lease, schedule, database.as_ref(), slots, *scopes, now).await {
-                tries += 1;
-                if tries == TRIES || !error.is_transient() || runtime.stopped() {
-                    return Err(failed(&error));
+            let recorded = loop {
+                match catalog.settle(lease, schedule, database.as_ref(), slots, *scopes, now).await {
+                    Ok(recorded) => break recorded,
+                    Err(error) => {
+                        tries += 1;
+                        if tries == TRIES || !error.is_transient() || runtime.stopped() {
+                            return Err(failed(&error));
+                        }
+                    }
                 }
                 tokio::time::sleep(BETWEEN).await;
-            }
-            Ok(Outcome::Done { summary: format!("{} recorded as missed", slots.len()) })
+            };
+            // Another apply of the same hour may have been first.
+            Ok(match recorded {
+                0 => Outcome::AlreadyDone { summary: "recorded as missed already".to_owned() },
+                recorded => Outcome::Done { summary: format!("{recorded} recorded as missed") },
+            })
         }
         ActionKind::Quarantine { backup, store, words } => {
             if action.reason.code != ReasonCode::VerificationFailed {

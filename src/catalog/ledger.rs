@@ -179,7 +179,7 @@ pub trait Ledger: Send + Sync {
         slots: &[Instant],
         scopes: u64,
         at: Instant,
-    ) -> Answer<()>;
+    ) -> Answer<u64>;
 
     async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended>;
     /// A catalog may record them one by one.
@@ -474,7 +474,7 @@ impl Ledger for Writer {
         slots: &[Instant],
         scopes: u64,
         at: Instant,
-    ) -> Answer<()> {
+    ) -> Answer<u64> {
         Self::settle(self, lease, schedule, database, slots, scopes, at).await
     }
 

@@ -8,6 +8,7 @@ use crate::domain::{Instant, Name};
 
 impl Writer {
     /// Records slots that nobody ran in time; they are settled from now on. Recording them again changes nothing.
+    /// Returns how many of them nobody had recorded yet.
     ///
     /// # Errors
     /// [`CatalogError::Fenced`]; as every statement.
@@ -19,8 +20,8 @@ impl Writer {
         slots: &[Instant],
         scopes: u64,
         at: Instant,
-    ) -> Result<(), CatalogError> {
-        let Some(newest) = slots.iter().max() else { return Ok(()) };
+    ) -> Result<u64, CatalogError> {
+        let Some(newest) = slots.iter().max() else { return Ok(0) };
         let database = database.map_or("", Name::as_str);
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
@@ -35,7 +36,8 @@ impl Writer {
         .bind(bigint(scopes))
         .bind(Stamp(at))
         .execute(&mut *transaction)
-        .await?;
+        .await?
+        .rows_affected();
         sqlx::query(ADVANCE)
             .bind(schedule.as_str())
             .bind(database)
@@ -43,7 +45,12 @@ impl Writer {
             .execute(&mut *transaction)
             .await?;
         // Told once, also where the reply to the first time was lost.
-        if recorded.rows_affected() == 0 { Ok(transaction.commit().await?) } else { self.seal(transaction).await }
+        if recorded == 0 {
+            transaction.commit().await?
+        } else {
+            self.seal(transaction).await?
+        }
+        Ok(recorded)
     }
 
     /// Records that every slot up to and including this one is settled. It never goes back.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Edit, Fix, Related};
+use crate::diag::{Code, Diagnostic, Edit, Fix, Related, Severity};
 
 use super::codes;
 use super::text::{Entry, Kind, MOST_FINDINGS, Meaning, Node, Place, Sources, Style, shown, similar, surely};
@@ -22,13 +22,15 @@ pub(crate) struct Context<'a> {
     /// The findings so far.
     pub found: Vec<Diagnostic>,
     key: String,
+    /// How many warnings, and how many errors.
+    said: [usize; 2],
     seen: HashSet<(Code, Place, String)>,
 }
 
 impl<'a> Context<'a> {
     /// Begins without findings.
     pub fn new(sources: &'a Sources) -> Self {
-        Self { sources, found: Vec::new(), key: String::new(), seen: HashSet::new() }
+        Self { sources, found: Vec::new(), key: String::new(), said: [0; 2], seen: HashSet::new() }
     }
 
     /// Adds an error.
@@ -57,11 +59,19 @@ impl<'a> Context<'a> {
 
     /// Adds a finding at a place, once: what an alias repeats is wrong in one place only.
     pub fn tell(&mut self, finding: Diagnostic, place: Place, label: impl Into<String>) -> Told<'_, 'a> {
-        let fresh =
-            self.found.len() <= MOST_FINDINGS && self.seen.insert((finding.code, place, finding.message.clone()));
-        if fresh && self.found.len() == MOST_FINDINGS {
-            let message = "there are more mistakes than anybody reads at once, and the others are left out";
-            let last = Diagnostic::error(codes::TOO_LARGE, message).help("correct the first ones");
+        // Each severity has room of its own: warnings, as many as they are, hide no error and are none.
+        let is_error = finding.severity == Severity::Error;
+        let said = self.said[usize::from(is_error)];
+        let fresh = said <= MOST_FINDINGS && self.seen.insert((finding.code, place, finding.message.clone()));
+        self.said[usize::from(is_error)] += usize::from(fresh);
+        if fresh && said == MOST_FINDINGS {
+            let last = if is_error {
+                let message = "there are more mistakes than anybody reads at once, and the others are left out";
+                Diagnostic::error(codes::TOO_LARGE, message).help("correct the first ones")
+            } else {
+                let message = "there are more warnings than anybody reads at once, and the others are left out";
+                Diagnostic::warning(codes::TOO_LARGE, message).help("mend what the first ones are about")
+            };
             self.found.push(last.at(self.sources.span(place), "the first one left out"));
             return Told { cx: self, fresh: false };
         }

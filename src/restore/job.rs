@@ -117,6 +117,16 @@ impl Job {
         }
     }
 
+    /// Says on a server that what is loaded under an id is no leftover. Where another run of the same plan says so, it is
+    /// waited for: what that one has changed is met by the checks that follow.
+    pub(super) async fn keep(&self, server: &Connection, id: &str) -> Result<Keeper, RestoreError> {
+        if let Some(keeper) = Keeper::open_if_free(server, id).await? {
+            return Ok(keeper);
+        }
+        (self.tell)(format!("the same restore, {id}, is running elsewhere, or its session has not ended yet: waiting"));
+        self.unless_stopped(async { Ok(Keeper::open(server, id).await?) }).await
+    }
+
     /// Loads into a database that is new, and proves every backup in it.
     async fn fill(&self, programs: &crate::engine::Programs, target: &Connection) -> Result<Done, RestoreError> {
         let mut done = Done {
@@ -218,7 +228,7 @@ impl Job {
         let own = beside(name, "new", id);
         let mark = Mark::loading(id, name, &self.wanted()?.origin.manifest.backup_id, "");
         self.remove_leftovers(server, name).await;
-        let keeper = Keeper::open(&maintenance, id).await?;
+        let keeper = self.keep(&maintenance, id).await?;
         create_database(&maintenance, &own).await?;
         let target = server.with_database(&own);
         let filled = self

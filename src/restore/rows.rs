@@ -81,7 +81,7 @@ impl Job {
                 "restore --into new:NAME, and copy what is needed",
             ));
         }
-        let keeper = Keeper::open(live, id).await?;
+        let keeper = self.keep(live, id).await?;
         let staging = beside("bkup_staging", "new", id);
         let mut rows = StagedRows { live: there, columns, staging, keeper, differ: RowsDiffer::default() };
         let filled = self.unless_stopped(self.fill_staging(proven, live, &rows, backed_up.partitioned, (id, at))).await;

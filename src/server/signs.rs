@@ -41,16 +41,21 @@ const DATABASES: &str = "
     SELECT name, size, size < (SELECT size FROM seen WHERE name = 'template1') + 4194304 AS empty
     FROM seen WHERE open AND NOT template ORDER BY name";
 
-/// What else is on servers that were looked at, by their identity and the role that looked: to ask for the size of every
-/// database in each of them would cost their number squared.
+/// What is the same in every database of a server, by the server's identity and the role that looked: to ask each of
+/// them would cost a session of every runner more than its connection, and the sizes their number squared.
 #[derive(Default)]
-pub struct Surveyed(Mutex<BTreeMap<(String, String), Once>>);
+pub struct Surveyed(Mutex<BTreeMap<(String, String), Arc<Once>>>);
 
-/// What was read of a server, once somebody has.
-type Once = Arc<OnceCell<Arc<Neighbours>>>;
+/// What was read of a server, each part once somebody could.
+#[derive(Default)]
+struct Once {
+    settings: OnceCell<BTreeMap<String, ServerSetting>>,
+    standbys: OnceCell<Vec<Standby>>,
+    neighbours: OnceCell<Arc<Neighbours>>,
+}
 
 impl Surveyed {
-    fn of(&self, system: &str, role: &str) -> Once {
+    fn of(&self, system: &str, role: &str) -> Arc<Once> {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(servers.entry((system.to_owned(), role.to_owned())).or_default())
     }
@@ -58,33 +63,30 @@ impl Surveyed {
 
 /// Reads all of it, within a transaction.
 pub(super) async fn read(session: &mut PgConnection, role: &str, surveyed: &Surveyed) -> ServerSigns {
-    let settings = part(session, SETTINGS).await.and_then(|rows| {
-        let pair = |row: &PgRow| {
-            let setting =
-                ServerSetting { value: row.try_get("value")?, pending_restart: row.try_get("pending_restart")? };
-            Ok((row.try_get("name")?, setting))
-        };
-        rows.iter()
-            .map(pair)
-            .collect::<Result<BTreeMap<String, ServerSetting>, sqlx::Error>>()
-            .map_err(|e| classify(&e))
-    });
-    let standbys = part(session, STANDBYS).await.and_then(|rows| {
-        if rows.iter().any(|row| row.try_get("hidden").unwrap_or(true)) {
-            return Err(ServerError::Permission("grant it pg_monitor to see who follows".to_owned()));
-        }
-        rows.iter().map(standby).collect::<Result<_, sqlx::Error>>().map_err(|e| classify(&e))
-    });
     let system: Option<String> = part(session, SYSTEM).await.ok().and_then(|rows| rows.first()?.try_get("system").ok());
-    let neighbours = match system {
-        Some(system) => {
-            let once = surveyed.of(&system, role);
-            once.get_or_try_init(|| beside(session, Some(system))).await.cloned()
-        }
-        // Which server it is cannot be told, so that it may be any.
-        None => beside(session, None).await,
-    };
+    // Where it cannot be told which server it is, it may be any, and what is read of it is its own.
+    let once = system.as_ref().map_or_else(Arc::default, |system| surveyed.of(system, role));
+    let settings = once.settings.get_or_try_init(|| settings(session)).await.cloned();
+    let standbys = once.standbys.get_or_try_init(|| standbys(session)).await.cloned();
+    let neighbours = once.neighbours.get_or_try_init(|| beside(session, system)).await.cloned();
     ServerSigns { settings: seen(settings), standbys: seen(standbys), neighbours: seen(neighbours) }
+}
+
+async fn settings(session: &mut PgConnection) -> Result<BTreeMap<String, ServerSetting>, ServerError> {
+    let pair = |row: &PgRow| {
+        let setting = ServerSetting { value: row.try_get("value")?, pending_restart: row.try_get("pending_restart")? };
+        Ok((row.try_get("name")?, setting))
+    };
+    let rows = part(session, SETTINGS).await?;
+    rows.iter().map(pair).collect::<Result<_, sqlx::Error>>().map_err(|e| classify(&e))
+}
+
+async fn standbys(session: &mut PgConnection) -> Result<Vec<Standby>, ServerError> {
+    let rows = part(session, STANDBYS).await?;
+    if rows.iter().any(|row| row.try_get("hidden").unwrap_or(true)) {
+        return Err(ServerError::Permission("grant it pg_monitor to see who follows".to_owned()));
+    }
+    rows.iter().map(standby).collect::<Result<_, sqlx::Error>>().map_err(|e| classify(&e))
 }
 
 async fn beside(session: &mut PgConnection, system: Option<String>) -> Result<Arc<Neighbours>, ServerError> {
@@ -99,12 +101,16 @@ fn seen<T>(read: Result<T, ServerError>) -> Observation<T> {
     }
 }
 
+/// Asks one of the questions above, all in one message to the server and back.
 async fn part(session: &mut PgConnection, sql: &'static str) -> Result<Vec<PgRow>, ServerError> {
-    session.execute("SAVEPOINT part").await.map_err(|e| classify(&e))?;
-    let rows = sqlx::query(sql).fetch_all(&mut *session).await;
-    let end = if rows.is_ok() { "RELEASE SAVEPOINT part" } else { "ROLLBACK TO SAVEPOINT part" };
-    session.execute(end).await.map_err(|e| classify(&e))?;
-    rows.map_err(|e| classify(&e))
+    let whole = format!("SAVEPOINT part; {sql}; RELEASE SAVEPOINT part");
+    match sqlx::raw_sql(sqlx::AssertSqlSafe(whole)).fetch_all(&mut *session).await {
+        Ok(rows) => Ok(rows),
+        Err(why) => {
+            session.execute("ROLLBACK TO SAVEPOINT part").await.map_err(|e| classify(&e))?;
+            Err(classify(&why))
+        }
+    }
 }
 
 fn standby(row: &PgRow) -> Result<Standby, sqlx::Error> {

@@ -440,6 +440,33 @@ async fn a_planned_restore_does_what_the_file_says_or_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_planned_restore_run_twice_at_once_waits_with_a_word_and_is_done_once() {
+    let world = World::new(Major::V17, &["a"]).await;
+    let _ = world.apply();
+    world.cluster.exec("app", "DELETE FROM tenant_a.orders WHERE id > 9").await;
+    let plan = ["restore", "--latest", "--tenant", "a", "--into", "live", "--plan", "restore.json"];
+    let _ = world.run(&plan).exits(0);
+    let mut holder = world.cluster.connection("app").connect().await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE public.currencies IN ROW EXCLUSIVE MODE").await.unwrap();
+    let mut first = world.cli.spawn(&["restore", "restore.json"]);
+    first.wait_for("loading it beside");
+    let mut stopped = world.cli.spawn(&["restore", "restore.json"]);
+    stopped.wait_for("is running elsewhere");
+    stopped.interrupt();
+    let _ = stopped.finish().exits(130).says("interrupted");
+    let mut second = world.cli.spawn(&["restore", "restore.json"]);
+    second.wait_for("is running elsewhere");
+    holder.execute("COMMIT").await.unwrap();
+    let _ = first.finish().exits(0);
+    assert_eq!(orders(&world, "tenant_a").await, 200);
+    world.cluster.exec("app", "DELETE FROM tenant_a.orders WHERE id = 10").await;
+    let _ = second.finish().exits(6);
+    assert_eq!(orders(&world, "tenant_a").await, 199);
+    let beside = beside(&world).await;
+    assert!(beside.len() == 1 && beside[0].starts_with("tenant_a__old_"), "{beside:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sanitised_copy_says_so_and_never_goes_into_live() {
     let world = World::new(Major::V17, &["a"]).await;
     let _ = world.apply();

@@ -171,7 +171,7 @@ impl Job {
         let by = self.wanted()?.origin.manifest.backup_id.clone();
         let maintenance = server.with_database("postgres");
         self.remove_leftovers(server, &held.plan.name).await;
-        let keeper = Keeper::open(&maintenance, &held.plan.id).await?;
+        let keeper = self.keep(&maintenance, &held.plan.id).await?;
         // Where one of that name is there, another run of the same plan is at it: it is not this one's to drop.
         create_like(&maintenance, &held.plan.incoming, &held.plan.name).await?;
         let mark = Mark::loading(&held.plan.id, &held.plan.name, &by, &terms.at);

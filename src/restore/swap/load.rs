@@ -81,7 +81,7 @@ impl Job {
     ) -> Result<Beside, RestoreError> {
         self.refuse_sanitized()?;
         let (id, incoming) = (&in_use.plan.id, &in_use.plan.incoming);
-        let keeper = Keeper::open(live, id).await?;
+        let keeper = self.keep(live, id).await?;
         (self.tell)(format!("loading it beside the schema in use, as {}", quote_ident(incoming)));
         let loaded = self.unless_stopped(self.fill_beside(proven, live, in_use, at, patience)).await;
         match loaded {

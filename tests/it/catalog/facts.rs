@@ -169,8 +169,11 @@ async fn the_planner_reads_what_apply_has_written() {
 
     let lease = claim(&writer, other_action("record_missed", "1")).await;
     let missed = [at("2026-02-22T02:00:00Z"), at("2026-02-15T02:00:00Z")];
-    writer.settle(&lease, &name("nightly"), Some(&name("app")), &missed, 12, slot).await.unwrap();
-    writer.settle(&lease, &name("nightly"), Some(&name("app")), &missed, 12, slot).await.unwrap();
+    let (schedule_name, app) = (name("nightly"), name("app"));
+    for (slots, new) in [(&missed[1..], 1), (&missed[..], 1), (&missed[..], 0), (&missed[..0], 0)] {
+        let recorded = writer.settle(&lease, &schedule_name, Some(&app), slots, 12, slot).await.unwrap();
+        assert_eq!(recorded, new, "only what is recorded for the first time is counted");
+    }
     writer.settle_through(&name("nightly"), Some(&name("app")), at("2026-02-01T02:00:00Z")).await.unwrap();
     writer.settle_through(&name("files"), None, slot).await.unwrap();
     let lease = claim(&writer, other_action("ensure_store", "1")).await;

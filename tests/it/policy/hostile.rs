@@ -39,6 +39,22 @@ fn hostile_shapes_end_quickly() {
     assert!(taken < 10.0, "{taken} s");
 }
 
+#[test]
+fn warnings_without_number_are_no_error_and_hide_none() {
+    let databases: String =
+        (0..1_100).map(|n| format!("  d{n}: {{ url: \"postgres://app:hunter2@db/d{n}\" }}\n")).collect();
+    let text = format!("version: 1\ndatabases:\n{databases}");
+    let (warnings, errors): (Vec<_>, Vec<_>) =
+        policy::read(&file(&text)).1.into_iter().partition(|found| found.severity == Severity::Warning);
+    assert!(errors.is_empty(), "{:?}", errors.first());
+    let left_out = warnings.last().unwrap();
+    assert!(left_out.message.contains("more warnings than anybody reads"), "{left_out:?}");
+    assert_eq!(warnings.len(), 1_001);
+    let found = policy::read(&file(&format!("{text}  last: {{ url: 7 }}\n"))).1;
+    let errors: Vec<_> = found.iter().filter(|found| found.severity == Severity::Error).collect();
+    assert!(!errors.is_empty() && errors.iter().all(|found| found.code.0 != "BK109"), "{errors:?}");
+}
+
 /// Returns how long this thread has had a processor: a busy machine makes everything late, and nothing slow.
 fn processor_seconds() -> f64 {
     let said = std::fs::read_to_string("/proc/thread-self/stat").unwrap();

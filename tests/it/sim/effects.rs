@@ -272,18 +272,19 @@ impl Ledger for Memory {
         slots: &[Instant],
         scopes: u64,
         _at: Instant,
-    ) -> Answer<()> {
-        let Some(newest) = slots.iter().max() else { return Ok(()) };
+    ) -> Answer<u64> {
+        let Some(newest) = slots.iter().max() else { return Ok(0) };
         let mut tables = self.fenced(lease)?;
         let before = tables.missed.len();
         for slot in slots {
             tables.missed.entry((schedule.clone(), database.cloned(), *slot)).or_insert(scopes);
         }
         tables.advance(schedule, database, *newest);
-        if tables.missed.len() > before {
+        let recorded = tables.missed.len() - before;
+        if recorded > 0 {
             self.seal(&mut tables);
         }
-        Ok(())
+        Ok(recorded as u64)
     }
 
     async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended> {

@@ -171,7 +171,7 @@ impl Ledger for Connection {
         slots: &[Instant],
         scopes: u64,
         at: Instant,
-    ) -> Answer<()> {
+    ) -> Answer<u64> {
         self.weather.ask(true, "settle", self.catalog.settle(lease, schedule, database, slots, scopes, at)).await
     }
 
