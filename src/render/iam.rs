@@ -24,6 +24,8 @@ pub enum IamGrants {
     Runner,
     /// Deletes.
     Pruner,
+    /// Deletes for good: old versions too.
+    Eraser,
     /// Gets.
     Restore,
     /// The bucket's own policy: what nobody may do.
@@ -32,7 +34,7 @@ pub enum IamGrants {
 
 impl IamGrants {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Planner, Self::Runner, Self::Pruner, Self::Restore, Self::Bucket];
+    pub const ALL: [Self; 6] = [Self::Planner, Self::Runner, Self::Pruner, Self::Eraser, Self::Restore, Self::Bucket];
 
     /// Returns the word on the command line and in the JSON.
     #[must_use]
@@ -41,6 +43,7 @@ impl IamGrants {
             Self::Planner => "planner",
             Self::Runner => "runner",
             Self::Pruner => "pruner",
+            Self::Eraser => "eraser",
             Self::Restore => "restore",
             Self::Bucket => "bucket",
         }
@@ -68,8 +71,12 @@ impl Place<'_> {
 
     /// Lists, below the prefix only.
     fn list(&self) -> Value {
+        self.lists("List", "s3:ListBucket")
+    }
+
+    fn lists(&self, sid: &str, action: &str) -> Value {
         let mut statement = json!({
-            "Sid": "List", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": self.bucket_arn(),
+            "Sid": sid, "Effect": "Allow", "Action": action, "Resource": self.bucket_arn(),
         });
         if !self.prefix.is_empty() {
             let prefix = self.prefix;
@@ -147,31 +154,42 @@ fn policy(place: &Place<'_>, spec: &StoreSpec, grants: IamGrants) -> Value {
                 "Resource": place.bucket_arn(),
             }),
         ],
-        IamGrants::Pruner => vec![
-            place.list(),
-            place.get(),
-            place.put_once(&PRUNER_RECORDS),
-            json!({
-                "Sid": "DeleteBackups", "Effect": "Allow", "Action": ["s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": [place.below("backups/*"), place.below("keys/*")],
-            }),
-            json!({
-                "Sid": "UnfinishedUploads", "Effect": "Allow", "Action": "s3:ListBucketMultipartUploads",
-                "Resource": place.bucket_arn(),
-            }),
-        ],
+        IamGrants::Pruner => deleting(place, &["s3:DeleteObject", "s3:AbortMultipartUpload"]),
+        // A pruner that was broken into can only hide what a bucket with versions keeps; this one destroys it.
+        IamGrants::Eraser => {
+            let mut all = deleting(place, &["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"]);
+            all.push(place.lists("ListVersions", "s3:ListBucketVersions"));
+            all
+        }
         IamGrants::Bucket => bucket(place),
     };
     if !matches!(grants, IamGrants::Bucket)
         && let Some(key) = kms_key(spec)
     {
         let action = match grants {
-            IamGrants::Runner | IamGrants::Pruner => json!(["kms:GenerateDataKey", "kms:Decrypt"]),
+            IamGrants::Runner | IamGrants::Pruner | IamGrants::Eraser => json!(["kms:GenerateDataKey", "kms:Decrypt"]),
             _ => json!("kms:Decrypt"),
         };
         statements.push(json!({ "Sid": "Key", "Effect": "Allow", "Action": action, "Resource": key }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Leaves marks, and deletes below what they are about.
+fn deleting(place: &Place<'_>, actions: &[&str]) -> Vec<Value> {
+    vec![
+        place.list(),
+        place.get(),
+        place.put_once(&PRUNER_RECORDS),
+        json!({
+            "Sid": "DeleteBackups", "Effect": "Allow", "Action": actions,
+            "Resource": [place.below("backups/*"), place.below("keys/*")],
+        }),
+        json!({
+            "Sid": "UnfinishedUploads", "Effect": "Allow", "Action": "s3:ListBucketMultipartUploads",
+            "Resource": place.bucket_arn(),
+        }),
+    ]
 }
 
 fn kms_key(spec: &StoreSpec) -> Option<&str> {

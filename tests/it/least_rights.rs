@@ -256,16 +256,21 @@ fn aws_policies_are_valid_small_and_of_one_prefix() {
                     );
                 }
                 let deletes = statement["Action"].to_string().contains("s3:Delete");
-                let allowed = statement["Effect"] == "Deny" || role == "pruner" || (role == "runner" && sid == "Probe");
+                let deleter = ["pruner", "eraser"].contains(&role.as_str());
+                let allowed = statement["Effect"] == "Deny" || deleter || (role == "runner" && sid == "Probe");
                 assert!(!deletes || allowed, "{store} {role} {sid}");
+                let for_good = statement["Action"].to_string().contains("s3:DeleteObjectVersion");
+                assert!(!for_good || statement["Effect"] == "Deny" || role == "eraser", "{store} {role} {sid}");
             }
         }
     }
     let one = place.run(&["init", "iam", "--store", "primary", "--role", "runner"]).exits(0).stdout;
     let bucket = place.run(&["init", "iam", "--store", "primary", "--role", "bucket"]).exits(0).stdout;
+    let eraser = place.run(&["init", "iam", "--store", "primary", "--role", "eraser"]).exits(0).stdout;
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("least_rights_iam_runner", one);
         insta::assert_snapshot!("least_rights_iam_bucket", bucket);
+        insta::assert_snapshot!("least_rights_iam_eraser", eraser);
     });
     let _ = place.run(&["init", "iam", "--store", "folder"]).exits(64);
     let _ = place.run(&["init", "roles", "--database", "none"]).exits(64);

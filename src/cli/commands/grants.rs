@@ -46,6 +46,9 @@ pub enum IamRole {
     /// Deletes.
     #[value(help = None::<&str>)]
     Pruner,
+    /// Deletes old versions too.
+    #[value(help = None::<&str>)]
+    Eraser,
     /// Gets.
     #[value(help = None::<&str>)]
     Restore,
@@ -60,6 +63,7 @@ impl From<IamRole> for IamGrants {
             IamRole::Planner => Self::Planner,
             IamRole::Runner => Self::Runner,
             IamRole::Pruner => Self::Pruner,
+            IamRole::Eraser => Self::Eraser,
             IamRole::Restore => Self::Restore,
             IamRole::Bucket => Self::Bucket,
         }
