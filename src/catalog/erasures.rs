@@ -9,7 +9,7 @@ use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, plain};
 use super::state::Reader;
 use super::writer::{Writer, fence};
-use crate::domain::{BackupId, Digest, Erased, Erasure, Instant, Name, RunId};
+use crate::domain::{BackupId, Digest, Erased, Erasure, Instant, Name, RunId, Trace};
 
 /// Who asks for an erasure, and why.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +111,37 @@ impl Reader {
 }
 
 impl Reader {
+    /// Returns where a tenant had backups since an erasure of it was last completed: deleted ones and such as were never
+    /// finished too.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn traces_of(&self, database: &Name, slug: &str) -> Result<Vec<Trace>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let rows = sqlx::query(
+            "SELECT DISTINCT store, coalesce(filed_under, database) AS filed_under FROM ( \
+                 SELECT store, filed_under, database, coalesce(started_at, created_at) AS began FROM bkup.executions \
+                 WHERE database = $1 AND scope = $2 \
+                 UNION ALL \
+                 SELECT store, filed_under, database, coalesce(started_at, created_at) FROM bkup.executions_archive \
+                 WHERE database = $1 AND scope = $2) had \
+             WHERE store IS NOT NULL AND began > coalesce( \
+                 (SELECT max(completed_at) FROM bkup.erasures WHERE database = $1 AND slug = $3), '-infinity') \
+             ORDER BY 1, 2",
+        )
+        .bind(database.as_str())
+        .bind(format!("tenant={slug}"))
+        .bind(slug)
+        .fetch_all(&mut *connection)
+        .await?;
+        let name = |row: &sqlx::postgres::PgRow, column: &'static str| {
+            Name::try_from(row.text(column)?).map_err(|_| CatalogError::corrupt(column, "is no name"))
+        };
+        rows.iter()
+            .map(|row| Ok(Trace { store: name(row, "store")?, filed_under: name(row, "filed_under")? }))
+            .collect()
+    }
+
     /// Returns the backups that an erasure is about.
     ///
     /// # Errors
@@ -290,7 +321,7 @@ impl Writer {
         .await?;
         let evidence = serde_json::to_value(erased).unwrap_or_default();
         sqlx::query(
-            "UPDATE bkup.erasures SET completed_at = coalesce(completed_at, $2), evidence = $3 WHERE digest = $1",
+            "UPDATE bkup.erasures SET completed_at = greatest(completed_at, $2), evidence = $3 WHERE digest = $1",
         )
         .bind(digest.to_string())
         .bind(Stamp::maybe(erased.is_whole().then_some(erased.at)))

@@ -20,10 +20,31 @@ pub struct Erasure {
     pub offboarded_at: Option<Instant>,
     /// Every backup of it alone, tombstoned ones too, by id.
     pub backups: Vec<Condemned>,
+    /// Where else it had backups since an erasure of it was last completed, whether they are deleted or were never finished:
+    /// a store may keep old versions there.
+    #[serde(default)]
+    pub traces: Vec<Trace>,
     /// What holds its data beside that of others, and is not touched.
     pub holders: Vec<Holder>,
     /// Over tenant and backups.
     pub digest: Digest,
+}
+
+impl Erasure {
+    /// Returns whether there is nothing of the tenant that could go.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.backups.is_empty() && self.traces.is_empty()
+    }
+}
+
+/// A place in which a tenant had backups.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Trace {
+    /// The store.
+    pub store: Name,
+    /// The database's name in the store's keys.
+    pub filed_under: Name,
 }
 
 /// A backup that goes.

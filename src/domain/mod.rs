@@ -61,7 +61,7 @@ pub use desired::{
     ScheduleSpec, SourceLocation, TenantFilter, TenantSelector, WalSpec,
 };
 pub use drift::{DRIFT_CODES, DriftFinding, DriftKind, DriftSeverity};
-pub use erasure::{Condemned, ERASURE_FORMAT, Erased, Erasure, HeldBackup, Holder, LeftOver};
+pub use erasure::{Condemned, ERASURE_FORMAT, Erased, Erasure, HeldBackup, Holder, LeftOver, Trace};
 pub use event::{EVENT_FORMAT, Event};
 pub use evidence::{CheckResult, Evidence, Phase, TableComparison};
 pub use explanation::{Explanation, Setting, Slot, Topic, Use};

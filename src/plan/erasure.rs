@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::life::Lives;
 use crate::domain::{
-    Backup, Condemned, ERASURE_FORMAT, Erasure, HeldBackup, Holder, Name, ResolvedTenants, Scope, digest_of,
+    Backup, Condemned, ERASURE_FORMAT, Erasure, HeldBackup, Holder, Name, ResolvedTenants, Scope, Trace, digest_of,
 };
 use crate::retention::Tenure;
 
@@ -36,15 +36,16 @@ impl Lives<'_> {
     }
 
     /// Returns what the erasure of a tenant would do. One that lives is never erased: the next slot would back it up again.
+    /// `traces` is where the catalog says that it had backups.
     ///
     /// # Errors
     /// [`ErasureRefusal`].
-    pub fn erasure(&self, database: &Name, slug: &str) -> Result<Erasure, ErasureRefusal> {
+    pub fn erasure(&self, database: &Name, slug: &str, traces: &[Trace]) -> Result<Erasure, ErasureRefusal> {
         let scope = Scope::Tenant(slug.to_owned());
         let record = self.facts.tenants.iter().find(|r| &r.database == database && r.slug == slug);
         let mut own: Vec<&Backup> = self.facts.backups.iter().filter(|b| is_of(b, database, &scope)).collect();
         own.sort_by(|a, b| a.id.cmp(&b.id));
-        if record.is_none() && own.is_empty() {
+        if record.is_none() && own.is_empty() && traces.is_empty() {
             return Err(ErasureRefusal::Unknown);
         }
         self.standing(database, &scope, record.is_some_and(|r| r.offboarded_at.is_some()))?;
@@ -70,6 +71,7 @@ impl Lives<'_> {
             slug: slug.to_owned(),
             offboarded_at: record.and_then(|record| record.offboarded_at),
             backups,
+            traces: traces.to_vec(),
             holders: self.holders(database),
             digest,
         })

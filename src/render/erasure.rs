@@ -30,6 +30,15 @@ pub fn erasure_text(erasure: &Erasure, done: Option<(Instant, &str)>, style: &St
         out.push_str(&format!("\n{} {}\n", style.mark(Symbol::Good), style.paint(Tone::Good, &words)));
     } else if erasure.backups.is_empty() {
         out.push_str(&format!("\n{} It has no backups of its own.\n", style.mark(Symbol::Attention)));
+        if !erasure.traces.is_empty() {
+            let mut stores: Vec<String> = erasure.traces.iter().map(|trace| format!("store.{}", trace.store)).collect();
+            stores.dedup();
+            let words = format!(
+                "It had some in {}. Old versions that a bucket keeps of them, and what unfinished attempts left, go for good.",
+                stores.join(", ")
+            );
+            hanging("  ", &words, width, &mut out);
+        }
     } else {
         let bytes: Bytes = erasure.backups.iter().map(|backup| backup.size).sum();
         let total = format!("{}{}{bytes}", count(erasure.backups.len(), "backup"), style.dot());
@@ -53,7 +62,7 @@ pub fn erasure_text(erasure: &Erasure, done: Option<(Instant, &str)>, style: &St
         out.push_str(&table.render(style));
     }
     holders(erasure, style, &mut out);
-    if !erasure.backups.is_empty() {
+    if !erasure.is_empty() {
         let begin = &erasure.digest.to_string()[..Consent::SHORTEST];
         out.push_str(&format!("\n{} Nothing brings it back. If it is meant:\n", style.mark(Symbol::Attention)));
         out.push_str(&format!(

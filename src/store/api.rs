@@ -124,13 +124,31 @@ pub struct UnfinishedUpload {
     pub begun: Option<Instant>,
 }
 
-/// What became of the versions below a prefix.
-#[derive(Debug, Default)]
-pub struct VersionsGone {
-    /// How many went.
-    pub gone: u64,
-    /// The keys of those that are still there, each with the reason.
-    pub left: Vec<(String, StoreError)>,
+/// One version of an object, or a mark that says it was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// The object's key below the store's prefix.
+    pub key: String,
+    /// The store's name for the version.
+    pub version: String,
+}
+
+/// Where a listing of versions goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionsFrom {
+    /// The last key of the page before.
+    pub key: String,
+    /// The last version of that key, where the store says it.
+    pub version: Option<String>,
+}
+
+/// One page of a listing of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionPage {
+    /// The versions and marks.
+    pub versions: Vec<ObjectVersion>,
+    /// Where to go on; absent on the last page.
+    pub next: Option<VersionsFrom>,
 }
 
 /// A store as a reader sees it.
@@ -255,13 +273,32 @@ pub trait WriteStore: ReadStore {
     /// When the store refuses or cannot be reached.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Deletes every version of the objects below a prefix, the newest ones and the marks of deletion too. `None` where the
-    /// store keeps no versions, or cannot list them.
+    /// Lists the versions of the objects whose key begins with `prefix`, the newest ones and the marks of deletion too, from
+    /// where an earlier page ended. `None` where the store keeps none, or does not know the question.
+    /// [`super::destroy_versions`] deletes them all.
     ///
     /// # Errors
-    /// When the store refuses the request as a whole, or cannot be reached.
-    async fn delete_versions(&self, _prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
+    /// When the store cannot be asked, or denies it: what nobody sees may well be there.
+    async fn versions_page(
+        &self,
+        _prefix: &str,
+        _from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
         Ok(None)
+    }
+
+    /// Deletes versions, no more than a page of them; those that are not there are no error. Returns those that are still
+    /// there, each with the reason.
+    ///
+    /// # Errors
+    /// When the request as a whole fails.
+    async fn delete_versions(
+        &self,
+        versions: &[ObjectVersion],
+    ) -> Result<Vec<(ObjectVersion, StoreError)>, StoreError> {
+        let what = "it keeps no versions".to_owned();
+        let refused = |key: &str| StoreError::Invalid { place: self.place().to_owned(), key: key.to_owned(), what };
+        versions.first().map_or(Ok(Vec::new()), |first| Err(refused(&first.key)))
     }
 
     /// Deletes objects, in the order given as far as the store has one; those that are not there are no error. Returns

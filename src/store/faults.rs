@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
+    Capabilities, ListPage, ObjectFacts, ObjectVersion, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock,
+    StorageRole, StoreError, UnfinishedUpload, UploadId, VersionPage, VersionsFrom, WriteStore,
 };
 use crate::domain::StoreSettings;
 
@@ -381,8 +381,19 @@ impl WriteStore for Faulty {
         self.pass(Operation::Delete, key, async move { inner.delete(&own).await }).await
     }
 
-    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
-        self.inner.delete_versions(prefix).await
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.inner.versions_page(prefix, from).await
+    }
+
+    async fn delete_versions(
+        &self,
+        versions: &[ObjectVersion],
+    ) -> Result<Vec<(ObjectVersion, StoreError)>, StoreError> {
+        self.inner.delete_versions(versions).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

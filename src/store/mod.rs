@@ -25,11 +25,12 @@ mod s3_error;
 mod s3_settings;
 mod s3_versions;
 mod upload;
+mod versions;
 mod walk;
 
 pub use api::{
-    Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    UnfinishedUpload, UploadId, VersionsGone, WriteStore,
+    Capabilities, ListPage, ObjectFacts, ObjectVersion, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock,
+    StorageRole, UnfinishedUpload, UploadId, VersionPage, VersionsFrom, WriteStore,
 };
 pub use error::StoreError;
 pub use folder::FolderStore;
@@ -45,3 +46,4 @@ pub use read::{ByteStream, READ_MEMORY, read};
 pub use retry::{RetryPolicy, Retrying};
 pub use s3::S3Store;
 pub use upload::{UPLOAD_MEMORY, Uploader};
+pub use versions::{VersionsGone, destroy_versions};

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +11,8 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 
 use super::{
-    Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
+    Capabilities, ListPage, ObjectFacts, ObjectVersion, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock,
+    StorageRole, StoreError, UnfinishedUpload, UploadId, VersionPage, VersionsFrom, WriteStore,
 };
 use crate::domain::StoreSettings;
 
@@ -65,6 +65,51 @@ impl Retrying {
                 tracing::debug!(%error, ?delay, "store request is repeated");
             })
             .await
+    }
+}
+
+/// How far a deletion of many has come.
+struct Rest<T> {
+    /// What may still go.
+    todo: Vec<T>,
+    /// What the last request could not delete just then.
+    later: Vec<(T, StoreError)>,
+    /// What the store keeps.
+    kept: Vec<(T, StoreError)>,
+}
+
+impl Retrying {
+    /// Deletes many: what the store could not delete just now, of a request that it served otherwise, is asked for again
+    /// like a request that failed.
+    async fn rest<T, F>(
+        &self,
+        all: &[T],
+        request: impl Fn(Vec<T>) -> F + Sync,
+    ) -> Result<Vec<(T, StoreError)>, StoreError>
+    where
+        T: Clone + Send,
+        F: Future<Output = Result<Vec<(T, StoreError)>, StoreError>> + Send,
+    {
+        let rest = Mutex::new(Rest { todo: all.to_vec(), later: Vec::new(), kept: Vec::new() });
+        let lock = || rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self
+            .again(|| async {
+                let todo = lock().todo.clone();
+                let (later, kept): (Vec<_>, Vec<_>) =
+                    request(todo).await?.into_iter().partition(|(_, error)| error.is_transient());
+                let first = later.first().map(|(_, error)| error.clone());
+                let mut rest = lock();
+                rest.kept.extend(kept);
+                rest.todo = later.iter().map(|(item, _)| item.clone()).collect();
+                rest.later = later;
+                first.map_or(Ok(()), Err)
+            })
+            .await;
+        let rest = rest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match ended {
+            Err(error) if rest.later.is_empty() => Err(error),
+            _ => Ok(rest.kept.into_iter().chain(rest.later).collect()),
+        }
     }
 }
 
@@ -184,11 +229,22 @@ impl WriteStore for Retrying {
         self.again(|| self.inner.delete(key)).await
     }
 
-    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
-        self.again(|| self.inner.delete_versions(prefix)).await
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.again(|| self.inner.versions_page(prefix, from)).await
+    }
+
+    async fn delete_versions(
+        &self,
+        versions: &[ObjectVersion],
+    ) -> Result<Vec<(ObjectVersion, StoreError)>, StoreError> {
+        self.rest(versions, |some| async move { self.inner.delete_versions(&some).await }).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {
-        self.again(|| self.inner.delete_many(keys)).await
+        self.rest(keys, |some| async move { self.inner.delete_many(&some).await }).await
     }
 }

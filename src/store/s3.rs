@@ -27,9 +27,11 @@ use secrecy::ExposeSecret;
 use super::layout::check_key;
 use super::probe::crc32c;
 use super::s3_error::{Answer, Asked};
+use super::s3_versions::Versions;
 use super::{
-    Capabilities, ListPage, ObjectFacts, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock, StorageRole,
-    StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, VersionsGone, WriteStore,
+    Capabilities, ListPage, ObjectFacts, ObjectVersion, PartTag, PutOptions, PutOutcome, ReadStore, ServerClock,
+    StorageRole, StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, VersionPage, VersionsFrom,
+    WriteStore,
 };
 use crate::domain::{Instant, StoreSettings, StoreUrl};
 
@@ -156,6 +158,10 @@ impl S3Store {
 
     fn invalid(&self, key: &str, what: impl Into<String>) -> StoreError {
         StoreError::Invalid { place: self.place.clone(), key: key.to_owned(), what: what.into() }
+    }
+
+    fn versions(&self) -> Versions<'_> {
+        Versions { client: &self.client, bucket: &self.bucket, place: &self.place, own: &self.prefix }
     }
 
     fn class_of(&self, role: StorageRole) -> Option<StorageClass> {
@@ -489,8 +495,19 @@ impl WriteStore for S3Store {
         }
     }
 
-    async fn delete_versions(&self, prefix: &str) -> Result<Option<VersionsGone>, StoreError> {
-        super::s3_versions::delete(&self.client, &self.bucket, &self.place, &self.prefix, prefix).await
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.versions().page(prefix, from).await
+    }
+
+    async fn delete_versions(
+        &self,
+        versions: &[ObjectVersion],
+    ) -> Result<Vec<(ObjectVersion, StoreError)>, StoreError> {
+        self.versions().delete(versions).await
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {

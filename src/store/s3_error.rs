@@ -81,7 +81,7 @@ impl Asked<'_> {
         let (place, key, action) = (self.place.to_owned(), self.key.to_owned(), self.doing());
         match (code, status) {
             ("NoSuchBucket", _) => StoreError::NoStore { place, what: format!("there is no bucket {:?}", self.bucket) },
-            ("NoSuchKey" | "NotFound", _) => StoreError::NotFound { place, key },
+            ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) => StoreError::NotFound { place, key },
             ("NoSuchUpload", _) => StoreError::NoUpload { place, key },
             (
                 "InvalidAccessKeyId"
@@ -100,9 +100,9 @@ impl Asked<'_> {
             }
             ("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
             | ("IncompleteBody", _) => StoreError::DamagedInTransit { place, key, detail },
-            ("SlowDown" | "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout" | "Throttling", _) => {
-                StoreError::Busy { place, action, detail }
-            }
+            ("SlowDown" | "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout" | "Throttling", _)
+            // Of one object among many, in an answer whose status is 200.
+            | ("InternalError" | "ServiceUnavailable", _) => StoreError::Busy { place, action, detail },
             ("XMinioStorageFull" | "InsufficientStorage" | "QuotaExceeded" | "EntityTooLarge", _) | (_, 507) => {
                 StoreError::Full { place, detail }
             }

@@ -61,7 +61,7 @@ fn body_of<E>(error: &SdkError<E, HttpResponse>) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-async fn versioning(client: &Client, bucket: &str) -> Seen<BucketVersioning> {
+pub(super) async fn versioning(client: &Client, bucket: &str) -> Seen<BucketVersioning> {
     match client.get_bucket_versioning().bucket(bucket).send().await {
         Ok(answer) => Observation::Known(Some(match answer.status() {
             Some(BucketVersioningStatus::Enabled) => BucketVersioning::On,

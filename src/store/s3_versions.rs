@@ -1,5 +1,4 @@
-//! Old versions of objects in S3: where a bucket keeps them, a deletion only hides the object, and a key that is to be
-//! destroyed has to go version by version.
+//! Versions of objects in S3: one page of a listing, one deletion.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -7,82 +6,137 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use super::s3_error::Asked;
-use super::{StoreError, VersionsGone};
+use super::{ObjectVersion, StoreError, VersionPage, VersionsFrom, s3_settings};
+use crate::domain::{BucketVersioning, Observation};
 
-/// The most versions that one request deletes.
-const BATCH: usize = 1000;
+/// A bucket as it is asked of its versions. `own` is the store's own prefix, which keys leave out.
+pub(super) struct Versions<'a> {
+    pub(super) client: &'a Client,
+    pub(super) bucket: &'a str,
+    pub(super) place: &'a str,
+    pub(super) own: &'a str,
+}
 
-/// Deletes every version below a key prefix of a bucket. `own` is the store's own prefix, which keys in errors leave out.
-/// `None` where the server does not list versions, or does not let this user see them.
-///
-/// # Errors
-/// When the server cannot be reached, or cuts its listing short.
-pub(super) async fn delete(
-    client: &Client,
-    bucket: &str,
-    place: &str,
-    own: &str,
-    prefix: &str,
-) -> Result<Option<VersionsGone>, StoreError> {
-    let full = format!("{own}{prefix}");
-    let asked = |action| Asked { place, bucket, action, key: prefix };
-    let mut done = VersionsGone::default();
-    let (mut key_marker, mut version_marker) = (None, None);
-    loop {
-        let request = client
+impl Versions<'_> {
+    fn asked<'a>(&'a self, action: &'static str, key: &'a str) -> Asked<'a> {
+        Asked { place: self.place, bucket: self.bucket, action, key }
+    }
+
+    fn invalid(&self, key: &str, what: impl Into<String>) -> StoreError {
+        StoreError::Invalid { place: self.place.to_owned(), key: key.to_owned(), what: what.into() }
+    }
+
+    /// Lists a page. `None` where the server does not know the question, and does not say that it keeps versions.
+    ///
+    /// # Errors
+    /// When the server denies it or cannot be reached, or cuts its listing short.
+    pub(super) async fn page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        let full = format!("{}{prefix}", self.own);
+        let request = self
+            .client
             .list_object_versions()
-            .bucket(bucket)
+            .bucket(self.bucket)
             .prefix(&full)
-            .set_key_marker(key_marker.take())
-            .set_version_id_marker(version_marker.take());
+            .set_key_marker(from.map(|from| format!("{}{}", self.own, from.key)))
+            .set_version_id_marker(from.and_then(|from| from.version.clone()));
         let page = match request.send().await {
             Ok(page) => page,
-            Err(error) if is_plain_listing(&error) => return Ok(None),
-            Err(error) => match asked("list the versions below").failed(error) {
-                StoreError::Refused { .. } | StoreError::NotFound { .. } | StoreError::Denied { .. } => {
-                    return Ok(None);
-                }
-                error => return Err(error),
-            },
+            Err(error) => return self.without(prefix, error).await,
         };
         let versions = page.versions().iter().filter_map(|one| Some((one.key()?, one.version_id()?)));
         let marks = page.delete_markers().iter().filter_map(|one| Some((one.key()?, one.version_id()?)));
         // Some servers ignore the prefix; another tenant's versions must not be taken for these.
-        let all: Vec<(&str, &str)> = versions.chain(marks).filter(|(key, _)| key.starts_with(&full)).collect();
-        for batch in all.chunks(BATCH) {
-            let mut delete = Delete::builder().quiet(true);
-            for (key, version) in batch {
-                let object = ObjectIdentifier::builder().key(*key).version_id(*version).build();
-                let invalid =
-                    |what: String| StoreError::Invalid { place: place.to_owned(), key: (*key).to_owned(), what };
-                delete = delete.objects(object.map_err(|error| invalid(error.to_string()))?);
+        let below = versions.chain(marks).filter(|(key, _)| key.starts_with(&full));
+        let version = |(key, version): (&str, &str)| {
+            let key = key.strip_prefix(self.own)?;
+            Some(ObjectVersion { key: key.to_owned(), version: version.to_owned() })
+        };
+        let versions = below.filter_map(version).collect();
+        if page.is_truncated() != Some(true) {
+            return Ok(Some(VersionPage { versions, next: None }));
+        }
+        let next = page
+            .next_key_marker()
+            .and_then(|key| key.strip_prefix(self.own))
+            .map(|key| VersionsFrom { key: key.to_owned(), version: page.next_version_id_marker().map(str::to_owned) });
+        if next.is_none() {
+            return Err(self.invalid(prefix, "the server cut the listing of versions and does not say where to go on"));
+        }
+        Ok(Some(VersionPage { versions, next }))
+    }
+
+    /// Tells a server that has no versions from one that has and does not show them.
+    async fn without<E>(
+        &self,
+        prefix: &str,
+        error: SdkError<E, HttpResponse>,
+    ) -> Result<Option<VersionPage>, StoreError>
+    where
+        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let is_other_answer = is_plain_listing(&error);
+        let failure = self.asked("list the versions below", prefix).failed(error);
+        let is_denied = matches!(failure, StoreError::Denied { .. });
+        let is_no_answer = matches!(failure, StoreError::Refused { .. } | StoreError::NotFound { .. });
+        if !is_other_answer && !is_denied && !is_no_answer {
+            return Err(failure);
+        }
+        match s3_settings::versioning(self.client, self.bucket).await {
+            Observation::Known(Some(BucketVersioning::Off)) => Ok(Some(VersionPage::default())),
+            Observation::Known(Some(_)) => Err(failure),
+            _ if is_denied => Err(failure),
+            _ => Ok(None),
+        }
+    }
+
+    /// Deletes versions in one request.
+    ///
+    /// # Errors
+    /// When the server refuses the request as a whole, or cannot be reached.
+    pub(super) async fn delete(
+        &self,
+        versions: &[ObjectVersion],
+    ) -> Result<Vec<(ObjectVersion, StoreError)>, StoreError> {
+        let mut delete = Delete::builder().quiet(true);
+        for one in versions {
+            let full = format!("{}{}", self.own, one.key);
+            let object = ObjectIdentifier::builder().key(full).version_id(&one.version).build();
+            delete = delete.objects(object.map_err(|error| self.invalid(&one.key, error.to_string()))?);
+        }
+        let first = versions.first().map_or("", |one| one.key.as_str());
+        let delete = delete.build().map_err(|error| self.invalid(first, error.to_string()))?;
+        let answer = self.client.delete_objects().bucket(self.bucket).delete(delete).send().await;
+        let answer =
+            answer.map_err(|error| self.asked("delete versions, the first of them of", first).failed(error))?;
+        let mut left: Vec<(ObjectVersion, StoreError)> = Vec::new();
+        for error in answer.errors() {
+            let full = error.key().unwrap_or_default();
+            let key = full.strip_prefix(self.own).unwrap_or(full);
+            let code = error.code().unwrap_or_default();
+            let detail = format!("{code}: {}", error.message().unwrap_or_default());
+            let failure = self.asked("delete a version of", key).by_code(code, 200, detail);
+            if matches!(failure, StoreError::NotFound { .. }) {
+                continue;
             }
-            let invalid = |what: String| StoreError::Invalid { place: place.to_owned(), key: prefix.to_owned(), what };
-            let delete = delete.build().map_err(|error| invalid(error.to_string()))?;
-            let answer = client.delete_objects().bucket(bucket).delete(delete).send().await;
-            let answer = answer.map_err(|error| asked("delete the versions below").failed(error))?;
-            let before = done.left.len();
-            for error in answer.errors() {
-                let full = error.key().unwrap_or_default();
-                let key = full.strip_prefix(own).unwrap_or(full).to_owned();
-                let code = error.code().unwrap_or_default();
-                let detail = format!("{code}: {}", error.message().unwrap_or_default());
-                match (Asked { place, bucket, action: "delete a version of", key: &key }).by_code(code, 200, detail) {
-                    StoreError::NotFound { .. } => {}
-                    error => done.left.push((key, error)),
+            // Where a server does not say which version it is, it may be any of the key's.
+            let is_it = |one: &&ObjectVersion| {
+                one.key == key && error.version_id().is_none_or(|version| version.is_empty() || one.version == version)
+            };
+            let meant: Vec<&ObjectVersion> = versions.iter().filter(is_it).collect();
+            if meant.is_empty() {
+                return Err(failure);
+            }
+            for one in meant {
+                if !left.iter().any(|(known, _)| known == one) {
+                    left.push((one.clone(), failure.clone()));
                 }
             }
-            done.gone += (batch.len() - (done.left.len() - before).min(batch.len())) as u64;
         }
-        if page.is_truncated() != Some(true) {
-            return Ok(Some(done));
-        }
-        key_marker = page.next_key_marker().map(str::to_owned);
-        version_marker = page.next_version_id_marker().map(str::to_owned);
-        if key_marker.is_none() {
-            let what = "the server cut the listing of versions and does not say where to go on".to_owned();
-            return Err(StoreError::Invalid { place: place.to_owned(), key: prefix.to_owned(), what });
-        }
+        Ok(left)
     }
 }
 

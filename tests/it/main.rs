@@ -65,6 +65,7 @@ mod sim;
 mod split;
 mod store;
 mod store_faults;
+mod store_versions;
 mod swap;
 mod tenants;
 mod trial;

@@ -1,9 +1,10 @@
 //! Suite: tenants on real servers: finding them whatever they are called, what a bad answer does, the life of one that
-//! goes, comes back and is erased.
+//! goes, comes back and is erased, also where a bucket keeps versions.
 
 mod discovery;
 mod erasure;
 mod gone;
+mod versions;
 
 use crate::life::settled;
 

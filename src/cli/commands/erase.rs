@@ -77,7 +77,10 @@ pub fn tenant(context: &mut Context, args: &TenantArgs) -> Result<Exit, CliError
     let before =
         context.block_on_reading(async { Reader::with(options).erasure_of(Some(&database), &args.slug).await })?;
     let before = before.map_err(|error| CliError::of(&error, Exit::Failed))?;
-    let erasure = match looked.lives().erasure(&database, &args.slug) {
+    let options = looked.session.catalog()?.options();
+    let traces = context.block_on_reading(async { Reader::with(options).traces_of(&database, &args.slug).await })?;
+    let traces = traces.map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let erasure = match looked.lives().erasure(&database, &args.slug, &traces) {
         Ok(erasure) => erasure,
         Err(ErasureRefusal::Unknown) => return Err(nobody(&args.slug)),
         Err(ErasureRefusal::Stands { words, help }) => {
@@ -90,12 +93,15 @@ pub fn tenant(context: &mut Context, args: &TenantArgs) -> Result<Exit, CliError
         return Ok(Exit::Success);
     };
     let digest = consented(context, &looked, &erasure, before.as_ref(), confirmed.trim())?;
-    if erasure.backups.is_empty() {
+    if erasure.is_empty() {
         show(context, &erasure, before.as_ref());
         return Ok(Exit::Success);
     }
     let base = &looked.session.base;
-    let stores = base.stores.iter().filter(|(name, _)| erasure.backups.iter().any(|b| b.store == **name));
+    let is_meant = |name: &Name| {
+        erasure.backups.iter().any(|b| b.store == *name) || erasure.traces.iter().any(|t| t.store == *name)
+    };
+    let stores = base.stores.iter().filter(|(name, _)| is_meant(name));
     let connections =
         Connections { stores: stores.map(|(n, s)| (n.clone(), s.clone())).collect(), ..Connections::default() };
     let catalog = looked.session.catalog()?;
@@ -155,7 +161,7 @@ fn database(context: &Context, looked: &Looked, args: &TenantArgs) -> Result<Nam
 
 fn show(context: &Context, erasure: &Erasure, before: Option<&ErasureRow>) {
     let ui = &context.ui;
-    let done = before.filter(|row| row.completed_at.is_some() && erasure.backups.is_empty());
+    let done = before.filter(|row| row.completed_at.is_some() && erasure.is_empty());
     let done = done.and_then(|row| Some((row.completed_at?, row.by.as_str())));
     ui.print(&if ui.is_json() { erasure_json(erasure, done) } else { erasure_text(erasure, done, &ui.style) });
 }

@@ -11,6 +11,7 @@ use bkup::engine::sql::quote_ident;
 use futures_util::TryStreamExt;
 
 use super::cluster::{Cluster, Major};
+use super::moto::Moto;
 use super::run::Ran;
 use super::s3::{ACCESS_KEY, BUCKET, Rclone, S3Server, SECRET_KEY};
 
@@ -29,6 +30,8 @@ pub enum Place {
     S3(S3Server),
     /// rclone.
     Rclone(Rclone),
+    /// moto, with a bucket that keeps versions or not.
+    Moto(Moto),
 }
 
 /// An installation, gone with the value.
@@ -106,6 +109,7 @@ impl Setup {
             Place::Folder => None,
             Place::S3(server) => Some(server.endpoint()),
             Place::Rclone(server) => server.connection("").endpoint,
+            Place::Moto(server) => server.connection("").endpoint,
         };
         if let Some(endpoint) = endpoint {
             set("S3_ENDPOINT", &endpoint);
@@ -151,7 +155,7 @@ impl Setup {
         };
         let store = match &self.place {
             Place::Folder => format!("    url: \"file://{}\"", self.folder().display()),
-            Place::S3(_) | Place::Rclone(_) => format!(
+            Place::S3(_) | Place::Rclone(_) | Place::Moto(_) => format!(
                 "    url: s3://{BUCKET}/deep/prefix\n    region: us-east-1\n    endpoint: \"${{S3_ENDPOINT}}\"\n    path_style: true"
             ),
         };
@@ -196,6 +200,12 @@ retention:
     /// Returns the S3 server in this process.
     pub fn s3(&self) -> &S3Server {
         let Place::S3(server) = &self.place else { panic!("the store is not on the S3 server in process") };
+        server
+    }
+
+    /// Returns moto.
+    pub fn moto(&self) -> &Moto {
+        let Place::Moto(server) = &self.place else { panic!("the store is not on moto") };
         server
     }
 
@@ -281,6 +291,7 @@ retention:
             }
             Place::S3(server) => server.connection("deep/prefix"),
             Place::Rclone(server) => server.connection("deep/prefix"),
+            Place::Moto(server) => server.connection("deep/prefix"),
         };
         let store = bkup::store::open(connection).await.expect("the store opens");
         let found: Vec<_> =
