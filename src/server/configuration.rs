@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::types::Json;
-use sqlx::{Connection as _, Executor as _};
 
-use super::{ServerError, VERSIONS, classify, open};
+use super::{ServerError, VERSIONS, answered, classify, close, open};
 use crate::domain::{MASKED, ServerConfiguration, is_secret};
 
 /// A part: its name, and a query that gives one JSON value for each of its rows, in order.
@@ -110,11 +110,20 @@ const PASSWORDS: &str = "
     FROM pg_authid WHERE rolname !~ '^pg_' AND rolpassword IS NOT NULL ORDER BY rolname COLLATE \"C\"";
 
 /// Reads the configuration of the server of a database. `passwords` also reads what tells passwords of roles apart.
-/// `limit` bounds connecting and each statement.
+/// `limit` bounds connecting and each statement, and three of it
+/// the whole.
 ///
 /// # Errors
 /// [`ServerError`], where nothing can be read; what single parts lack is in the result.
 pub async fn configuration(
+    options: &PgConnectOptions,
+    passwords: bool,
+    limit: Duration,
+) -> Result<ServerConfiguration, ServerError> {
+    answered(limit, look(options, passwords, limit)).await
+}
+
+async fn look(
     options: &PgConnectOptions,
     passwords: bool,
     limit: Duration,
@@ -153,7 +162,7 @@ pub async fn configuration(
             }
         }
     }
-    let _closed = session.close().await;
+    close(session, limit).await;
     Ok(found)
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{Connection as _, Row as _};
 
-use super::{ServerError, VERSIONS, classify, open};
+use super::{ServerError, VERSIONS, answered, classify, close, open};
 use crate::domain::{Bytes, Inspection, TenantTable};
 
 // A session's TimeZone is the driver's; `log_timezone` is set by initdb to the machine's zone as well, and no client
@@ -48,11 +48,16 @@ const SLUGS: [&str; 6] = ["slug", "tenant_slug", "subdomain", "code", "tenant_ke
 /// Columns that hold the name of a tenant's schema, the likeliest first.
 const SCHEMAS: [&str; 5] = ["schema_name", "database_schema", "db_schema", "tenant_schema", "schema"];
 
-/// Looks, in a read-only transaction. `limit` bounds connecting and each statement.
+/// Looks, in a read-only transaction. `limit` bounds connecting and each statement, and three of it
+/// the whole.
 ///
 /// # Errors
 /// [`ServerError`].
 pub async fn inspect(options: &PgConnectOptions, limit: Duration) -> Result<Inspection, ServerError> {
+    answered(limit, look(options, limit)).await
+}
+
+async fn look(options: &PgConnectOptions, limit: Duration) -> Result<Inspection, ServerError> {
     let mut session = open(options, limit).await?;
     let row = sqlx::query(FACTS).fetch_one(&mut session).await.map_err(|e| classify(&e))?;
     let mut found = facts(&row).map_err(|e| classify(&e))?;
@@ -67,7 +72,7 @@ pub async fn inspect(options: &PgConnectOptions, limit: Duration) -> Result<Insp
         .await
         .map_err(|e| classify(&e))?;
     found.tenant_tables = rows.iter().map(table).collect::<Result<_, _>>().map_err(|e| classify(&e))?;
-    let _closed = session.close().await;
+    close(session, limit).await;
     Ok(found)
 }
 

@@ -119,7 +119,8 @@ async fn open(options: &PgConnectOptions, limit: Duration) -> Result<PgConnectio
     Ok(session)
 }
 
-/// Reads the facts, in a read-only transaction. `limit` bounds connecting and each statement.
+/// Reads the facts, in a read-only transaction. `limit` bounds connecting and each statement, and three of it
+/// the whole.
 ///
 /// # Errors
 /// [`ServerError`].
@@ -142,14 +143,38 @@ pub async fn read_with_signs(
     seen: Option<&Surveyed>,
     limit: Duration,
 ) -> Result<(Reading, Option<ServerSigns>), ServerError> {
-    let mut session = open(options, limit).await?;
-    let reading = read_facts(&mut session, tenants).await?;
+    let reading = async {
+        let mut session = open(options, limit).await?;
+        let reading = read_facts(&mut session, tenants).await?;
+        Ok((session, reading))
+    };
+    let (mut session, reading) = answered(limit, reading).await?;
     let signs = match seen {
-        Some(seen) => Some(signs::read(&mut session, options.get_username(), seen).await),
+        Some(seen) => {
+            let signs = async { Ok(signs::read(&mut session, options.get_username(), seen).await) };
+            Some(answered(limit, signs).await.unwrap_or_else(|silent| signs::unknown(&silent)))
+        }
         None => None,
     };
-    let _closed = session.close().await;
+    close(session, limit).await;
     Ok((reading, signs))
+}
+
+/// How many of its limits a look at a server takes at most.
+const LIMITS: u32 = 3;
+
+/// Bounds a look at a server. Its own limit on a statement ends with it, where it freezes or its host is gone: nothing but
+/// a clock on this side tells.
+async fn answered<T>(limit: Duration, look: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
+    let whole = limit * LIMITS;
+    tokio::time::timeout(whole, look).await.unwrap_or_else(|_| {
+        Err(ServerError::Unreachable(format!("it stopped answering, and {} s were waited", whole.as_secs())))
+    })
+}
+
+/// Ends a session, with a word to the server where that is possible.
+async fn close(session: PgConnection, limit: Duration) {
+    let _closed = tokio::time::timeout(limit, session.close()).await;
 }
 
 async fn read_facts(session: &mut PgConnection, tenants: Option<&TenantSelector>) -> Result<Reading, ServerError> {

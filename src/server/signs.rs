@@ -94,6 +94,16 @@ async fn beside(session: &mut PgConnection, system: Option<String>) -> Result<Ar
     neighbours(&rows, system).map(Arc::new).map_err(|e| classify(&e))
 }
 
+/// What is known where the server stopped answering.
+pub(super) fn unknown(silent: &ServerError) -> ServerSigns {
+    let why = silent.to_string();
+    ServerSigns {
+        settings: Observation::Unreachable(why.clone()),
+        standbys: Observation::Unreachable(why.clone()),
+        neighbours: Observation::Unreachable(why),
+    }
+}
+
 fn seen<T>(read: Result<T, ServerError>) -> Observation<T> {
     match read {
         Ok(value) => Observation::Known(value),
