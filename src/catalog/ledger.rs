@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 
+use super::session::answered;
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange,
     ErasureAsked, ErasureBegun, Intended, Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading,
@@ -258,108 +259,108 @@ pub trait Ledger: Send + Sync {
 #[async_trait]
 impl ReadLedger for Reader {
     async fn clock(&self) -> Answer<Instant> {
-        Self::clock(self).await
+        answered(Self::clock(self)).await
     }
 
     async fn state(&self) -> Answer<CatalogState> {
-        Self::state(self).await
+        answered(Self::state(self)).await
     }
 
     async fn finished_plan(&self, digest: &Digest) -> Answer<Option<Instant>> {
-        Self::finished_plan(self, digest).await
+        answered(Self::finished_plan(self, digest)).await
     }
 
     async fn outcomes(&self, digest: &Digest) -> Answer<Vec<OutcomeRow>> {
-        Self::outcomes(self, digest).await
+        answered(Self::outcomes(self, digest)).await
     }
 
     async fn unmet(&self, action: &Action, now: Instant) -> Answer<Option<String>> {
-        Self::unmet(self, action, now).await
+        answered(Self::unmet(self, action, now)).await
     }
 
     async fn applied_digest(&self, address: &Address) -> Answer<Option<Digest>> {
-        Self::applied_digest(self, address).await
+        answered(Self::applied_digest(self, address)).await
     }
 
     async fn digest_key(&self, store: &Name, database: &Name) -> Answer<Option<DigestKey>> {
-        Self::digest_key(self, store, database).await
+        answered(Self::digest_key(self, store, database)).await
     }
 
     async fn evidence_head(&self) -> Answer<Option<Digest>> {
-        Self::evidence_head(self).await
+        answered(Self::evidence_head(self)).await
     }
 
     async fn newest_evidence(&self) -> Answer<Vec<(Name, Evidence)>> {
-        Self::newest_evidence(self).await
+        answered(Self::newest_evidence(self)).await
     }
 
     async fn audit_head(&self) -> Answer<Option<Digest>> {
-        Self::audit_head(self).await
+        answered(Self::audit_head(self)).await
     }
 
     async fn signs(&self) -> Answer<CatalogSigns> {
-        Self::signs(self).await
+        answered(Self::signs(self)).await
     }
 
     async fn state_and_objects(&self) -> Answer<(CatalogState, Option<RecordedObjects>)> {
-        let (state, objects) = Self::state_and_objects(self).await?;
+        let (state, objects) = answered(Self::state_and_objects(self)).await?;
         Ok((state, Some(objects)))
     }
 
     async fn recorded_backups(&self, backups: &[&BackupId]) -> Answer<Vec<(BackupId, RecordedBackup)>> {
-        Self::recorded_backups(self, backups).await
+        answered(Self::recorded_backups(self, backups)).await
     }
 
     async fn ended_attempts(&self, attempts: &[(BackupId, u64)]) -> Answer<HashSet<(BackupId, u64)>> {
-        Self::ended_attempts(self, attempts).await
+        answered(Self::ended_attempts(self, attempts)).await
     }
 
     async fn kept(&self) -> Answer<Kept> {
-        Self::kept(self).await
+        answered(Self::kept(self)).await
     }
 
     async fn meta(&self) -> Answer<Option<Meta>> {
-        Self::meta(self).await
+        answered(Self::meta(self)).await
     }
 
     async fn plan_end(&self, digest: &Digest) -> Answer<Option<PlanEnd>> {
-        Self::plan_end(self, digest).await
+        answered(Self::plan_end(self, digest)).await
     }
 
     async fn applied_digests(&self, addresses: &[&Address]) -> Answer<BTreeMap<Address, Digest>> {
-        Self::applied_digests(self, addresses).await
+        answered(Self::applied_digests(self, addresses)).await
     }
 
     async fn completed(&self, backups: &[&BackupId]) -> Answer<BTreeSet<BackupId>> {
-        Self::completed(self, backups).await
+        answered(Self::completed(self, backups)).await
     }
 
     async fn restorable(&self, backup: &BackupId) -> Answer<bool> {
-        Self::restorable(self, backup).await
+        answered(Self::restorable(self, backup)).await
     }
 
     async fn store_id(&self, store: &Name) -> Answer<Option<String>> {
-        Self::store_id(self, store).await
+        answered(Self::store_id(self, store)).await
     }
 
     async fn drill_attempts(&self, plan: &Name) -> Answer<u64> {
-        Self::drill_attempts(self, plan).await
+        answered(Self::drill_attempts(self, plan)).await
     }
 
     async fn recorded(&self) -> Answer<Option<Recorded>> {
-        Self::recorded(self).await
+        answered(Self::recorded(self)).await
     }
 
     async fn holders(&self, actions: &[ActionId]) -> Answer<BTreeMap<ActionId, String>> {
-        Self::holders(self, actions).await
+        answered(Self::holders(self, actions)).await
     }
 
     async fn runners(&self) -> Answer<u64> {
-        Self::runners(self).await
+        answered(Self::runners(self)).await
     }
 
     async fn canceled(&self, backup: &BackupId, attempt: u64) -> Answer<Option<String>> {
-        Self::canceled(self, backup, attempt).await
+        answered(Self::canceled(self, backup, attempt)).await
     }
 }
 
@@ -374,63 +375,63 @@ impl Ledger for Writer {
     }
 
     async fn create(&self, lineage: &str, simulated: Option<Instant>) -> Answer<Created> {
-        Self::create(self, lineage, simulated).await
+        answered(Self::create(self, lineage, simulated)).await
     }
 
     async fn set_clock(&self, to: Instant) -> Answer<()> {
-        Self::set_clock(self, to).await
+        answered(Self::set_clock(self, to)).await
     }
 
     async fn bump_serial(&self, run: &RunId) -> Answer<i64> {
-        Self::bump_serial(self, run).await
+        answered(Self::bump_serial(self, run)).await
     }
 
     async fn audit(&self, events: &[AuditEvent]) -> Answer<Option<Digest>> {
-        Self::audit(self, events).await
+        answered(Self::audit(self, events)).await
     }
 
     async fn claim(&self, action: ActionId, runner: &str, lease: Period) -> Answer<ClaimOutcome> {
-        Self::claim(self, action, runner, lease).await
+        answered(Self::claim(self, action, runner, lease)).await
     }
 
     async fn claim_many(&self, actions: &[ActionId], runner: &str, lease: Period, most: u32) -> Answer<Vec<Lease>> {
-        Self::claim_many(self, actions, runner, lease, most).await
+        answered(Self::claim_many(self, actions, runner, lease, most)).await
     }
 
     async fn heartbeat(&self, leases: &[Lease], lease: Period) -> Answer<Vec<Lease>> {
-        Self::heartbeat(self, leases, lease).await
+        answered(Self::heartbeat(self, leases, lease)).await
     }
 
     async fn release(&self, lease: &Lease) -> Answer<()> {
-        Self::release(self, lease).await
+        answered(Self::release(self, lease)).await
     }
 
     async fn release_many(&self, leases: &[Lease]) -> Answer<()> {
-        Self::release_many(self, leases).await
+        answered(Self::release_many(self, leases)).await
     }
 
     async fn begin_run(&self, begin: &RunBegin<'_>) -> Answer<()> {
-        Self::begin_run(self, begin).await
+        answered(Self::begin_run(self, begin)).await
     }
 
     async fn keep_run(&self, run: &RunId) -> Answer<Option<String>> {
-        Self::keep_run(self, run).await
+        answered(Self::keep_run(self, run)).await
     }
 
     async fn end_run(&self, report: &ApplyReport) -> Answer<()> {
-        Self::end_run(self, report).await
+        answered(Self::end_run(self, report)).await
     }
 
     async fn begin_plan(&self, plan: &Plan, run: &RunId, at: Instant) -> Answer<Begun> {
-        Self::begin_plan(self, plan, run, at).await
+        answered(Self::begin_plan(self, plan, run, at)).await
     }
 
     async fn record_outcomes(&self, plan: &Digest, outcomes: &[ActionOutcome], run: &RunId, at: Instant) -> Answer<()> {
-        Self::record_outcomes(self, plan, outcomes, run, at).await
+        answered(Self::record_outcomes(self, plan, outcomes, run, at)).await
     }
 
     async fn finish_plan(&self, digest: &Digest, at: Instant) -> Answer<()> {
-        Self::finish_plan(self, digest, at).await
+        answered(Self::finish_plan(self, digest, at)).await
     }
 
     async fn apply_document_if(
@@ -439,31 +440,31 @@ impl Ledger for Writer {
         change: &DocumentChange<'_>,
         expected: Option<Digest>,
     ) -> Answer<bool> {
-        Self::apply_document_if(self, lease, change, expected).await
+        answered(Self::apply_document_if(self, lease, change, expected)).await
     }
 
     async fn store_learnt(&self, lease: &Lease, record: &StoreRecord) -> Answer<()> {
-        Self::store_learnt(self, lease, record).await
+        answered(Self::store_learnt(self, lease, record)).await
     }
 
     async fn keep_digest_key(&self, store: &Name, database: &Name, offered: &DigestKey) -> Answer<DigestKey> {
-        Self::keep_digest_key(self, store, database, offered).await
+        answered(Self::keep_digest_key(self, store, database, offered)).await
     }
 
     async fn tenants_seen(&self, database: &Name, tenants: &[(Tenant, Option<Name>)], at: Instant) -> Answer<()> {
-        Self::tenants_seen(self, database, tenants, at).await
+        answered(Self::tenants_seen(self, database, tenants, at)).await
     }
 
     async fn offboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
-        Self::offboard(self, lease, work, at).await
+        answered(Self::offboard(self, lease, work, at)).await
     }
 
     async fn onboard(&self, lease: &Lease, work: &TenantWork, at: Instant) -> Answer<MarkOutcome> {
-        Self::onboard(self, lease, work, at).await
+        answered(Self::onboard(self, lease, work, at)).await
     }
 
     async fn show_next_runs(&self, next: &[(Name, Option<Instant>)]) -> Answer<()> {
-        Self::show_next_runs(self, next).await
+        answered(Self::show_next_runs(self, next)).await
     }
 
     async fn settle(
@@ -475,55 +476,55 @@ impl Ledger for Writer {
         scopes: u64,
         at: Instant,
     ) -> Answer<u64> {
-        Self::settle(self, lease, schedule, database, slots, scopes, at).await
+        answered(Self::settle(self, lease, schedule, database, slots, scopes, at)).await
     }
 
     async fn intend_backup(&self, lease: &Lease, intent: &Intent<'_>) -> Answer<Intended> {
-        Self::intend_backup(self, lease, intent).await
+        answered(Self::intend_backup(self, lease, intent)).await
     }
 
     async fn complete_backup(&self, lease: &Lease, done: &Completed<'_>, at: Instant) -> Answer<Completion> {
-        Self::complete_backup(self, lease, done, at).await
+        answered(Self::complete_backup(self, lease, done, at)).await
     }
 
     async fn intend_backups(&self, intents: &[(&Lease, &Intent<'_>)]) -> Answer<Vec<Answer<Intended>>> {
-        Self::intend_backups(self, intents).await
+        answered(Self::intend_backups(self, intents)).await
     }
 
     async fn complete_backups(&self, all: &[ToComplete<'_>]) -> Answer<Vec<Answer<Completion>>> {
-        Self::complete_backups(self, all).await
+        answered(Self::complete_backups(self, all)).await
     }
 
     async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {
-        Self::fail_backup(self, lease, backup, error, at).await
+        answered(Self::fail_backup(self, lease, backup, error, at)).await
     }
 
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome> {
-        Self::condemn(self, lease, backup, attempt, at).await
+        answered(Self::condemn(self, lease, backup, attempt, at)).await
     }
 
     async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()> {
-        Self::collected(self, lease, backup, attempt, at).await
+        answered(Self::collected(self, lease, backup, attempt, at)).await
     }
 
     async fn validated(&self, look: &Validation<'_>) -> Answer<()> {
-        Self::validated(self, look).await
+        answered(Self::validated(self, look)).await
     }
 
     async fn quarantine(&self, backup: &BackupId, reason: &str, at: Instant) -> Answer<MarkOutcome> {
-        Self::quarantine(self, backup, reason, at).await
+        answered(Self::quarantine(self, backup, reason, at)).await
     }
 
     async fn tombstone(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
-        Self::tombstone(self, lease, work, at).await
+        answered(Self::tombstone(self, lease, work, at)).await
     }
 
     async fn undelete(&self, backup: &BackupId, pinned_until: Option<Instant>) -> Answer<(MarkOutcome, u32)> {
-        Self::undelete(self, backup, pinned_until).await
+        answered(Self::undelete(self, backup, pinned_until)).await
     }
 
     async fn rename(&self, lease: &Lease, rename: &Rename<'_>) -> Answer<MarkOutcome> {
-        Self::rename(self, lease, rename).await
+        answered(Self::rename(self, lease, rename)).await
     }
 
     async fn record_removal(
@@ -534,31 +535,31 @@ impl Ledger for Writer {
         run: &RunId,
         at: Instant,
     ) -> Answer<()> {
-        Self::record_removal(self, lease, address, backups, run, at).await
+        answered(Self::record_removal(self, lease, address, backups, run, at)).await
     }
 
     async fn begin_erasure(&self, lease: &Lease, asked: &ErasureAsked<'_>) -> Answer<ErasureBegun> {
-        Self::begin_erasure(self, lease, asked).await
+        answered(Self::begin_erasure(self, lease, asked)).await
     }
 
     async fn keys_destroyed(&self, lease: &Lease, backups: &[BackupId], at: Instant) -> Answer<()> {
-        Self::keys_destroyed(self, lease, backups, at).await
+        answered(Self::keys_destroyed(self, lease, backups, at)).await
     }
 
     async fn end_erasure(&self, lease: &Lease, digest: &Digest, erased: &Erased) -> Answer<()> {
-        Self::end_erasure(self, lease, digest, erased).await
+        answered(Self::end_erasure(self, lease, digest, erased)).await
     }
 
     async fn intend_purge(&self, lease: &Lease, work: &PruneWork, at: Instant) -> Answer<MarkOutcome> {
-        Self::intend_purge(self, lease, work, at).await
+        answered(Self::intend_purge(self, lease, work, at)).await
     }
 
     async fn purged(&self, lease: &Lease, backup: &BackupId, at: Instant) -> Answer<MarkOutcome> {
-        Self::purged(self, lease, backup, at).await
+        answered(Self::purged(self, lease, backup, at)).await
     }
 
     async fn archive(&self, now: Instant) -> Answer<u64> {
-        Self::archive(self, now).await
+        answered(Self::archive(self, now)).await
     }
 
     async fn begin_reading(
@@ -570,18 +571,18 @@ impl Ledger for Writer {
         lease: Period,
         at: Instant,
     ) -> Answer<Reading> {
-        Self::begin_reading(self, kind, backups, target, runner, lease, at).await
+        answered(Self::begin_reading(self, kind, backups, target, runner, lease, at)).await
     }
 
     async fn keep_reading(&self, reading: &Reading, lease: Period) -> Answer<bool> {
-        Self::keep_reading(self, reading, lease).await
+        answered(Self::keep_reading(self, reading, lease)).await
     }
 
     async fn end_reading(&self, reading: &Reading, end: &ReadingEnd, at: Instant) -> Answer<()> {
-        Self::end_reading(self, reading, end, at).await
+        answered(Self::end_reading(self, reading, end, at)).await
     }
 
     async fn record_drill(&self, lease: &Lease, work: &DrillWork, evidence: &Evidence, run: &RunId) -> Answer<()> {
-        Self::record_drill(self, lease, work, evidence, run).await
+        answered(Self::record_drill(self, lease, work, evidence, run)).await
     }
 }

@@ -18,6 +18,19 @@ const SETTINGS: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET 
      SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'; \
      SET default_transaction_isolation = 'read committed'";
 
+/// How long one question or effect may take: three of its statements at their limits. The server's own limit on a statement
+/// ends with it, where it freezes or its host is gone: nothing but a clock on this side tells.
+const ANSWER: Duration = Duration::from_secs(180);
+
+/// Bounds a question or an effect. What became of an effect is not known then, as where its connection breaks.
+pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, CatalogError>>) -> Result<T, CatalogError> {
+    tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
+        Err(CatalogError::Unreachable {
+            reason: format!("it stopped answering, and {} s were waited", ANSWER.as_secs()),
+        })
+    })
+}
+
 /// A small pool of connections.
 #[derive(Clone)]
 pub(super) struct Session {

@@ -11,6 +11,7 @@ mod chain;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
+mod frozen;
 mod questions;
 #[cfg(test)]
 mod schema;

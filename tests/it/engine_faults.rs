@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::engine::{dumped, into, key, request};
 use crate::world::cluster::{Cluster, Major, fresh_folder};
+use crate::world::freezing::Freezing;
 
 fn set_mode(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
@@ -387,40 +388,13 @@ async fn server_errors_are_told_apart_and_show_no_password() {
     server::read(&plain.options(), None, Duration::from_secs(5)).await.expect("the right password works");
 }
 
-/// A way to a server that carries questions up to one with certain words, and from then on nothing: its connections stay.
-async fn freezes_at(socket: std::path::PathBuf, words: &'static str) -> u16 {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let (mut questions, mut to_client) = client.into_split();
-            let server = tokio::net::UnixStream::connect(&socket).await.expect("the server answers");
-            let (mut answers, mut to_server) = server.into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
-            tokio::spawn(async move {
-                let (mut asked, mut piece) = (Vec::new(), vec![0; 65_536]);
-                while let Ok(size @ 1..) = questions.read(&mut piece).await {
-                    asked.extend_from_slice(&piece[..size]);
-                    if asked.windows(words.len()).any(|window| window == words.as_bytes()) {
-                        std::future::pending::<()>().await;
-                    }
-                    to_server.write_all(&piece[..size]).await.expect("the server reads");
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_freezes_in_the_middle_of_a_look_is_not_waited_for_for_ever() {
     let limit = Duration::from_millis(700);
     let cluster = Cluster::start(Major::V17).await;
     let look = async |words: &'static str| {
-        let port = freezes_at(cluster.server().folder().join("s/.s.PGSQL.5432"), words).await;
-        let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
-        let options = Connection::parse(&url).expect("parses").options();
+        let frozen = Freezing::at(&cluster, words).await;
+        let options = Connection::parse(&frozen.url("postgres")).expect("parses").options();
         let seen = server::Surveyed::default();
         let tenants = TenantSelector::Schemas("t_*".to_owned());
         let looks = async {

@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod cluster;
+pub mod freezing;
 pub mod gate;
 pub mod github;
 pub mod model;
