@@ -133,7 +133,7 @@ pub async fn read(
 }
 
 /// Reads the facts, and beside them what tells drift: each part of that is known or not by itself. Without `seen`, nothing
-/// but the facts.
+/// but the facts. Facts and signs each take three of `limit` at most.
 ///
 /// # Errors
 /// [`ServerError`], where the facts cannot be read.

@@ -524,9 +524,7 @@ impl WriteStore for S3Store {
             for error in done.errors() {
                 let full = error.key().unwrap_or_default();
                 let key = full.strip_prefix(&self.prefix).unwrap_or(full).to_owned();
-                let code = error.code().unwrap_or_default();
-                let detail = format!("{code}: {}", error.message().unwrap_or_default());
-                match self.asked("delete", &key).by_code(code, 200, detail) {
+                match self.asked("delete", &key).of_one(error) {
                     StoreError::NotFound { .. } => {}
                     error => left.push((key, error)),
                 }

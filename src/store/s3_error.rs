@@ -76,8 +76,14 @@ impl Asked<'_> {
         }
     }
 
+    /// Reads what an answer whose status is 200 says of one object among many.
+    pub(super) fn of_one(&self, error: &aws_sdk_s3::types::Error) -> StoreError {
+        let code = error.code().unwrap_or_default();
+        self.by_code(code, 200, format!("{code}: {}", error.message().unwrap_or_default()))
+    }
+
     /// Reads a failure from the server's own code, or from the HTTP status where the answer has no body.
-    pub(super) fn by_code(&self, code: &str, status: u16, detail: String) -> StoreError {
+    fn by_code(&self, code: &str, status: u16, detail: String) -> StoreError {
         let (place, key, action) = (self.place.to_owned(), self.key.to_owned(), self.doing());
         match (code, status) {
             ("NoSuchBucket", _) => StoreError::NoStore { place, what: format!("there is no bucket {:?}", self.bucket) },

@@ -116,9 +116,7 @@ impl Versions<'_> {
         for error in answer.errors() {
             let full = error.key().unwrap_or_default();
             let key = full.strip_prefix(self.own).unwrap_or(full);
-            let code = error.code().unwrap_or_default();
-            let detail = format!("{code}: {}", error.message().unwrap_or_default());
-            let failure = self.asked("delete a version of", key).by_code(code, 200, detail);
+            let failure = self.asked("delete a version of", key).of_one(error);
             if matches!(failure, StoreError::NotFound { .. }) {
                 continue;
             }

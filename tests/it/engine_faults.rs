@@ -393,7 +393,7 @@ async fn a_server_that_freezes_in_the_middle_of_a_look_is_not_waited_for_for_eve
     let limit = Duration::from_millis(700);
     let cluster = Cluster::start(Major::V17).await;
     let look = async |words: &'static str| {
-        let frozen = Freezing::at(&cluster, words).await;
+        let frozen = Freezing::at(&cluster, words);
         let options = Connection::parse(&frozen.url("postgres")).expect("parses").options();
         let seen = server::Surveyed::default();
         let tenants = TenantSelector::Schemas("t_*".to_owned());

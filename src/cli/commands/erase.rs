@@ -4,7 +4,7 @@
 use clap::{Args, Subcommand};
 
 use crate::apply::{self, ErasureEnd};
-use crate::catalog::{ErasureRow, Reader};
+use crate::catalog::{CatalogError, ErasureRow, Reader};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
@@ -74,12 +74,12 @@ pub fn tenant(context: &mut Context, args: &TenantArgs) -> Result<Exit, CliError
     let looked = Looked::at(context)?;
     let database = database(context, &looked, args)?;
     let options = looked.session.catalog()?.options();
-    let before =
-        context.block_on_reading(async { Reader::with(options).erasure_of(Some(&database), &args.slug).await })?;
-    let before = before.map_err(|error| CliError::of(&error, Exit::Failed))?;
-    let options = looked.session.catalog()?.options();
-    let traces = context.block_on_reading(async { Reader::with(options).traces_of(&database, &args.slug).await })?;
-    let traces = traces.map_err(|error| CliError::of(&error, Exit::Failed))?;
+    let read = context.block_on_reading(async {
+        let reader = Reader::with(options);
+        let before = reader.erasure_of(Some(&database), &args.slug).await?;
+        Ok((before, reader.traces_of(&database, &args.slug).await?))
+    })?;
+    let (before, traces) = read.map_err(|error: CatalogError| CliError::of(&error, Exit::Failed))?;
     let erasure = match looked.lives().erasure(&database, &args.slug, &traces) {
         Ok(erasure) => erasure,
         Err(ErasureRefusal::Unknown) => return Err(nobody(&args.slug)),

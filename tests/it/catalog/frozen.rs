@@ -14,7 +14,7 @@ async fn a_catalog_that_freezes_is_unreachable_after_a_while_and_not_waited_for_
     let direct = Writer::with(cluster.connection("postgres").options());
     direct.create("lineage", None).await.unwrap();
     for words in ["INTO bkup.claims", "clock_timestamp"] {
-        let frozen = Freezing::at(&cluster, words).await;
+        let frozen = Freezing::at(&cluster, words);
         let writer = Writer::open(&frozen.url("postgres")).unwrap();
         let asked = tokio::spawn(async move {
             let ledger: &dyn Ledger = &writer;

@@ -21,7 +21,8 @@ async fn offboarded(place: Place, encrypted: bool) -> Setup {
     setup
 }
 
-fn digest(setup: &Setup) -> String {
+/// What consents to the erasure of `acme`.
+pub(super) fn digest(setup: &Setup) -> String {
     let json = setup.run(&["--format", "json", "erase", "tenant", "acme"]).exits(0).json();
     json["digest"].as_str().unwrap()[..16].to_owned()
 }

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::erasure::digest;
 use crate::world::cluster::Major;
 use crate::world::moto::Moto;
 use crate::world::setup::{APP, Place, Policy, Setup};
@@ -25,11 +26,6 @@ async fn offboarded(encrypted: bool) -> Setup {
     setup.now("2026-03-05T03:15:00Z");
     let _ = setup.apply().exits(0);
     setup
-}
-
-fn digest(setup: &Setup) -> String {
-    let json = setup.run(&["--format", "json", "erase", "tenant", "acme"]).exits(0).json();
-    json["digest"].as_str().unwrap()[..16].to_owned()
 }
 
 fn policy(setup: &Setup, role: &str) -> Value {

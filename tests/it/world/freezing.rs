@@ -2,38 +2,38 @@
 //! connection breaks.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixStream, tcp, unix};
+use tokio::net::{UnixStream, tcp, unix};
 use tokio::sync::watch;
 
 use super::cluster::Cluster;
+use super::serving::Serving;
 
-/// The proxy. It runs on the test's own runtime.
+/// The proxy, gone with the value.
 pub struct Freezing {
-    port: u16,
+    serving: Serving,
     frozen: watch::Receiver<bool>,
 }
 
 impl Freezing {
     /// Starts one before a cluster.
-    pub async fn at(cluster: &Cluster, words: &'static str) -> Self {
+    pub fn at(cluster: &Cluster, words: &'static str) -> Self {
         let socket = cluster.server().folder().join("s/.s.PGSQL.5432");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let (freeze, frozen) = watch::channel(false);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+        let serving = Serving::each(move |client| {
+            let (socket, freeze) = (socket.clone(), freeze.clone());
+            async move {
                 let (questions, mut to_client) = client.into_split();
                 let (mut answers, to_server) = UnixStream::connect(&socket).await.unwrap().into_split();
                 tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
-                tokio::spawn(carry(questions, to_server, words, freeze.clone()));
+                carry(questions, to_server, words, freeze).await;
             }
         });
-        Self { port, frozen }
+        Self { serving, frozen }
     }
 
     /// Returns the URL of a database behind it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        format!("postgres://postgres@{}/{database}?sslmode=disable", self.serving.address())
     }
 
     /// Waits until a connection is frozen.

@@ -1,11 +1,11 @@
 //! A GitHub in this process, as far as comments go: over HTTP, with pages, tokens that may not write, and answers that fail.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+
+use super::serving::Serving;
 
 /// The repository that it has.
 pub const REPOSITORY: &str = "acme/backups";
@@ -41,38 +41,17 @@ struct State {
 
 /// The server; it stops when it is dropped.
 pub struct GitHub {
-    address: SocketAddr,
+    serving: Serving,
     state: Arc<Mutex<State>>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl GitHub {
     /// Starts one with a pull request, number 7, without comments.
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State { next: 1_000, ..State::default() }));
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let socket = tokio::select! {
-                        accepted = listener.accept() => accepted.unwrap().0,
-                        _ = &mut stopped => break,
-                    };
-                    let shared = Arc::clone(&shared);
-                    let handler = hyper::service::service_fn(move |request| answer(Arc::clone(&shared), request));
-                    tokio::spawn(async move {
-                        let mut http = hyper::server::conn::http1::Builder::new();
-                        let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), handler).await;
-                    });
-                }
-            });
-        });
-        Self { address: address.recv().unwrap(), state, stop: Some(stop) }
+        let serving = Serving::http(move |request| answer(Arc::clone(&shared), request));
+        Self { serving, state }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -81,7 +60,7 @@ impl GitHub {
 
     /// Returns where it answers.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.address())
     }
 
     /// Lets someone write a comment.
@@ -106,14 +85,6 @@ impl GitHub {
     /// Returns the requests so far: `GET /repos/...`.
     pub fn requests(&self) -> Vec<String> {
         self.lock().requests.clone()
-    }
-}
-
-impl Drop for GitHub {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _gone = stop.send(());
-        }
     }
 }
 

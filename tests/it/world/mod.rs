@@ -11,6 +11,7 @@ pub mod place;
 pub mod rclone;
 pub mod run;
 pub mod s3;
+pub mod serving;
 pub mod setup;
 pub mod toll;
 pub mod wire;

@@ -2,7 +2,6 @@
 //! and injectable faults.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +9,11 @@ use bkup::domain::{StoreSpec, StoreUrl};
 use bkup::store::{RetryPolicy, StoreConnection, StoreCredentials};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::gate::Gate;
+use super::serving::Serving;
 
 pub use super::rclone::Rclone;
 
@@ -123,57 +122,33 @@ impl Server {
 
 /// The server in this process. It runs on a thread of its own, so programs under test reach it, too.
 pub struct S3Server {
-    address: SocketAddr,
+    serving: Serving,
     server: Server,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl S3Server {
     /// Starts a server with an empty bucket.
     pub fn start() -> Self {
         let server = Server::default();
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        let shared = server.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                let mut builder = s3s::service::S3ServiceBuilder::new(shared.clone());
-                let mut known = s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
-                for key in [READER_KEY, RUNNER_KEY] {
-                    known.register(key.to_owned(), SECRET_KEY.to_owned().into());
-                }
-                builder.set_auth(known);
-                shared.lock().access = BTreeMap::from([
-                    (ACCESS_KEY, Access::Full),
-                    (READER_KEY, Access::ReadOnly),
-                    (RUNNER_KEY, Access::NoDelete),
-                ]);
-                let service = builder.build();
-                loop {
-                    let socket = tokio::select! {
-                        accepted = listener.accept() => accepted.unwrap().0,
-                        _ = &mut stopped => break,
-                    };
-                    let (service, shared) = (service.clone(), shared.clone());
-                    let handler =
-                        hyper::service::service_fn(move |request| answer(service.clone(), shared.clone(), request));
-                    tokio::spawn(async move {
-                        let mut http = hyper::server::conn::http1::Builder::new();
-                        // A connection that a fault cuts ends with an error here; that is what the fault is.
-                        let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), handler).await;
-                    });
-                }
-            });
-        });
-        Self { address: address.recv().unwrap(), server, stop: Some(stop) }
+        let mut builder = s3s::service::S3ServiceBuilder::new(server.clone());
+        let mut known = s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+        for key in [READER_KEY, RUNNER_KEY] {
+            known.register(key.to_owned(), SECRET_KEY.to_owned().into());
+        }
+        builder.set_auth(known);
+        server.lock().access = BTreeMap::from([
+            (ACCESS_KEY, Access::Full),
+            (READER_KEY, Access::ReadOnly),
+            (RUNNER_KEY, Access::NoDelete),
+        ]);
+        let (service, shared) = (builder.build(), server.clone());
+        let serving = Serving::http(move |request| answer(service.clone(), shared.clone(), request));
+        Self { serving, server }
     }
 
     /// Returns its endpoint.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.address())
     }
 
     /// Returns a connection to its bucket, below a prefix, that retries quickly.
@@ -276,14 +251,6 @@ impl S3Server {
     /// Returns the requests so far, as `PUT /bucket/key?query`.
     pub fn requests(&self) -> Vec<String> {
         self.server.lock().requests.clone()
-    }
-}
-
-impl Drop for S3Server {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use s3s::Body;
 use serde_json::Value;
+
+use super::serving::Serving;
 
 /// What goes wrong with some requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,44 +40,22 @@ impl Shared {
 
 /// The way, closed with the value.
 pub struct Toll {
-    address: SocketAddr,
+    serving: Serving,
     shared: Shared,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl Toll {
     /// Opens one before a server.
     pub fn before(server: SocketAddr) -> Self {
         let shared = Shared::default();
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
         let state = shared.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let socket = tokio::select! {
-                        accepted = listener.accept() => accepted.unwrap().0,
-                        _ = &mut stopped => break,
-                    };
-                    let state = state.clone();
-                    let handler = hyper::service::service_fn(move |request| pass(state.clone(), server, request));
-                    tokio::spawn(async move {
-                        let mut http = hyper::server::conn::http1::Builder::new();
-                        // A program that is killed leaves its connections behind.
-                        let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), handler).await;
-                    });
-                }
-            });
-        });
-        Self { address: address.recv().unwrap(), shared, stop: Some(stop) }
+        let serving = Serving::http(move |request| pass(state.clone(), server, request));
+        Self { serving, shared }
     }
 
     /// Returns its endpoint.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.address())
     }
 
     /// Lets pass from now on what a policy allows; everything where there is none.
@@ -94,14 +74,6 @@ impl Toll {
     pub fn count(&self, containing: &str) -> usize {
         let requests = std::mem::take(&mut self.shared.lock().requests);
         requests.iter().filter(|request| request.contains(containing)).count()
-    }
-}
-
-impl Drop for Toll {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
     }
 }
 

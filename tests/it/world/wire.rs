@@ -4,56 +4,29 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream, UnixStream, unix};
+use tokio::net::{TcpStream, UnixStream, unix};
 
 use super::gate::{Gate, Passage};
+use super::serving::Serving;
 
 /// The proxy, gone with the value.
-pub struct Wire {
-    address: SocketAddr,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-}
+pub struct Wire(Serving);
 
 impl Wire {
     /// Starts one before a server's unix socket.
     pub fn before(socket: &Path, gate: Arc<Gate>) -> Self {
         let socket = socket.to_owned();
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let client = tokio::select! {
-                        accepted = listener.accept() => accepted.unwrap().0,
-                        _ = &mut stopped => break,
-                    };
-                    tokio::spawn(carry(client, socket.clone(), Arc::clone(&gate)));
-                }
-            });
-        });
-        Self { address: address.recv().unwrap(), stop: Some(stop) }
+        Self(Serving::each(move |client| carry(client, socket.clone(), Arc::clone(&gate))))
     }
 
     /// Returns the URL of a database behind it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@{}/{database}?sslmode=disable", self.address)
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
+        format!("postgres://postgres@{}/{database}?sslmode=disable", self.0.address())
     }
 }
 
