@@ -296,8 +296,9 @@ impl Decode for EnvText {
             return None;
         };
         if style == Style::Plain {
-            let message = format!("`${{{variable}}}` is not in quotes");
-            let help = format!("write \"${{{variable}}}\": inside {{ }} YAML would read the braces as a mapping");
+            let seen = shown(text);
+            let message = format!("`{seen}` is not in quotes");
+            let help = format!("write \"{seen}\": inside {{ }} YAML would read the braces as a mapping");
             let quoted = format!("\"{text}\"");
             cx.error(codes::QUOTE_VARIABLE, node.place, message, "quotes are missing", help)
                 .fix("quote the variable", &[(node.place, &quoted)]);

@@ -10,7 +10,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::domain::{BackupType, Name, Period, PlanScope, PlanStep, PlanType, RecoveryPlanSpec};
 use crate::policy::codes;
 use crate::policy::decode::Context;
-use crate::policy::text::Place;
+use crate::policy::text::{Place, shown};
 
 use super::view::{Part, View, suspended};
 use super::witness::{self, Loss};
@@ -78,7 +78,7 @@ fn class_scopes<'a>(view: &View<'a>, database: &'a Name, class: &'a Name) -> Vec
     let globs = &view.set.classes[class].spec.tenants;
     let scope = |glob: &'a String| {
         let lines = view.covering(database, Part::Tenants { glob, class: Some(class) });
-        let what = (globs.len() > 1).then(|| format!("its tenants `{glob}`"));
+        let what = (globs.len() > 1).then(|| format!("its tenants `{}`", shown(glob)));
         Scope { database, what, lines }
     };
     globs.iter().map(scope).collect()

@@ -210,7 +210,7 @@ fn check(node: &Node, cx: &mut Context<'_>) -> Option<Check> {
             word if word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
                 cx.bad_value(
                     node.place,
-                    format!("`{word}` is neither a check nor a query"),
+                    format!("`{}` is neither a check nor a query", shown(word)),
                     "write `tables`, or a query in quotes",
                 );
                 None

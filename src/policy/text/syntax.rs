@@ -6,7 +6,7 @@ use crate::diag::{Diagnostic, Edit, Fix};
 use crate::policy::codes;
 
 use super::yaml::MAX_DEPTH;
-use super::{Place, Sources};
+use super::{Place, Sources, shown};
 
 /// Says what is wrong, where, and what to write instead.
 pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diagnostic {
@@ -15,12 +15,13 @@ pub(super) fn explain(sources: &Sources, file: usize, error: &ScanError) -> Diag
     let width = text.get(begin..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     let span = sources.span(Place { file, begin, end: begin + width });
     if let Some(variable) = bare_variable(sources.line_at(file, begin)) {
+        let seen = shown(variable);
         return Diagnostic::error(
             codes::BARE_BRACES,
-            format!("`{variable}` is not in quotes, and YAML reads its braces as a mapping"),
+            format!("`{seen}` is not in quotes, and YAML reads its braces as a mapping"),
         )
         .at(span, "YAML gives up here")
-        .help(format!("write \"{variable}\", with quotes"))
+        .help(format!("write \"{seen}\", with quotes"))
         .fixed(quote_variable(sources, file, begin, variable));
     }
     if let Some(tab) = leading_tab(sources.line_at(file, begin)) {

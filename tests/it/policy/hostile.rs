@@ -1,10 +1,12 @@
 //! What holds of any input at all: it ends, quickly, in findings that lie in the file.
 
+use std::collections::BTreeSet;
+
 use bkup::diag::{Diagnostic, Severity};
 use bkup::policy::{self, SourceFile};
 use proptest::prelude::*;
 
-use super::{entries, file, files_of, live, root};
+use super::{entries, file, files_of, judge, live, root};
 
 #[test]
 fn hostile_shapes_end_quickly() {
@@ -55,6 +57,51 @@ fn warnings_without_number_are_no_error_and_hide_none() {
     assert!(!errors.is_empty() && errors.iter().all(|found| found.code.0 != "BK109"), "{errors:?}");
 }
 
+/// What a file says is repeated to people only as far as they can read it, wherever in the language it stands.
+#[test]
+fn long_words_make_no_long_findings() {
+    let long = "long".repeat(500);
+    let words = [
+        long.clone(),
+        format!("\"{long}*\""),
+        format!("${{{long}}}"),
+        format!("\"${{{long}}}\""),
+        format!("${{{long} ]}}"),
+        format!("{{{long}}}"),
+        format!("[{long}, {long}]"),
+        format!("{{ {long}: {long} }}"),
+        "9".repeat(2_000),
+        format!("*{long}"),
+        format!("!{long} a"),
+    ];
+    let mut too_long = BTreeSet::new();
+    for seed in seeds_of(&["valid"]) {
+        let text = String::from_utf8_lossy(&seed).into_owned();
+        for (at, sign) in text.match_indices(": ").chain(text.match_indices("- ")) {
+            let (before, after) = text.split_at(at);
+            let value = after.find('\n').unwrap_or(after.len());
+            for word in &words {
+                let files = file(&format!("{before}{sign}{word}{}", &after[value..]));
+                for finding in judge(&files).findings {
+                    let related = finding.related.iter().map(|related| related.words.as_str());
+                    let said = [Some(finding.message.as_str()), finding.label.as_deref(), finding.help.as_deref()];
+                    for said in said.into_iter().flatten().chain(related) {
+                        if said.len() > 1_000 {
+                            let shorter = said.replace(&long, "<long>").replace(&words[8], "<digits>");
+                            too_long.insert(format!(
+                                "{}: {}",
+                                finding.code.0,
+                                shorter.chars().take(300).collect::<String>()
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(too_long.is_empty(), "{too_long:#?}");
+}
+
 /// Returns how long this thread has had a processor: a busy machine makes everything late, and nothing slow.
 fn processor_seconds() -> f64 {
     let said = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
@@ -66,7 +113,12 @@ fn processor_seconds() -> f64 {
 
 /// Every fixture's text, to be cut and stirred.
 fn seeds() -> Vec<Vec<u8>> {
-    let paths = entries("invalid").into_iter().chain(entries("valid"));
+    seeds_of(&["invalid", "valid"])
+}
+
+/// The texts of some folders of fixtures, and of the demo.
+fn seeds_of(folders: &[&str]) -> Vec<Vec<u8>> {
+    let paths = folders.iter().flat_map(|folder| entries(folder));
     let mut seeds: Vec<Vec<u8>> = paths.flat_map(|path| files_of(&path)).map(|file| file.bytes).collect();
     seeds.extend(files_of(&root().join("examples/policies/demo")).into_iter().map(|file| file.bytes));
     seeds
