@@ -347,7 +347,7 @@ async fn delete_what_goes(store: &Arc<dyn WriteStore>, prefix: &str) -> Result<(
 }
 
 /// Names a version that is still there.
-fn told(what: &str, ObjectVersion { key, version }: &ObjectVersion, why: &StoreError) -> String {
+fn told(what: &str, ObjectVersion { key, version, .. }: &ObjectVersion, why: &StoreError) -> String {
     format!("version {version} of {what} {key} is still there: {why}")
 }
 

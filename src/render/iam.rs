@@ -134,7 +134,9 @@ pub fn iam_json(stores: &BTreeMap<Name, StoreSpec>, store: Option<&Name>, role: 
 
 fn policy(place: &Place<'_>, spec: &StoreSpec, grants: IamGrants) -> Value {
     let mut statements = match grants {
-        IamGrants::Planner | IamGrants::Restore => vec![place.list(), place.get()],
+        IamGrants::Planner => vec![place.list(), place.get()],
+        // Where somebody wrote over a backup, it reads what was there before.
+        IamGrants::Restore => vec![place.list(), place.lists("ListVersions", "s3:ListBucketVersions"), place.get()],
         IamGrants::Runner => vec![
             place.list(),
             place.get(),

@@ -25,7 +25,7 @@ use crate::store::ReadStore;
 /// The largest globals file that is read into memory: roles and grants of some hundred thousand roles.
 const GLOBALS_CAP: usize = 64 * 1024 * 1024;
 /// The largest key object.
-const KEY_CAP: u64 = 64 * 1024;
+pub(super) const KEY_CAP: u64 = 64 * 1024;
 
 /// A backup and where it lies.
 #[derive(Clone)]

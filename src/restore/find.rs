@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::RestoreError;
+use super::original::{is_of_the_object, original};
 use crate::domain::{Backup, Instant, Manifest, Name, Scope};
 use crate::store::{self, ReadStore};
 
@@ -59,7 +60,14 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
         if !fits {
             continue;
         }
-        let manifest = store::read_manifest(store.as_ref(), &entry.key).await?;
+        let manifest = match store::read_manifest(store.as_ref(), &entry.key).await {
+            // Somebody wrote over it: where an older version of it is there, the backup is.
+            Err(error) if is_of_the_object(&error) => {
+                let older = original(store, &entry.key, &[], |_| true).await;
+                older.map_err(|_| RestoreError::from(error))?.manifest
+            }
+            read => read?,
+        };
         let found = Found { manifest, key: entry.key };
         match wanted {
             Wanted::Id(id) if found.manifest.backup_id == *id => return Ok(found),

@@ -131,6 +131,12 @@ pub struct ObjectVersion {
     pub key: String,
     /// The store's name for the version.
     pub version: String,
+    /// Its size in bytes; absent for a mark of deletion.
+    pub size: Option<u64>,
+    /// When it was written, by the store's clock; absent where the store does not say.
+    pub modified: Option<Instant>,
+    /// Whether it is what the key stands for now.
+    pub latest: bool,
 }
 
 /// Where a listing of versions goes on.
@@ -145,7 +151,7 @@ pub struct VersionsFrom {
 /// One page of a listing of versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VersionPage {
-    /// The versions and marks.
+    /// The versions, those of one key from the newest to the oldest, and then the marks.
     pub versions: Vec<ObjectVersion>,
     /// Where to go on; absent on the last page.
     pub next: Option<VersionsFrom>,
@@ -204,6 +210,29 @@ pub trait ReadStore: Send + Sync {
     /// When the store refuses or cannot be reached.
     async fn upload_size(&self, _key: &str, _upload: &UploadId) -> Result<Option<u64>, StoreError> {
         Ok(None)
+    }
+
+    /// Lists the versions of the objects whose key begins with `prefix`, the newest ones and the marks of deletion too, from
+    /// where an earlier page ended. `None` where the store keeps none, or does not know the question.
+    /// [`super::destroy_versions`] deletes them all.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or denies it: what nobody sees may well be there.
+    async fn versions_page(
+        &self,
+        _prefix: &str,
+        _from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        Ok(None)
+    }
+
+    /// Reads a range of one version of an object; exactly the bytes asked for.
+    ///
+    /// # Errors
+    /// When the store keeps no versions, or not this one any longer; otherwise as [`ReadStore::get_range`].
+    async fn get_version(&self, version: &ObjectVersion, _range: Range<u64>) -> Result<Bytes, StoreError> {
+        let (place, key) = (self.place().to_owned(), version.key.clone());
+        Err(StoreError::Invalid { place, key, what: "it keeps no versions".to_owned() })
     }
 
     /// Returns how the bucket or folder is set. Each setting is known or not by itself, so it never fails as a whole.
@@ -272,20 +301,6 @@ pub trait WriteStore: ReadStore {
     /// # Errors
     /// When the store refuses or cannot be reached.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
-
-    /// Lists the versions of the objects whose key begins with `prefix`, the newest ones and the marks of deletion too, from
-    /// where an earlier page ended. `None` where the store keeps none, or does not know the question.
-    /// [`super::destroy_versions`] deletes them all.
-    ///
-    /// # Errors
-    /// When the store cannot be asked, or denies it: what nobody sees may well be there.
-    async fn versions_page(
-        &self,
-        _prefix: &str,
-        _from: Option<&VersionsFrom>,
-    ) -> Result<Option<VersionPage>, StoreError> {
-        Ok(None)
-    }
 
     /// Deletes versions, no more than a page of them; those that are not there are no error. Returns those that are still
     /// there, each with the reason.

@@ -319,6 +319,20 @@ impl ReadStore for Faulty {
     async fn settings(&self) -> StoreSettings {
         self.inner.settings().await
     }
+
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.inner.versions_page(prefix, from).await
+    }
+
+    async fn get_version(&self, version: &ObjectVersion, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let (inner, own) = (Arc::clone(&self.inner), version.clone());
+        let get = async move { inner.get_version(&own, range).await };
+        self.changed(Operation::GetRange, &version.key, get, flipped).await
+    }
 }
 
 #[async_trait]
@@ -379,14 +393,6 @@ impl WriteStore for Faulty {
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let (inner, own) = (Arc::clone(&self.inner), key.to_owned());
         self.pass(Operation::Delete, key, async move { inner.delete(&own).await }).await
-    }
-
-    async fn versions_page(
-        &self,
-        prefix: &str,
-        from: Option<&VersionsFrom>,
-    ) -> Result<Option<VersionPage>, StoreError> {
-        self.inner.versions_page(prefix, from).await
     }
 
     async fn delete_versions(

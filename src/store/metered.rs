@@ -55,6 +55,18 @@ impl ReadStore for Metered {
     fn retries(&self) -> u64 {
         self.inner.retries()
     }
+
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.inner.versions_page(prefix, from).await
+    }
+
+    async fn get_version(&self, version: &ObjectVersion, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.inner.get_version(version, range).await
+    }
 }
 
 #[async_trait]
@@ -108,14 +120,6 @@ impl WriteStore for Metered {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.inner.delete(key).await
-    }
-
-    async fn versions_page(
-        &self,
-        prefix: &str,
-        from: Option<&VersionsFrom>,
-    ) -> Result<Option<VersionPage>, StoreError> {
-        self.inner.versions_page(prefix, from).await
     }
 
     async fn delete_versions(

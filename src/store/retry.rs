@@ -154,6 +154,18 @@ impl ReadStore for Retrying {
     async fn settings(&self) -> StoreSettings {
         self.inner.settings().await
     }
+
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.again(|| self.inner.versions_page(prefix, from)).await
+    }
+
+    async fn get_version(&self, version: &ObjectVersion, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.again(|| self.inner.get_version(version, range.clone())).await
+    }
 }
 
 #[async_trait]
@@ -227,14 +239,6 @@ impl WriteStore for Retrying {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.again(|| self.inner.delete(key)).await
-    }
-
-    async fn versions_page(
-        &self,
-        prefix: &str,
-        from: Option<&VersionsFrom>,
-    ) -> Result<Option<VersionPage>, StoreError> {
-        self.again(|| self.inner.versions_page(prefix, from)).await
     }
 
     async fn delete_versions(

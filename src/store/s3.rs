@@ -195,63 +195,16 @@ impl S3Store {
         }
         Ok(Bytes::from(bytes))
     }
-}
 
-/// CRC32C as the header wants it: big-endian, base64.
-fn header_checksum(sum: u32) -> String {
-    aws_smithy_types::base64::encode(sum.to_be_bytes())
-}
-
-/// Finds the id of an upload in an answer that says it worked but names its root element otherwise than AWS does, as
-/// rclone's does; the SDK refuses such answers.
-fn upload_id_of(response: &HttpResponse) -> Option<UploadId> {
-    if !response.status().is_success() {
-        return None;
-    }
-    let text = std::str::from_utf8(response.body().bytes()?).ok()?;
-    let (id, _) = text.split_once("<UploadId>")?.1.split_once("</UploadId>")?;
-    (!id.is_empty() && !id.contains(['&', '<'])).then(|| UploadId(id.to_owned()))
-}
-
-fn instant(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Option<Instant> {
-    Instant::new(time?.secs(), 0).ok()
-}
-
-fn size_of(size: Option<i64>) -> u64 {
-    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
-}
-
-#[async_trait]
-impl ReadStore for S3Store {
-    fn place(&self) -> &str {
-        &self.place
-    }
-
-    async fn get(&self, key: &str, cap: u64) -> Result<Bytes, StoreError> {
-        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key)?);
-        let object = request.send().await.map_err(|error| self.asked("read", key).failed(error))?;
-        let expected = object.content_length();
-        let bytes = self.collect(key, object.body, cap, Vec::new()).await?;
-        if expected.is_some_and(|size| size_of(Some(size)) != bytes.len() as u64) {
-            return Err(StoreError::Busy {
-                place: self.place.clone(),
-                action: format!("read {key} to its end"),
-                detail: format!("{} bytes arrived", bytes.len()),
-            });
-        }
-        Ok(bytes)
-    }
-
-    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+    /// Reads a range of an object, or of a version of it.
+    async fn ranged(&self, key: &str, version: Option<&str>, range: Range<u64>) -> Result<Bytes, StoreError> {
         if range.start >= range.end {
             return Ok(Bytes::new());
         }
         let size = range.end - range.start;
-        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key)?).range(format!(
-            "bytes={}-{}",
-            range.start,
-            range.end - 1
-        ));
+        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key)?);
+        let request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
+        let request = request.set_version_id(version.map(str::to_owned));
         let object = request.send().await.map_err(|error| {
             let status = error.raw_response().map(|response| response.status().as_u16());
             if status == Some(416) {
@@ -277,6 +230,56 @@ impl ReadStore for S3Store {
             let (place, action) = (self.place.clone(), format!("read {key}"));
             Err(StoreError::Busy { place, action, detail: format!("{} of {size} bytes arrived", bytes.len()) })
         }
+    }
+}
+
+/// CRC32C as the header wants it: big-endian, base64.
+fn header_checksum(sum: u32) -> String {
+    aws_smithy_types::base64::encode(sum.to_be_bytes())
+}
+
+/// Finds the id of an upload in an answer that says it worked but names its root element otherwise than AWS does, as
+/// rclone's does; the SDK refuses such answers.
+fn upload_id_of(response: &HttpResponse) -> Option<UploadId> {
+    if !response.status().is_success() {
+        return None;
+    }
+    let text = std::str::from_utf8(response.body().bytes()?).ok()?;
+    let (id, _) = text.split_once("<UploadId>")?.1.split_once("</UploadId>")?;
+    (!id.is_empty() && !id.contains(['&', '<'])).then(|| UploadId(id.to_owned()))
+}
+
+pub(super) fn instant(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Option<Instant> {
+    Instant::new(time?.secs(), 0).ok()
+}
+
+pub(super) fn size_of(size: Option<i64>) -> u64 {
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
+}
+
+#[async_trait]
+impl ReadStore for S3Store {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn get(&self, key: &str, cap: u64) -> Result<Bytes, StoreError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key)?);
+        let object = request.send().await.map_err(|error| self.asked("read", key).failed(error))?;
+        let expected = object.content_length();
+        let bytes = self.collect(key, object.body, cap, Vec::new()).await?;
+        if expected.is_some_and(|size| size_of(Some(size)) != bytes.len() as u64) {
+            return Err(StoreError::Busy {
+                place: self.place.clone(),
+                action: format!("read {key} to its end"),
+                detail: format!("{} bytes arrived", bytes.len()),
+            });
+        }
+        Ok(bytes)
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.ranged(key, None, range).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
@@ -343,6 +346,18 @@ impl ReadStore for S3Store {
 
     async fn settings(&self) -> StoreSettings {
         StoreSettings::Bucket(Box::new(super::s3_settings::read(&self.client, &self.bucket).await))
+    }
+
+    async fn versions_page(
+        &self,
+        prefix: &str,
+        from: Option<&VersionsFrom>,
+    ) -> Result<Option<VersionPage>, StoreError> {
+        self.versions().page(prefix, from).await
+    }
+
+    async fn get_version(&self, version: &ObjectVersion, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.ranged(&version.key, Some(&version.version), range).await
     }
 }
 
@@ -493,14 +508,6 @@ impl WriteStore for S3Store {
                 error => Err(error),
             },
         }
-    }
-
-    async fn versions_page(
-        &self,
-        prefix: &str,
-        from: Option<&VersionsFrom>,
-    ) -> Result<Option<VersionPage>, StoreError> {
-        self.versions().page(prefix, from).await
     }
 
     async fn delete_versions(

@@ -5,6 +5,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
+use super::s3::{instant, size_of};
 use super::s3_error::Asked;
 use super::{ObjectVersion, StoreError, VersionPage, VersionsFrom, s3_settings};
 use crate::domain::{BucketVersioning, Observation};
@@ -47,15 +48,28 @@ impl Versions<'_> {
             Ok(page) => page,
             Err(error) => return self.without(prefix, error).await,
         };
-        let versions = page.versions().iter().filter_map(|one| Some((one.key()?, one.version_id()?)));
-        let marks = page.delete_markers().iter().filter_map(|one| Some((one.key()?, one.version_id()?)));
         // Some servers ignore the prefix; another tenant's versions must not be taken for these.
-        let below = versions.chain(marks).filter(|(key, _)| key.starts_with(&full));
-        let version = |(key, version): (&str, &str)| {
-            let key = key.strip_prefix(self.own)?;
-            Some(ObjectVersion { key: key.to_owned(), version: version.to_owned() })
-        };
-        let versions = below.filter_map(version).collect();
+        let below =
+            |key: Option<&str>| key.filter(|key| key.starts_with(&full))?.strip_prefix(self.own).map(str::to_owned);
+        let versions = page.versions().iter().filter_map(|one| {
+            Some(ObjectVersion {
+                key: below(one.key())?,
+                version: one.version_id()?.to_owned(),
+                size: Some(size_of(one.size())),
+                modified: instant(one.last_modified()),
+                latest: one.is_latest() == Some(true),
+            })
+        });
+        let marks = page.delete_markers().iter().filter_map(|one| {
+            Some(ObjectVersion {
+                key: below(one.key())?,
+                version: one.version_id()?.to_owned(),
+                size: None,
+                modified: instant(one.last_modified()),
+                latest: one.is_latest() == Some(true),
+            })
+        });
+        let versions = versions.chain(marks).collect();
         if page.is_truncated() != Some(true) {
             return Ok(Some(VersionPage { versions, next: None }));
         }

@@ -42,6 +42,7 @@ mod logs;
 mod majors;
 mod markdown;
 mod mutual;
+mod overwritten;
 mod plan;
 mod plan_demand;
 mod plan_marks;

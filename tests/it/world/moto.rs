@@ -91,8 +91,8 @@ impl Moto {
     }
 
     /// Writes an object, one more version of it where the bucket keeps them; returns the version.
-    pub async fn put(&self, key: &str, body: &'static str) -> String {
-        let body = aws_sdk_s3::primitives::ByteStream::from_static(body.as_bytes());
+    pub async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
+        let body = aws_sdk_s3::primitives::ByteStream::from(body.into());
         let put = self.client.put_object().bucket(BUCKET).key(key).body(body).send().await.unwrap();
         put.version_id().unwrap_or("null").to_owned()
     }

@@ -11,8 +11,8 @@ use crate::cli::session::{Facts, Session, run_clock};
 use crate::crypto::{DigestKey, Identity};
 use crate::domain::{Backup, BackupId, CatalogState, Instant, Manifest, Name, Scope};
 use crate::engine::Connection;
-use crate::restore::{Found, Hold, Origin, RestoreError, Tell, Wanted, find_in_catalog, find_in_store};
-use crate::store::{self, ReadStore, layout};
+use crate::restore::{Found, Hold, Origin, RestoreError, Tell, Wanted, find_in_catalog, find_in_store, original};
+use crate::store::{ReadStore, layout};
 
 /// What is restored, and where it was found.
 pub(super) struct Source {
@@ -159,7 +159,7 @@ async fn from_catalog(
     backup: &Backup,
     catalog: Connection,
     now: Instant,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<Source, CliError> {
     let (store, identities) = open(session, &backup.store).await?;
     let digest_key = match &backup.database {
@@ -171,10 +171,20 @@ async fn from_catalog(
         None => None,
     };
     let key = layout::manifest(backup.key_database(), &backup.scope, &backup.id);
-    let manifest = read(&store, &key).await?;
-    let origin = Origin { manifest, store, identities, digest_key };
-    let origins = with_shared(origin).await?;
+    let found = original(&store, &key, &identities, |manifest| is_of(manifest, backup)).await;
+    let found = found.map_err(|error| failure(&error))?;
+    notes.extend(found.notes);
+    let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key };
+    let origins = with_shared(origin, &store, &mut notes).await?;
     Ok(Source { origins, store: backup.store.clone(), catalog: Some(catalog), now, notes })
+}
+
+/// Whether a manifest is the one that the catalog recorded: another attempt's data has another instant.
+fn is_of(manifest: &Manifest, backup: &Backup) -> bool {
+    let same = |text: &str, recorded: Instant| {
+        text.parse::<Instant>().is_ok_and(|at| at.as_millisecond() == recorded.as_millisecond())
+    };
+    same(&manifest.consistent_at, backup.consistent_at) && same(&manifest.completed_at, backup.completed_at)
 }
 
 /// A backup with the store it was found in, and that store's keys.
@@ -216,8 +226,11 @@ async fn from_stores(
         return Err(failed.unwrap_or_else(|| CliError::usage("the policies have no store", "add one to them")));
     };
     tell(format!("found {} in store.{name}, without the catalog", found.manifest.backup_id));
-    let origin = Origin { manifest: found.manifest, store, identities, digest_key: None };
-    Ok(Source { origins: with_shared(origin).await?, store: name, catalog: None, now, notes })
+    let found = original(&store, &found.key, &identities, |_| true).await.map_err(|error| failure(&error))?;
+    notes.extend(found.notes);
+    let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key: None };
+    let origins = with_shared(origin, &store, &mut notes).await?;
+    Ok(Source { origins, store: name, catalog: None, now, notes })
 }
 
 fn instant(found: &Found) -> Option<Instant> {
@@ -225,16 +238,18 @@ fn instant(found: &Found) -> Option<Instant> {
 }
 
 /// Puts the shared archive that a manifest names before it; it lies in the same store.
-async fn with_shared(origin: Origin) -> Result<Vec<Origin>, CliError> {
+async fn with_shared(
+    origin: Origin,
+    store: &Arc<dyn ReadStore>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Origin>, CliError> {
     let manifest = &origin.manifest;
     let (Some(shared), Some(database)) = (&manifest.shared, &manifest.database) else { return Ok(vec![origin]) };
     let database: Name =
         database.parse().map_err(|error: crate::domain::InvalidName| CliError::usage(error.to_string(), ""))?;
     let key = layout::manifest(Some(&database), &Scope::Shared, &BackupId::from_text(shared.clone()));
-    let shared = Origin { manifest: read(&origin.store, &key).await?, ..origin.clone() };
+    let found = original(store, &key, &origin.identities, |_| true).await.map_err(|error| failure(&error))?;
+    notes.extend(found.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+    let shared = Origin { manifest: found.manifest, store: found.store, ..origin.clone() };
     Ok(vec![shared, origin])
-}
-
-async fn read(store: &Arc<dyn ReadStore>, key: &str) -> Result<Manifest, CliError> {
-    store::read_manifest(store.as_ref(), key).await.map_err(|error| CliError::of(&error, Exit::Failed))
 }
