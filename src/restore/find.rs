@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 
 use super::RestoreError;
 use super::original::{is_of_the_object, original};
-use crate::domain::{Backup, Instant, Manifest, Name, Scope};
-use crate::store::{self, ReadStore};
+use crate::domain::{Backup, BackupId, Instant, Manifest, Name, Scope};
+use crate::store::{self, ObjectVersion, ReadStore};
 
 /// Which backup is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,28 +36,17 @@ pub struct Found {
     pub key: String,
 }
 
-/// Looks for a backup by one listing. Manifests of other scopes are not read.
+/// Looks for a backup by one listing. Manifests of other scopes are not read. Where nothing fits, those are looked at that
+/// somebody deleted and the bucket keeps.
 ///
 /// # Errors
 /// When the store cannot be read, nothing fits, or an id's beginning fits more than one backup.
 pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Result<Found, RestoreError> {
-    let mut best: Option<Found> = None;
-    let mut also = Vec::new();
-    let mut others = BTreeSet::new();
+    let mut choice = Choice { wanted, best: None, also: Vec::new(), others: BTreeSet::new() };
     let mut entries = store::manifests(Arc::clone(store));
     while let Some(entry) = entries.next().await {
         let entry = entry?;
-        let fits = match wanted {
-            Wanted::Id(id) => entry.id.as_str().starts_with(id.as_str()),
-            Wanted::Latest { database, scope, .. } => {
-                let segment =
-                    database.as_ref().map_or_else(|| "_".to_owned(), |name| store::layout::encode(name.as_str()));
-                let of_it = entry.database == segment;
-                others.extend(entry.scope.clone().filter(|_| of_it));
-                of_it && entry.scope.as_ref().is_none_or(|s| s == scope)
-            }
-        };
-        if !fits {
+        if !choice.fits(&entry.database, entry.scope.as_ref(), &entry.id) {
             continue;
         }
         let manifest = match store::read_manifest(store.as_ref(), &entry.key).await {
@@ -68,27 +57,81 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
             }
             read => read?,
         };
-        let found = Found { manifest, key: entry.key };
-        match wanted {
-            Wanted::Id(id) if found.manifest.backup_id == *id => return Ok(found),
+        if choice.take(Found { manifest, key: entry.key }) {
+            return choice.made(store.place());
+        }
+    }
+    if choice.best.is_none() {
+        let mut versions = store::versions(Arc::clone(store), store::layout::BACKUPS);
+        // A store that does not show what it hides has shown everything that it has.
+        while let Some(Ok(ObjectVersion { key, latest, size, .. })) = versions.next().await {
+            if !latest || size.is_some() {
+                continue;
+            }
+            let Some(parsed) = store::layout::parse_manifest(&key) else { continue };
+            if choice.fits(&parsed.database, parsed.scope.as_ref(), &parsed.id)
+                && let Ok(older) = original(store, &key, &[], |_| true).await
+                && choice.take(Found { manifest: older.manifest, key })
+            {
+                break;
+            }
+        }
+    }
+    choice.made(store.place())
+}
+
+/// The choice among what a store has.
+struct Choice<'a> {
+    wanted: &'a Wanted,
+    best: Option<Found>,
+    also: Vec<String>,
+    others: BTreeSet<Scope>,
+}
+
+impl Choice<'_> {
+    fn fits(&mut self, database: &str, scope: Option<&Scope>, id: &BackupId) -> bool {
+        match self.wanted {
+            Wanted::Id(wanted) => id.as_str().starts_with(wanted.as_str()),
+            Wanted::Latest { database: wanted, scope: of, .. } => {
+                let segment =
+                    wanted.as_ref().map_or_else(|| "_".to_owned(), |name| store::layout::encode(name.as_str()));
+                let of_it = database == segment;
+                self.others.extend(scope.filter(|_| of_it).cloned());
+                of_it && scope.is_none_or(|scope| scope == of)
+            }
+        }
+    }
+
+    /// Takes a backup in where it is better than what was found so far. `true`: no other can be.
+    fn take(&mut self, found: Found) -> bool {
+        match self.wanted {
+            Wanted::Id(id) if found.manifest.backup_id == *id => {
+                self.also.clear();
+                self.best = Some(found);
+                return true;
+            }
             Wanted::Id(_) => {
-                also.push(found.manifest.backup_id.clone());
-                best = Some(found);
+                self.also.push(found.manifest.backup_id.clone());
+                self.best = Some(found);
             }
             Wanted::Latest { scope, not_after, .. } => {
                 let at = instant(&found.manifest);
                 let young = not_after.is_some_and(|limit| at.is_none_or(|at| at > limit));
-                let better = best.as_ref().is_none_or(|best| at > instant(&best.manifest));
+                let better = self.best.as_ref().is_none_or(|best| at > instant(&best.manifest));
                 if found.manifest.scope.scope == scope.to_string() && !young && better {
-                    best = Some(found);
+                    self.best = Some(found);
                 }
             }
         }
+        false
     }
-    if also.len() > 1 {
-        return Err(ambiguous(wanted, also));
+
+    fn made(self, place: &str) -> Result<Found, RestoreError> {
+        if self.also.len() > 1 {
+            return Err(ambiguous(self.wanted, self.also));
+        }
+        self.best.ok_or_else(|| not_found(self.wanted, place, self.others))
     }
-    best.ok_or_else(|| not_found(wanted, store.place(), others))
 }
 
 /// Looks for a backup among those of the catalog. By its id any is found; as the newest only one that is neither

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::{TryStreamExt, future};
+
 use super::RestoreError;
 use super::archive::KEY_CAP;
 use crate::artifact::{ArtifactError, read_back};
@@ -44,14 +46,18 @@ pub async fn original(
     is_it: impl Fn(&Manifest) -> bool,
 ) -> Result<Original, RestoreError> {
     let Some(folders) = layout::folders_of(key) else { return as_it_is(store, key, Vec::new()).await };
-    let looked = futures_util::future::try_join(look(store.as_ref(), &folders[0]), look(store.as_ref(), &folders[1]));
-    let history = match looked.await {
-        Ok((Some(mut data), Some(keys))) => {
+    let history = match future::try_join(look(store, &folders[0]), look(store, &folders[1])).await {
+        Ok((mut data, keys)) => {
             data.extend(keys);
             data
         }
-        Ok(_) => return as_it_is(store, key, Vec::new()).await,
-        Err(why @ StoreError::Denied { .. }) => {
+        // Not to know it is no reason to bring nothing back.
+        Err(
+            why @ (StoreError::Denied { .. }
+            | StoreError::Refused { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Invalid { .. }),
+        ) => {
             let note = format!(
                 "whether its objects were replaced since they were written is not known ({why}); `bkup init iam --role \
                  restore` prints an identity that may look"
@@ -74,7 +80,7 @@ pub async fn original(
         .filter(|folder| !folders.iter().any(|known| folder.starts_with(known.as_str())))
         .collect();
     for folder in elsewhere {
-        search.history.extend(look(store.as_ref(), &format!("{folder}/")).await?.unwrap_or_default());
+        search.history.extend(look(store, &format!("{folder}/")).await?);
     }
     for part in &manifest.parts {
         search.part(part).await?;
@@ -90,47 +96,34 @@ pub async fn original(
     Ok(Original { manifest, store, notes })
 }
 
-/// Takes a store that keeps no versions, or hides them, at its word.
+/// Takes a store that hides its versions at its word.
 async fn as_it_is(store: &Arc<dyn ReadStore>, key: &str, notes: Vec<String>) -> Result<Original, RestoreError> {
     let manifest = store::read_manifest(store.as_ref(), key).await?;
     Ok(Original { manifest, store: Arc::clone(store), notes })
 }
 
-/// Lists the versions below a folder. `None` where the store keeps none.
-async fn look(store: &dyn ReadStore, folder: &str) -> Result<Option<History>, StoreError> {
+/// Lists the versions below a folder; none where the store keeps none.
+async fn look(store: &Arc<dyn ReadStore>, folder: &str) -> Result<History, StoreError> {
     let mut history = History::new();
-    let invalid = |what: &str| StoreError::Invalid {
-        place: store.place().to_owned(),
-        key: folder.to_owned(),
-        what: what.to_owned(),
-    };
-    let mut from = None;
-    loop {
-        let Some(page) = store.versions_page(folder, from.as_ref()).await? else { return Ok(None) };
-        for version in page.versions {
-            let known = history.entry(version.key.clone()).or_default();
-            // The marks come after the versions of a page: only one that is in force matters, and it is the newest.
-            match version.size {
-                None if version.latest => known.insert(0, version),
-                None => {}
-                Some(_) => known.push(version),
-            }
-            if known.len() > OLDEST {
-                // The first one says what the key stands for now.
-                known.remove(1);
-            }
+    let mut versions = store::versions(Arc::clone(store), folder);
+    while let Some(version) = versions.try_next().await? {
+        let known = history.entry(version.key.clone()).or_default();
+        // The marks come after the versions of a page: only one that is in force matters, and it is the newest.
+        match version.size {
+            None if version.latest => known.insert(0, version),
+            None => {}
+            Some(_) => known.push(version),
+        }
+        if known.len() > OLDEST {
+            // The first one says what the key stands for now.
+            known.remove(1);
         }
         if history.len() > KEYS {
-            return Err(invalid("it holds more objects than a backup has"));
+            let what = "it holds more objects than a backup has".to_owned();
+            return Err(StoreError::Invalid { place: store.place().to_owned(), key: folder.to_owned(), what });
         }
-        if page.next.is_none() {
-            return Ok(Some(history));
-        }
-        if page.next == from {
-            return Err(invalid("its listing of versions goes on where it was"));
-        }
-        from = page.next;
     }
+    Ok(history)
 }
 
 struct Search<'a> {

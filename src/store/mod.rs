@@ -48,4 +48,4 @@ pub use read::{ByteStream, READ_MEMORY, read};
 pub use retry::{RetryPolicy, Retrying};
 pub use s3::S3Store;
 pub use upload::{UPLOAD_MEMORY, Uploader};
-pub use versions::{VersionsGone, destroy_versions};
+pub use versions::{VersionsGone, destroy_versions, versions};

@@ -1,12 +1,40 @@
-//! Destroying what a store keeps: where a bucket has versions, a deletion only hides the object, and what is to be gone has
-//! to go version by version, marks of deletion included.
+//! What a bucket with versions keeps: there a deletion only hides the object. What is hidden is found, and what is to be
+//! gone is destroyed version by version, marks of deletion included.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::{ObjectVersion, StoreError, WriteStore};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{ObjectVersion, ReadStore, StoreError, VersionsFrom, WriteStore};
 
 /// How often a prefix is listed until it shows nothing that still goes.
 const ROUNDS: usize = 8;
+
+/// Lists the versions and marks of deletion below a prefix, in the order of [`VersionPage::versions`](super::VersionPage).
+/// Nothing where the store keeps no versions. A page is held at a time.
+pub fn versions(store: Arc<dyn ReadStore>, prefix: &str) -> BoxStream<'static, Result<ObjectVersion, StoreError>> {
+    let prefix: Arc<str> = prefix.into();
+    stream::try_unfold(Some(None::<VersionsFrom>), move |at| {
+        let (store, prefix) = (Arc::clone(&store), Arc::clone(&prefix));
+        async move {
+            let Some(from) = at else { return Ok(None) };
+            let Some(page) = store.versions_page(&prefix, from.as_ref()).await? else { return Ok(None) };
+            if page.next.is_some() && page.next == from {
+                return Err(goes_nowhere(store.place(), &prefix));
+            }
+            Ok(Some((stream::iter(page.versions).map(Ok), page.next.map(Some))))
+        }
+    })
+    .try_flatten()
+    .boxed()
+}
+
+fn goes_nowhere(place: &str, prefix: &str) -> StoreError {
+    let what = "its listing of versions goes on where it was".to_owned();
+    StoreError::Invalid { place: place.to_owned(), key: prefix.to_owned(), what }
+}
 
 /// What became of the versions below a prefix.
 #[derive(Debug, Default)]
@@ -42,7 +70,7 @@ pub async fn destroy_versions(store: &dyn WriteStore, prefix: &str) -> Result<Op
                 break;
             }
             if page.next == from {
-                return Err(invalid("its listing of versions goes on where it was".to_owned()));
+                return Err(goes_nowhere(store.place(), prefix));
             }
             from = page.next;
         }

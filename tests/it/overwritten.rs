@@ -90,12 +90,12 @@ async fn what_was_written_over_or_deleted_comes_back_as_it_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_alone_gives_back_what_was_written_over() {
-    for encrypted in [true, false] {
+async fn the_store_alone_gives_back_what_was_written_over_or_deleted() {
+    for (encrypted, last) in [(true, Attack::Emptied), (false, Attack::Emptied), (true, Attack::Deleted)] {
         let mut setup = installation(encrypted).await;
         for key in keys_below(&setup, &ACME).await {
             attack(&setup, &key, Attack::Garbage).await;
-            attack(&setup, &key, Attack::Emptied).await;
+            attack(&setup, &key, last).await;
         }
         setup.set("BKUP_CATALOG_URL", "postgres://nobody@127.0.0.1:9/none");
         let report = restored(&setup.run(&INTO_SCRATCH));
