@@ -187,7 +187,8 @@ pub(super) async fn publish(
 }
 
 /// Looks whether the work is done: an attempt that died between its manifest and the catalog, or whose reply was lost,
-/// has done it.
+/// has done it. A first attempt looks, too: a catalog that was put back to an earlier state counts attempts anew, and the
+/// folder of this attempt would be that of the backup that is there.
 pub(super) async fn already(order: &Order, destination: &Destination) -> Result<Option<Taken>, BackupError> {
     let manifest_key = layout::manifest(order.work.database.as_ref(), &order.work.scope, &order.work.backup);
     if destination.store.head(&manifest_key).await?.is_none() {

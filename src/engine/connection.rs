@@ -12,8 +12,10 @@ use super::EngineError;
 use super::sql::quote_literal;
 
 /// The settings that change how a row is written as text, and those that could cut a long read short. Set on every
-/// session whose rows are digested, on both sides: leaving one out makes equal content look different.
-pub const PINNED: [(&str, &str); 11] = [
+/// session whose rows are digested, on both sides: leaving one out makes equal content look different. The server's probes
+/// keep firewalls and address translators from forgetting a session that holds a snapshot and says nothing for hours, and
+/// free its locks where bkup's machine is gone. On a unix socket they do nothing.
+pub const PINNED: [(&str, &str); 14] = [
     ("datestyle", "ISO"),
     ("intervalstyle", "postgres"),
     ("timezone", "UTC"),
@@ -25,7 +27,14 @@ pub const PINNED: [(&str, &str); 11] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "15"),
+    ("tcp_keepalives_count", "4"),
 ];
+
+/// The same from the client's side, for the programs: a server that lost its power says nothing more, and they would wait
+/// for it for two hours. A part of a connection text, since none of these has a variable.
+pub(super) const PROBED: &str = "keepalives_idle=60 keepalives_interval=15 keepalives_count=4";
 
 /// Limits that only newer servers have, and that could end an exporting session just as well. The programs lift them by
 /// themselves.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::contents::Contents;
+use super::globals::keyword;
 use super::process::{Ended, Process};
 use super::sql::{exact_pattern, table_pattern};
 use super::tables::TableName;
@@ -89,6 +90,7 @@ impl DumpRequest {
             .args(["--format=custom", "--compress=0", "--no-password"])
             .arg(format!("--encoding={encoding}"))
             .arg(format!("--lock-wait-timeout={}", self.lock_wait.as_millis()))
+            .arg(format!("--dbname={}", keyword(self.connection.database())))
             .envs(self.connection.env());
         if let Some(snapshot) = &self.snapshot {
             invocation = invocation.arg(format!("--snapshot={snapshot}"));

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use sqlx::{Connection as _, Executor as _};
 
+use super::connection::PROBED;
 use super::sql::{Token, quote_ident, tokens};
 use super::{Connection, EngineError, Invocation, Program, Programs};
 use crate::domain::{MASKED, is_secret};
@@ -29,7 +30,7 @@ fn invocation(programs: &Programs, connection: &Connection, passwords: bool) -> 
 /// Writes a database's name as a libpq keyword, since `--database` also takes whole connection strings: a database
 /// called `host=evil` must stay a name.
 pub(super) fn keyword(database: &str) -> String {
-    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+    format!("{PROBED} dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// Returns roles, memberships, tablespaces and their grants as SQL, without passwords.

@@ -115,19 +115,20 @@ async fn no_secret_is_in_arguments_or_errors() {
     --no-password
     --encoding=UTF8
     --lock-wait-timeout=5000
+    --dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4 dbname='db'
     --snapshot=00000003-0000001B-1
     --strict-names
     --schema="tenant_""x"
     "#);
     let with = |scope| {
-        bkup::engine::DumpRequest { scope, snapshot: None, ..wanted.clone() }.invocation().arguments()[5..].join(" ")
+        bkup::engine::DumpRequest { scope, snapshot: None, ..wanted.clone() }.invocation().arguments()[6..].join(" ")
     };
     let all_but = DumpScope::AllBut(vec!["a*".to_owned(), "B|\"c".to_owned()]);
     insta::assert_snapshot!(with(all_but), @r#"--exclude-schema="a*"|"B|""c""#);
     let tables = DumpScope::Tables(vec!["public.tickets".to_owned(), "Public.ticket_*".to_owned()]);
     insta::assert_snapshot!(with(tables), @r#"--strict-names --table="public"."tickets" --table="Public"."ticket_"*"#);
     let restoring = restore_invocation(&cluster.programs, &wanted.connection, RestoreOptions::default(), true);
-    insta::assert_snapshot!(restoring.arguments().join(" "), @"--format=custom --no-password --verbose --dbname=dbname='db' --exit-on-error");
+    insta::assert_snapshot!(restoring.arguments().join(" "), @"--format=custom --no-password --verbose --dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4 dbname='db' --exit-on-error");
     for shown in [format!("{:?}", wanted.invocation()), format!("{restoring} {wanted:?}")] {
         assert!(!shown.contains("geheim"), "{shown}");
     }
@@ -195,6 +196,38 @@ async fn time_limits_of_the_database_do_not_end_the_snapshot() {
     let mut wanted = request(&cluster, "postgres", DumpScope::Database);
     wanted.snapshot = Some(snapshot.facts().id.clone());
     dumped(&wanted).await.expect("dumps");
+}
+
+/// Returns in how many seconds the kernel probes each connection to a port whose other end is silent.
+fn probes(port: u16) -> Vec<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a Linux machine");
+    let to = format!(":{port:04X}");
+    let connections = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // The third field is the other end; `02:` in the sixth a timer of probes, in hundredths of a second.
+    let due = connections.filter(|fields| fields.get(2).is_some_and(|end| end.ends_with(&to)));
+    let due = due.filter_map(|fields| u64::from_str_radix(fields.get(5)?.strip_prefix("02:")?, 16).ok());
+    due.map(|ticks| ticks / 100).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_its_power_is_not_waited_for_for_hours() {
+    let cluster = Cluster::start(Major::V17).await;
+    cluster.exec("postgres", "CREATE TABLE locked (i int)").await;
+    let mut holder = cluster.connection("postgres").connect().await.expect("connects");
+    let lock = sqlx::Executor::execute(&mut holder, "BEGIN; LOCK TABLE locked").await;
+    lock.expect("is locked");
+    let way = Freezing::at(&cluster, "never said");
+    let mut wanted = request(&cluster, "postgres", DumpScope::Database);
+    wanted.connection = Connection::parse(&way.url("postgres")).expect("parses");
+    let _waiting = dump(&wanted).expect("starts");
+    for _ in 0..200 {
+        if let [due, ..] = probes(wanted.connection.port()).as_slice() {
+            assert!(*due <= 60, "{due} s");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("pg_dump does not look whether its server is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
