@@ -23,6 +23,9 @@ pub enum RestoreError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store does not show the versions that it keeps.
+    #[error(transparent)]
+    Hidden(StoreError),
     /// Files could not be written or read.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -145,7 +148,7 @@ impl Explain for RestoreError {
             Self::Engine(error) => return error.explain(),
             Self::Artifact(error) => return error.explain(),
             Self::Crypto(error) => return error.explain(),
-            Self::Store(error) => return error.explain(),
+            Self::Store(error) | Self::Hidden(error) => return error.explain(),
             Self::Files(error) => return error.explain(),
             Self::Swap(error) => return error.explain(),
             Self::NotFound { .. } => ("BK860", "`bkup list` shows what there is"),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::RestoreError;
-use super::original::{is_of_the_object, original};
+use super::history::{History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_manifest};
 use crate::domain::{Backup, BackupId, Instant, Manifest, Name, Scope};
-use crate::store::{self, ObjectVersion, ReadStore};
+use crate::store::{self, ObjectVersion, ReadStore, layout};
 
 /// Which backup is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,48 +36,82 @@ pub struct Found {
     pub key: String,
 }
 
-/// Looks for a backup by one listing. Manifests of other scopes are not read. Where nothing fits, those are looked at that
-/// somebody deleted and the bucket keeps.
+/// Looks for a backup by one listing. Manifests of other scopes are not read. In a bucket that keeps versions, each is
+/// judged by what was written first; those that somebody deleted are looked at, too: all of the scope where the newest is
+/// wanted, and where an id is wanted that nothing has.
 ///
 /// # Errors
 /// When the store cannot be read, nothing fits, or an id's beginning fits more than one backup.
 pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Result<Found, RestoreError> {
     let mut choice = Choice { wanted, best: None, also: Vec::new(), others: BTreeSet::new() };
+    let mut replaced = match wanted {
+        Wanted::Latest { database, scope, .. } => {
+            replaced(store, &layout::scope_folder(layout::BACKUPS, database.as_ref(), scope), |_| true).await?
+        }
+        Wanted::Id(_) => History::new(),
+    };
     let mut entries = store::manifests(Arc::clone(store));
     while let Some(entry) = entries.next().await {
         let entry = entry?;
         if !choice.fits(&entry.database, entry.scope.as_ref(), &entry.id) {
             continue;
         }
-        let manifest = match store::read_manifest(store.as_ref(), &entry.key).await {
-            // Somebody wrote over it: where an older version of it is there, the backup is.
-            Err(error) if is_of_the_object(&error) => {
-                let older = original(store, &entry.key, &[], |_| true).await;
-                older.map_err(|_| RestoreError::from(error))?.manifest
-            }
-            read => read?,
+        let key = entry.key;
+        let manifest = match replaced.remove(&key) {
+            Some(versions) => oldest(store, &key, &versions).await?,
+            None => match store::read_manifest(store.as_ref(), &key).await {
+                // Of an id no versions were looked at yet.
+                Err(error) if is_of_the_object(&error) => match look(store, &key, |found| found == key).await {
+                    Ok(mut found) => oldest(store, &key, &found.remove(&key).unwrap_or_default()).await?,
+                    Err(_) => return Err(error.into()),
+                },
+                read => read?,
+            },
         };
-        if choice.take(Found { manifest, key: entry.key }) {
+        if choice.take(Found { manifest, key }) {
             return choice.made(store.place());
         }
     }
-    if choice.best.is_none() {
-        let mut versions = store::versions(Arc::clone(store), store::layout::BACKUPS);
-        // A store that does not show what it hides has shown everything that it has.
-        while let Some(Ok(ObjectVersion { key, latest, size, .. })) = versions.next().await {
-            if !latest || size.is_some() {
-                continue;
-            }
-            let Some(parsed) = store::layout::parse_manifest(&key) else { continue };
-            if choice.fits(&parsed.database, parsed.scope.as_ref(), &parsed.id)
-                && let Ok(older) = original(store, &key, &[], |_| true).await
-                && choice.take(Found { manifest: older.manifest, key })
-            {
-                break;
-            }
+    if let (Wanted::Id(id), None) = (wanted, &choice.best) {
+        let fits = |parsed: &layout::ManifestKey| parsed.id.as_str().starts_with(id.as_str());
+        replaced = self::replaced(store, layout::BACKUPS, fits).await?;
+    }
+    // What the listing did not show is hidden behind a mark of deletion. Of some of these the data is gone, too.
+    let is_whole = async |manifest: &Manifest| Ok(has_data(&of_data(store, manifest).await?, manifest));
+    for (key, versions) in replaced {
+        let Some(parsed) = layout::parse_manifest(&key) else { continue };
+        if choice.fits(&parsed.database, parsed.scope.as_ref(), &parsed.id)
+            && let Some((manifest, _)) = oldest_manifest(store, &versions, is_whole).await?
+            && choice.take(Found { manifest, key })
+        {
+            break;
         }
     }
     choice.made(store.place())
+}
+
+/// Returns the versions of the manifests below a prefix that somebody wrote over or deleted; none where nobody can see them.
+async fn replaced(
+    store: &Arc<dyn ReadStore>,
+    prefix: &str,
+    fits: impl Fn(&layout::ManifestKey) -> bool,
+) -> Result<History, RestoreError> {
+    match look(store, prefix, |key| layout::parse_manifest(key).is_some_and(|parsed| fits(&parsed))).await {
+        Ok(mut history) => {
+            history.retain(|_, versions| !is_untouched(versions));
+            Ok(history)
+        }
+        Err(error) if is_hidden(&error) => Ok(History::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads the manifest that was written first; where no version is one, the words are those of what stands there now.
+async fn oldest(store: &Arc<dyn ReadStore>, key: &str, versions: &[ObjectVersion]) -> Result<Manifest, RestoreError> {
+    match oldest_manifest(store, versions, async |_: &Manifest| Ok(true)).await? {
+        Some((manifest, _)) => Ok(manifest),
+        None => Ok(store::read_manifest(store.as_ref(), key).await?),
+    }
 }
 
 /// The choice among what a store has.
@@ -93,8 +127,7 @@ impl Choice<'_> {
         match self.wanted {
             Wanted::Id(wanted) => id.as_str().starts_with(wanted.as_str()),
             Wanted::Latest { database: wanted, scope: of, .. } => {
-                let segment =
-                    wanted.as_ref().map_or_else(|| "_".to_owned(), |name| store::layout::encode(name.as_str()));
+                let segment = wanted.as_ref().map_or_else(|| "_".to_owned(), |name| layout::encode(name.as_str()));
                 let of_it = database == segment;
                 self.others.extend(scope.filter(|_| of_it).cloned());
                 of_it && scope.is_none_or(|scope| scope == of)

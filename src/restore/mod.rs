@@ -7,6 +7,7 @@ mod failure;
 mod files;
 mod find;
 mod folder;
+mod history;
 mod hold;
 mod job;
 mod original;

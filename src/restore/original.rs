@@ -4,22 +4,18 @@
 //! A restore asks this before it reads anything, since what was streamed into a server cannot be taken back and read
 //! again. Drills and checks do not: they are to find out that something stands in a backup's place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use futures_util::{TryStreamExt, future};
 
 use super::RestoreError;
 use super::archive::KEY_CAP;
+use super::history::{
+    History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_first, oldest_manifest, with,
+};
 use crate::artifact::{ArtifactError, read_back};
 use crate::crypto::{Identity, open_key_object};
 use crate::domain::{DataPart, Instant, Manifest};
-use crate::store::{self, MANIFEST_CAP, ObjectVersion, Pinned, ReadStore, StoreError, layout};
-
-/// How many versions of a key are kept in mind: the oldest ones. Whoever writes over an object writes newer ones.
-const OLDEST: usize = 32;
-/// How many keys a backup's folders may hold: more than any backup has parts.
-const KEYS: usize = 100_000;
+use crate::store::{self, ObjectVersion, Pinned, ReadStore, StoreError};
 
 /// A manifest, and its store as it is to be read.
 pub struct Original {
@@ -30,9 +26,6 @@ pub struct Original {
     /// What is to be said of it, to people.
     pub notes: Vec<String>,
 }
-
-/// The versions of each key, the newest first.
-type History = BTreeMap<String, Vec<ObjectVersion>>;
 
 /// Reads a backup's manifest, and finds the versions of its objects that are what it names. `is_it` tells the manifest that
 /// is meant, where more is known of it than its id.
@@ -45,50 +38,63 @@ pub async fn original(
     identities: &[Identity],
     is_it: impl Fn(&Manifest) -> bool,
 ) -> Result<Original, RestoreError> {
-    let Some(folders) = layout::folders_of(key) else { return as_it_is(store, key, Vec::new()).await };
-    let history = match future::try_join(look(store, &folders[0]), look(store, &folders[1])).await {
-        Ok((mut data, keys)) => {
-            data.extend(keys);
-            data
-        }
+    match seek(store, key, identities, &is_it).await {
         // Not to know it is no reason to bring nothing back.
-        Err(
-            why @ (StoreError::Denied { .. }
-            | StoreError::Refused { .. }
-            | StoreError::NotFound { .. }
-            | StoreError::Invalid { .. }),
-        ) => {
+        Err(RestoreError::Hidden(why)) => {
             let note = format!(
                 "whether its objects were replaced since they were written is not known ({why}); `bkup init iam --role \
                  restore` prints an identity that may look"
             );
-            return as_it_is(store, key, vec![note]).await;
+            let manifest = store::read_manifest(store.as_ref(), key).await?;
+            let notes = Some(note).into_iter().chain(doubt(&manifest, &is_it)).collect();
+            Ok(Original { manifest, store: Arc::clone(store), notes })
         }
-        Err(error) => return Err(error.into()),
-    };
-    let mut search = Search { store, history, pins: BTreeMap::new() };
-    let manifest = match search.manifest(key, is_it).await? {
-        Some(manifest) => manifest,
-        None => store::read_manifest(store.as_ref(), key).await?,
-    };
-    // A part may lie in the folder of another attempt, or of an earlier backup.
-    let elsewhere: BTreeSet<&str> = manifest
-        .parts
-        .iter()
-        .filter_map(|part| part.key.rsplit_once('/'))
-        .map(|(folder, _)| folder)
-        .filter(|folder| !folders.iter().any(|known| folder.starts_with(known.as_str())))
-        .collect();
-    for folder in elsewhere {
-        search.history.extend(look(store, &format!("{folder}/")).await?);
+        sought => sought,
     }
+}
+
+async fn seek(
+    store: &Arc<dyn ReadStore>,
+    key: &str,
+    identities: &[Identity],
+    is_it: impl Fn(&Manifest) -> bool,
+) -> Result<Original, RestoreError> {
+    let manifests = look(store, key, |found| found == key).await.map_err(hidden)?;
+    let versions = manifests.get(key).map_or(&[][..], Vec::as_slice);
+    let mut pins = BTreeMap::new();
+    let mut notes = Vec::new();
+    let manifest = if is_untouched(versions) {
+        store::read_manifest(store.as_ref(), key).await?
+    } else {
+        let is_whole = async |manifest: &Manifest| {
+            Ok(is_it(manifest) && has_data(&of_data(store, manifest).await.map_err(hidden)?, manifest))
+        };
+        match oldest_manifest(store, versions, is_whole).await? {
+            Some((manifest, version)) => {
+                if !version.latest {
+                    pins.insert(version.key.clone(), version.clone());
+                }
+                manifest
+            }
+            None => {
+                notes.push(format!(
+                    "{key} was replaced or deleted after it was written, and no version of it is the backup's with its \
+                     data there: what stands there now is read"
+                ));
+                store::read_manifest(store.as_ref(), key).await?
+            }
+        }
+    };
+    notes.extend(doubt(&manifest, &is_it));
+    let history = of_data(store, &manifest).await.map_err(hidden)?;
+    let mut search = Search { store, history, pins };
     for part in &manifest.parts {
         search.part(part).await?;
     }
     for key in &manifest.keys {
-        search.key(&key.key, identities).await?;
+        search.key(&key.key, identities, manifest.data_recipient.as_deref()).await?;
     }
-    let notes = search.notes();
+    notes.extend(search.note(&manifests));
     let store = match search.pins.is_empty() {
         true => Arc::clone(store),
         false => Arc::new(Pinned::new(Arc::clone(store), search.pins.into_values())),
@@ -96,34 +102,14 @@ pub async fn original(
     Ok(Original { manifest, store, notes })
 }
 
-/// Takes a store that hides its versions at its word.
-async fn as_it_is(store: &Arc<dyn ReadStore>, key: &str, notes: Vec<String>) -> Result<Original, RestoreError> {
-    let manifest = store::read_manifest(store.as_ref(), key).await?;
-    Ok(Original { manifest, store: Arc::clone(store), notes })
+fn hidden(error: StoreError) -> RestoreError {
+    if is_hidden(&error) { RestoreError::Hidden(error) } else { error.into() }
 }
 
-/// Lists the versions below a folder; none where the store keeps none.
-async fn look(store: &Arc<dyn ReadStore>, folder: &str) -> Result<History, StoreError> {
-    let mut history = History::new();
-    let mut versions = store::versions(Arc::clone(store), folder);
-    while let Some(version) = versions.try_next().await? {
-        let known = history.entry(version.key.clone()).or_default();
-        // The marks come after the versions of a page: only one that is in force matters, and it is the newest.
-        match version.size {
-            None if version.latest => known.insert(0, version),
-            None => {}
-            Some(_) => known.push(version),
-        }
-        if known.len() > OLDEST {
-            // The first one says what the key stands for now.
-            known.remove(1);
-        }
-        if history.len() > KEYS {
-            let what = "it holds more objects than a backup has".to_owned();
-            return Err(StoreError::Invalid { place: store.place().to_owned(), key: folder.to_owned(), what });
-        }
-    }
-    Ok(history)
+/// Says so where a manifest is not the one that is meant.
+fn doubt(manifest: &Manifest, is_it: impl Fn(&Manifest) -> bool) -> Option<String> {
+    let words = || format!("the manifest of {} is not the one that the catalog recorded", manifest.backup_id);
+    (!is_it(manifest)).then(words)
 }
 
 struct Search<'a> {
@@ -133,17 +119,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Returns the versions of a key that was written more than once, or deleted; the oldest first.
+    /// Returns the versions of a key that somebody wrote over or deleted, the oldest first.
     fn candidates(&self, key: &str) -> Vec<ObjectVersion> {
-        let versions = self.history.get(key).map_or(&[][..], Vec::as_slice);
-        match versions {
-            [only] if only.size.is_some() && only.latest => Vec::new(),
-            versions => versions.iter().rev().filter(|version| version.size.is_some()).cloned().collect(),
+        match self.history.get(key) {
+            Some(versions) if !is_untouched(versions) => oldest_first(versions).cloned().collect(),
+            _ => Vec::new(),
         }
-    }
-
-    fn with(&self, version: &ObjectVersion) -> Arc<dyn ReadStore> {
-        Arc::new(Pinned::new(Arc::clone(self.store), [version.clone()]))
     }
 
     /// What stands there now needs no pin.
@@ -151,36 +132,6 @@ impl Search<'_> {
         if !version.latest {
             self.pins.insert(version.key.clone(), version);
         }
-    }
-
-    /// Returns the oldest manifest that is this backup's and whose data is there.
-    async fn manifest(
-        &mut self,
-        key: &str,
-        is_it: impl Fn(&Manifest) -> bool,
-    ) -> Result<Option<Manifest>, RestoreError> {
-        for version in self.candidates(key) {
-            if version.size.is_some_and(|size| size > MANIFEST_CAP) {
-                continue;
-            }
-            match store::read_manifest(self.with(&version).as_ref(), key).await {
-                Ok(manifest) if is_it(&manifest) && manifest.parts.iter().all(|part| self.has(part)) => {
-                    self.pin(version);
-                    return Ok(Some(manifest));
-                }
-                Ok(_) => {}
-                Err(error) if is_of_the_object(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether a version has the size of a part. Of folders that were not looked at nothing is known.
-    fn has(&self, part: &DataPart) -> bool {
-        self.history
-            .get(&part.key)
-            .is_none_or(|versions| versions.iter().any(|version| version.size == Some(part.size)))
     }
 
     async fn part(&mut self, part: &DataPart) -> Result<(), RestoreError> {
@@ -191,42 +142,44 @@ impl Search<'_> {
             fitting.drain(..).for_each(|version| self.pin(version));
         }
         for version in fitting {
-            match read_back(self.with(&version), part).await {
+            match read_back(with(self.store, &version), part).await {
                 Ok(()) => {
                     self.pin(version);
                     break;
                 }
                 Err(ArtifactError::Damaged { .. }) => {}
-                Err(ArtifactError::Store(error)) if is_of_the_object(&error) => {}
+                Err(ArtifactError::Store(error)) => passes(error)?,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
-    /// Key objects have no digest: one that opens is one that was written for this reader.
-    async fn key(&mut self, key: &str, identities: &[Identity]) -> Result<(), RestoreError> {
+    /// Key objects have no digest: one that holds the key that the data was encrypted to is the one.
+    async fn key(&mut self, key: &str, identities: &[Identity], to: Option<&str>) -> Result<(), RestoreError> {
         for version in self.candidates(key) {
-            match self.with(&version).get(key, KEY_CAP).await {
-                Ok(bytes) if open_key_object(key, &bytes, identities).is_ok() => {
-                    self.pin(version);
-                    break;
+            match with(self.store, &version).get(key, KEY_CAP).await {
+                Ok(bytes) => {
+                    let opened = open_key_object(key, &bytes, identities);
+                    let opens = |to: &str| opened.as_ref().is_ok_and(|it| it.identity.recipient().as_str() == to);
+                    if to.map_or(opened.is_ok(), opens) {
+                        self.pin(version);
+                        break;
+                    }
                 }
-                Ok(_) => {}
-                Err(error) if is_of_the_object(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => passes(error)?,
             }
         }
         Ok(())
     }
 
-    /// Says what was replaced, and what is read instead.
-    fn notes(&self) -> Vec<String> {
-        let now = |key: &String| self.history.get(key)?.first();
+    /// Says what was replaced, and what is read instead. `manifests` has the versions of the manifest.
+    fn note(&self, manifests: &History) -> Option<String> {
+        let now = |key: &String| self.history.get(key).or_else(|| manifests.get(key))?.first();
         let newest: Option<Instant> = self.pins.keys().filter_map(|key| now(key)?.modified).max();
         let when = newest.map_or_else(String::new, |at| format!(", the last at {at}"));
-        let Some(first) = self.pins.keys().next() else { return Vec::new() };
-        let objects = match self.pins.len() {
+        let first = self.pins.keys().next()?;
+        Some(match self.pins.len() {
             1 => {
                 format!("{first} was replaced or deleted after it was written{when}: its oldest whole version is read")
             }
@@ -234,18 +187,12 @@ impl Search<'_> {
                 "{many} of its objects, {first} among them, were replaced or deleted after they were written{when}: their \
                  oldest whole versions are read"
             ),
-        };
-        vec![objects]
+        })
     }
 }
 
-/// Whether an error says something of an object, rather than of the way to it.
-pub(super) fn is_of_the_object(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::NotFound { .. }
-            | StoreError::Invalid { .. }
-            | StoreError::TooLarge { .. }
-            | StoreError::NewerFormat { .. }
-    )
+/// Goes on to a newer version where one is not given out, as one that was moved to an archive: digests and keys tell
+/// whether that one is the backup's.
+fn passes(error: StoreError) -> Result<(), RestoreError> {
+    if is_hidden(&error) || is_of_the_object(&error) { Ok(()) } else { Err(error.into()) }
 }

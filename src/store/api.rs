@@ -135,6 +135,8 @@ pub struct ObjectVersion {
     pub size: Option<u64>,
     /// When it was written, by the store's clock; absent where the store does not say.
     pub modified: Option<Instant>,
+    /// Its entity tag: equal ones of equal size are equal bytes, different ones say nothing. Absent for a mark.
+    pub tag: Option<String>,
     /// Whether it is what the key stands for now.
     pub latest: bool,
 }

@@ -57,6 +57,7 @@ impl Versions<'_> {
                 version: one.version_id()?.to_owned(),
                 size: Some(size_of(one.size())),
                 modified: instant(one.last_modified()),
+                tag: one.e_tag().map(str::to_owned),
                 latest: one.is_latest() == Some(true),
             })
         });
@@ -66,6 +67,7 @@ impl Versions<'_> {
                 version: one.version_id()?.to_owned(),
                 size: None,
                 modified: instant(one.last_modified()),
+                tag: None,
                 latest: one.is_latest() == Some(true),
             })
         });

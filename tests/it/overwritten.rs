@@ -34,8 +34,7 @@ async fn installation(encrypted: bool) -> Setup {
 
 async fn attack(setup: &Setup, key: &str, how: Attack) {
     let (moto, full) = (setup.moto(), format!("deep/prefix/{key}"));
-    let got = moto.client.get_object().bucket(BUCKET).key(&full).send().await.unwrap();
-    let mut bytes = got.body.collect().await.unwrap().to_vec();
+    let mut bytes = bytes_of(setup, key).await;
     let delete = moto.client.delete_object().bucket(BUCKET).key(&full);
     match how {
         Attack::Garbage => bytes.iter_mut().for_each(|byte| *byte = b'x'),
@@ -50,6 +49,30 @@ async fn attack(setup: &Setup, key: &str, how: Attack) {
         }
     }
     let _ = moto.put(&full, bytes).await;
+}
+
+async fn bytes_of(setup: &Setup, key: &str) -> Vec<u8> {
+    let full = format!("deep/prefix/{key}");
+    let got = setup.moto().client.get_object().bucket(BUCKET).key(full).send().await.unwrap();
+    got.body.collect().await.unwrap().to_vec()
+}
+
+/// Makes it look as if these bytes had been written before those that are there now.
+async fn written_before(setup: &Setup, key: &str, bytes: Vec<u8>) {
+    let (moto, full) = (setup.moto(), format!("deep/prefix/{key}"));
+    let now = bytes_of(setup, key).await;
+    for version in moto.versions().await.iter().filter_map(|one| one.strip_prefix(&format!("{full} "))) {
+        let _ = moto.client.delete_object().bucket(BUCKET).key(&full).version_id(version).send().await.unwrap();
+    }
+    let _ = moto.put(&full, bytes).await;
+    let _ = moto.put(&full, now).await;
+}
+
+/// Returns a manifest with another instant.
+fn of_another_instant(manifest: &[u8], at: &str) -> Vec<u8> {
+    let mut manifest: Value = serde_json::from_slice(manifest).unwrap();
+    manifest["consistent_at"] = at.into();
+    manifest.to_string().into_bytes()
 }
 
 async fn keys_below(setup: &Setup, folders: &[&str]) -> Vec<String> {
@@ -108,9 +131,7 @@ async fn the_manifest_of_another_backup_is_not_taken_for_this_one() {
     let setup = installation(true).await;
     let manifests = setup.manifests().await;
     let of = |begin: &str| manifests.iter().find(|key| key.starts_with(begin)).unwrap();
-    let other = format!("deep/prefix/{}", of("backups/app/tenant=b/"));
-    let got = setup.moto().client.get_object().bucket(BUCKET).key(other).send().await.unwrap();
-    let other = got.body.collect().await.unwrap().to_vec();
+    let other = bytes_of(&setup, of("backups/app/tenant=b/")).await;
     let _ = setup.moto().put(&format!("deep/prefix/{}", of(ACME[0])), other).await;
     let report = restored(&setup.run(&INTO_SCRATCH));
     assert!(report["backup"].to_string().contains("tenants"), "{report:#}");
@@ -153,4 +174,67 @@ async fn what_a_plan_found_replaced_is_quarantined_and_restored_by_its_id() {
     assert_eq!(again["proofs"], report["proofs"]);
     let notes = again["notes"].to_string() + &ran.stderr;
     assert!(notes.contains("quarantined") && notes.contains("oldest whole version"), "{again:#}{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instants_that_were_forged_choose_no_backup_where_there_is_no_catalog() {
+    let mut setup = installation(true).await;
+    let first = keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.ends_with("/manifest.json")).unwrap();
+    setup.now("2026-03-03T03:15:00Z");
+    let _ = setup.apply().exits(0);
+    let newest = restored(&setup.run(&INTO_SCRATCH))["backup"].clone();
+    let all = keys_below(&setup, &ACME[..1]).await;
+    let second = all.into_iter().find(|key| key.ends_with("/manifest.json") && *key != first).unwrap();
+    setup.set("BKUP_CATALOG_URL", "postgres://nobody@127.0.0.1:9/none");
+    let (old, new) = (bytes_of(&setup, &first).await, bytes_of(&setup, &second).await);
+    let forge = async |key: &str, bytes: &[u8], at| {
+        let _ = setup.moto().put(&format!("deep/prefix/{key}"), of_another_instant(bytes, at)).await;
+    };
+    forge(&first, &old, "2099-01-01T00:00:00Z").await;
+    assert_eq!(restored(&setup.run(&INTO_SCRATCH))["backup"], newest);
+    forge(&second, &new, "1970-01-01T00:00:00Z").await;
+    assert_eq!(restored(&setup.run(&INTO_SCRATCH))["backup"], newest);
+    attack(&setup, &second, Attack::Deleted).await;
+    assert_eq!(restored(&setup.run(&INTO_SCRATCH))["backup"], newest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_attempt_wrote_before_is_not_taken_for_the_recorded_one() {
+    let setup = installation(true).await;
+    let before = restored(&setup.run(&INTO_SCRATCH));
+    let manifest =
+        keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.ends_with("/manifest.json")).unwrap();
+    let other = of_another_instant(&bytes_of(&setup, &manifest).await, "2026-03-01T00:00:00Z");
+    written_before(&setup, &manifest, other).await;
+    // A key that opens, and is not the one that the data was encrypted to.
+    let keys = keys_below(&setup, &["keys/app/tenant=b/"]).await;
+    let strange = bytes_of(&setup, &keys[0]).await;
+    let key = keys_below(&setup, &ACME[1..]).await.remove(0);
+    written_before(&setup, &key, strange).await;
+    let after = restored(&setup.run(&INTO_SCRATCH));
+    for field in ["backup", "consistent_at", "proofs"] {
+        assert!(!before[field].is_null(), "{field}: {before:#}");
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert!(!after.to_string().contains("is read"), "{after:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_without_number_and_the_same_bytes_twice_hide_nothing() {
+    let setup = installation(true).await;
+    let archive = keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.contains("archive")).unwrap();
+    let bytes = bytes_of(&setup, &archive).await;
+    // A write whose reply was lost is no attack.
+    let _ = setup.moto().put(&format!("deep/prefix/{archive}"), bytes).await;
+    let report = restored(&setup.run(&INTO_SCRATCH));
+    assert!(!report.to_string().contains("is read"), "{report:#}");
+    for n in 0..40 {
+        attack(&setup, &archive, if n % 2 == 0 { Attack::Garbage } else { Attack::Emptied }).await;
+    }
+    let folder = archive.rsplit_once('/').unwrap().0;
+    for n in 0..1_100 {
+        let _ = setup.moto().put(&format!("deep/prefix/{folder}/{n}"), "junk").await;
+    }
+    let report = restored(&setup.run(&INTO_SCRATCH));
+    assert!(report.to_string().contains("oldest whole version"), "{report:#}");
 }

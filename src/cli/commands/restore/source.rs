@@ -72,8 +72,8 @@ pub(super) async fn find(
     let mut notes = Vec::new();
     match known(session, facts).await? {
         Ok((catalog, backups, now)) => {
-            let backups = backups.iter().filter(|backup| fits(backup, args));
-            match find_in_catalog(backups, wanted) {
+            let all = backups;
+            match find_in_catalog(all.iter().filter(|backup| fits(backup, args)), wanted) {
                 Ok((backup, passed_over)) => {
                     for other in passed_over {
                         let why = other.quarantine.as_deref().unwrap_or_default();
@@ -86,7 +86,7 @@ pub(super) async fn find(
                         notes.push(format!("{} is tombstoned, and will be purged after its grace", backup.id));
                     }
                     tell(format!("found {} in store.{}, through the catalog", backup.id, backup.store));
-                    return from_catalog(session, backup, catalog, now, notes).await;
+                    return from_catalog(session, (backup, &all), catalog, now, notes, tell).await;
                 }
                 Err(error @ RestoreError::NotFound { .. }) => {
                     if let Some(erased) = erased(&catalog, wanted).await {
@@ -156,10 +156,11 @@ async fn open(session: &Session, name: &Name) -> Result<(Arc<dyn ReadStore>, Vec
 
 async fn from_catalog(
     session: &Session,
-    backup: &Backup,
+    (backup, all): (&Backup, &[Backup]),
     catalog: Connection,
     now: Instant,
     mut notes: Vec<String>,
+    tell: &Tell,
 ) -> Result<Source, CliError> {
     let (store, identities) = open(session, &backup.store).await?;
     let digest_key = match &backup.database {
@@ -173,10 +174,23 @@ async fn from_catalog(
     let key = layout::manifest(backup.key_database(), &backup.scope, &backup.id);
     let found = original(&store, &key, &identities, |manifest| is_of(manifest, backup)).await;
     let found = found.map_err(|error| failure(&error))?;
-    notes.extend(found.notes);
+    let mut said = found.notes;
     let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key };
-    let origins = with_shared(origin, &store, &mut notes).await?;
+    let is_shared = |manifest: &Manifest| {
+        let recorded = all.iter().find(|other| other.id.as_str() == manifest.backup_id && other.store == backup.store);
+        recorded.is_none_or(|recorded| is_of(manifest, recorded))
+    };
+    let origins = with_shared(origin, &store, is_shared, &mut said).await?;
+    notes.extend(aloud(said, tell));
     Ok(Source { origins, store: backup.store.clone(), catalog: Some(catalog), now, notes })
+}
+
+/// Says now what a person has to know before anything is put in place, each once.
+fn aloud(mut notes: Vec<String>, tell: &Tell) -> Vec<String> {
+    notes.sort_unstable();
+    notes.dedup();
+    notes.iter().for_each(|note| tell(note.clone()));
+    notes
 }
 
 /// Whether a manifest is the one that the catalog recorded: another attempt's data has another instant.
@@ -227,9 +241,10 @@ async fn from_stores(
     };
     tell(format!("found {} in store.{name}, without the catalog", found.manifest.backup_id));
     let found = original(&store, &found.key, &identities, |_| true).await.map_err(|error| failure(&error))?;
-    notes.extend(found.notes);
+    let mut said = found.notes;
     let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key: None };
-    let origins = with_shared(origin, &store, &mut notes).await?;
+    let origins = with_shared(origin, &store, |_| true, &mut said).await?;
+    notes.extend(aloud(said, tell));
     Ok(Source { origins, store: name, catalog: None, now, notes })
 }
 
@@ -241,6 +256,7 @@ fn instant(found: &Found) -> Option<Instant> {
 async fn with_shared(
     origin: Origin,
     store: &Arc<dyn ReadStore>,
+    is_it: impl Fn(&Manifest) -> bool,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Origin>, CliError> {
     let manifest = &origin.manifest;
@@ -248,8 +264,8 @@ async fn with_shared(
     let database: Name =
         database.parse().map_err(|error: crate::domain::InvalidName| CliError::usage(error.to_string(), ""))?;
     let key = layout::manifest(Some(&database), &Scope::Shared, &BackupId::from_text(shared.clone()));
-    let found = original(store, &key, &origin.identities, |_| true).await.map_err(|error| failure(&error))?;
-    notes.extend(found.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+    let found = original(store, &key, &origin.identities, is_it).await.map_err(|error| failure(&error))?;
+    notes.extend(found.notes);
     let shared = Origin { manifest: found.manifest, store: found.store, ..origin.clone() };
     Ok(vec![shared, origin])
 }
