@@ -1,10 +1,10 @@
 //! The versions that a bucket keeps of a backup's objects, and the manifest among them that was written first.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future};
 
 use super::RestoreError;
 use crate::domain::Manifest;
@@ -105,7 +105,7 @@ pub(super) async fn oldest_manifest<'v>(
 
 /// Lists the versions of all objects that a manifest names.
 pub(super) async fn of_data(store: &Arc<dyn ReadStore>, manifest: &Manifest) -> Result<History, StoreError> {
-    let keys: std::collections::BTreeSet<&str> = manifest
+    let keys: BTreeSet<&str> = manifest
         .parts
         .iter()
         .map(|part| part.key.as_str())
@@ -115,7 +115,7 @@ pub(super) async fn of_data(store: &Arc<dyn ReadStore>, manifest: &Manifest) -> 
     let mut folders: Vec<&str> = keys.iter().filter_map(|key| Some(&key[..=key.rfind('/')?])).collect();
     folders.dedup();
     let looks = folders.into_iter().map(|folder| look(store, folder, |key| keys.contains(key)));
-    let looked = futures_util::future::try_join_all(looks).await?;
+    let looked = future::try_join_all(looks).await?;
     Ok(looked.into_iter().flatten().collect())
 }
 

@@ -200,14 +200,6 @@ pub fn keys_folder(database: Option<&Name>, scope: &Scope, id: &BackupId) -> Str
     format!("{KEYS}{}/", backup_path(database, scope, id))
 }
 
-/// Returns the folders of the backup that a manifest is of: of its data, and of its key objects.
-#[must_use]
-pub fn folders_of(manifest: &str) -> Option<[String; 2]> {
-    let data = manifest.strip_suffix(MANIFEST.trim_start_matches('/'))?;
-    let path = data.strip_prefix(BACKUPS).filter(|path| path.ends_with('/'))?;
-    Some([data.to_owned(), format!("{KEYS}{path}")])
-}
-
 /// Returns the key of an attempt's key object for the recipient with a fingerprint.
 #[must_use]
 pub fn key_object(database: Option<&Name>, scope: &Scope, id: &BackupId, attempt: u64, fingerprint: &str) -> String {

@@ -172,25 +172,12 @@ async fn from_catalog(
         None => None,
     };
     let key = layout::manifest(backup.key_database(), &backup.scope, &backup.id);
-    let found = original(&store, &key, &identities, |manifest| is_of(manifest, backup)).await;
-    let found = found.map_err(|error| failure(&error))?;
-    let mut said = found.notes;
-    let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key };
-    let is_shared = |manifest: &Manifest| {
+    let is_recorded = |manifest: &Manifest| {
         let recorded = all.iter().find(|other| other.id.as_str() == manifest.backup_id && other.store == backup.store);
         recorded.is_none_or(|recorded| is_of(manifest, recorded))
     };
-    let origins = with_shared(origin, &store, is_shared, &mut said).await?;
-    notes.extend(aloud(said, tell));
+    let origins = origins(&store, &key, (identities, digest_key), is_recorded, (&mut notes, tell)).await?;
     Ok(Source { origins, store: backup.store.clone(), catalog: Some(catalog), now, notes })
-}
-
-/// Says now what a person has to know before anything is put in place, each once.
-fn aloud(mut notes: Vec<String>, tell: &Tell) -> Vec<String> {
-    notes.sort_unstable();
-    notes.dedup();
-    notes.iter().for_each(|note| tell(note.clone()));
-    notes
 }
 
 /// Whether a manifest is the one that the catalog recorded: another attempt's data has another instant.
@@ -240,11 +227,7 @@ async fn from_stores(
         return Err(failed.unwrap_or_else(|| CliError::usage("the policies have no store", "add one to them")));
     };
     tell(format!("found {} in store.{name}, without the catalog", found.manifest.backup_id));
-    let found = original(&store, &found.key, &identities, |_| true).await.map_err(|error| failure(&error))?;
-    let mut said = found.notes;
-    let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key: None };
-    let origins = with_shared(origin, &store, |_| true, &mut said).await?;
-    notes.extend(aloud(said, tell));
+    let origins = origins(&store, &found.key, (identities, None), |_| true, (&mut notes, tell)).await?;
     Ok(Source { origins, store: name, catalog: None, now, notes })
 }
 
@@ -252,20 +235,31 @@ fn instant(found: &Found) -> Option<Instant> {
     found.manifest.consistent_at.parse().ok()
 }
 
-/// Puts the shared archive that a manifest names before it; it lies in the same store.
-async fn with_shared(
-    origin: Origin,
+/// Reads a backup as it was written, and before it the shared archive that it names; that lies in the same store. What a
+/// person has to know of them before anything is put in place is said now, and noted.
+async fn origins(
     store: &Arc<dyn ReadStore>,
+    key: &str,
+    (identities, digest_key): (Vec<Identity>, Option<DigestKey>),
     is_it: impl Fn(&Manifest) -> bool,
-    notes: &mut Vec<String>,
+    (notes, tell): (&mut Vec<String>, &Tell),
 ) -> Result<Vec<Origin>, CliError> {
-    let manifest = &origin.manifest;
-    let (Some(shared), Some(database)) = (&manifest.shared, &manifest.database) else { return Ok(vec![origin]) };
-    let database: Name =
-        database.parse().map_err(|error: crate::domain::InvalidName| CliError::usage(error.to_string(), ""))?;
-    let key = layout::manifest(Some(&database), &Scope::Shared, &BackupId::from_text(shared.clone()));
-    let found = original(store, &key, &origin.identities, is_it).await.map_err(|error| failure(&error))?;
-    notes.extend(found.notes);
-    let shared = Origin { manifest: found.manifest, store: found.store, ..origin.clone() };
-    Ok(vec![shared, origin])
+    let found = original(store, key, &identities, &is_it).await.map_err(|error| failure(&error))?;
+    let mut said = found.notes;
+    let origin = Origin { manifest: found.manifest, store: found.store, identities, digest_key };
+    let mut all = Vec::new();
+    if let (Some(shared), Some(database)) = (&origin.manifest.shared, &origin.manifest.database) {
+        let database: Name =
+            database.parse().map_err(|error: crate::domain::InvalidName| CliError::usage(error.to_string(), ""))?;
+        let key = layout::manifest(Some(&database), &Scope::Shared, &BackupId::from_text(shared.clone()));
+        let found = original(store, &key, &origin.identities, &is_it).await.map_err(|error| failure(&error))?;
+        said.extend(found.notes);
+        all.push(Origin { manifest: found.manifest, store: found.store, ..origin.clone() });
+    }
+    all.push(origin);
+    said.sort_unstable();
+    said.dedup();
+    said.iter().for_each(|note| tell(note.clone()));
+    notes.extend(said);
+    Ok(all)
 }
