@@ -1,6 +1,7 @@
 //! Compression in independent frames, each of one block of input. Pure.
 
-use std::io::Write;
+use std::cell::RefCell;
+use std::io::{self, Write};
 
 use crate::domain::Compression;
 
@@ -29,19 +30,100 @@ impl Compressor {
     }
 
     /// Makes one frame of a block.
-    pub(super) fn frame(&mut self, block: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    pub(super) fn frame(&mut self, block: Vec<u8>) -> io::Result<Vec<u8>> {
+        if matches!(self, Self::None) {
+            return Ok(block);
+        }
+        let mut frame = Vec::new();
+        self.frame_into(&block, &mut frame)?;
+        Ok(frame)
+    }
+
+    /// Makes one frame of a block in place of what `frame` holds.
+    fn frame_into(&mut self, block: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+        frame.clear();
         match self {
-            Self::None => Ok(block),
-            Self::Zstd(compressor) => compressor.compress(&block),
+            Self::None => frame.extend_from_slice(block),
+            Self::Zstd(compressor) => {
+                frame.reserve(zstd::zstd_safe::compress_bound(block.len()));
+                compressor.compress_to_buffer(block, frame)?;
+            }
             Self::Lz4 => {
+                frame.reserve(block.len() / 2);
                 let info = lz4_flex::frame::FrameInfo::new()
                     .block_size(lz4_flex::frame::BlockSize::Max4MB)
                     .content_checksum(true);
-                let mut encoder =
-                    lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::with_capacity(block.len() / 2));
-                encoder.write_all(&block)?;
-                encoder.finish().map_err(std::io::Error::from)
+                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, std::mem::take(frame));
+                encoder.write_all(block)?;
+                *frame = encoder.finish()?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// Up to how large a thread's buffers are kept for its next content. Memory that is given back and taken again for each
+/// of thousands of small archives costs as much as their encryption.
+const KEPT: usize = 2 * 1024 * 1024;
+/// Up to which level a thread's tables are kept: those of higher ones are larger than the buffers.
+const KEPT_LEVEL: u8 = 5;
+
+thread_local! {
+    static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
+}
+
+/// What one thread compresses with: kept by it from one content to the next where that is worth it.
+pub(super) struct Desk {
+    compression: Compression,
+    compressor: Compressor,
+    block: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Desk {
+    /// Takes this thread's, or makes one.
+    pub(super) fn take(compression: Compression) -> io::Result<Self> {
+        match DESK.take() {
+            Some(desk) if desk.compression == compression => Ok(desk),
+            _ => Ok(Self {
+                compression,
+                compressor: Compressor::new(compression)?,
+                block: Vec::new(),
+                frame: Vec::new(),
+            }),
+        }
+    }
+
+    /// Returns how much more the block takes before it is full.
+    pub(super) const fn room(&self) -> usize {
+        BLOCK - self.block.len()
+    }
+
+    /// Adds to the block, up to its room.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.block.extend_from_slice(bytes);
+    }
+
+    /// Returns whether the block is empty.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    /// Makes a frame of the block and begins the next.
+    pub(super) fn frame(&mut self) -> io::Result<&[u8]> {
+        self.compressor.frame_into(&self.block, &mut self.frame)?;
+        self.block.clear();
+        Ok(&self.frame)
+    }
+
+    /// Gives it back to this thread. What failed is not given back.
+    pub(super) fn keep(mut self) {
+        let small = self.block.capacity() <= KEPT && self.frame.capacity() <= 2 * KEPT;
+        if small && !matches!(self.compression, Compression::Zstd(level) if level > KEPT_LEVEL) {
+            // Customers' rows do not wait there for the next.
+            self.block.clear();
+            self.frame.clear();
+            DESK.set(Some(self));
         }
     }
 }

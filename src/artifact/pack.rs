@@ -12,9 +12,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::compress::{BLOCK, Compressor};
+use super::compress::{BLOCK, Compressor, Desk};
 use super::{ArtifactError, PipeReader};
-use crate::crypto::{ContentHasher, DigestKey, Recipient, encrypting};
+use crate::crypto::{ContentHasher, DigestKey, Encrypting, Recipient, encrypting};
 use crate::domain::{Compression, DataPart, Digest, PartKind};
 use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore};
 
@@ -181,41 +181,72 @@ fn seal_whole(
     digest_key: Option<&DigestKey>,
 ) -> io::Result<Whole> {
     let mut hasher = ContentHasher::new(digest_key);
-    let mut compressor = Compressor::new(compression)?;
-    let mut blocks = Vec::new();
-    let mut block = Vec::new();
-    let mut original_size = 0;
+    let mut desk = Desk::take(compression)?;
+    let original_size = content.iter().map(Bytes::len).sum::<usize>();
+    let mut sealing = Sealing::Begin { recipient, frames: original_size.div_ceil(BLOCK) };
     for mut piece in content {
         hasher.update(&piece);
-        original_size += piece.len() as u64;
         while !piece.is_empty() {
-            let rest = piece.split_off(piece.len().min(BLOCK - block.len()));
-            block.extend_from_slice(&piece);
+            let rest = piece.split_off(piece.len().min(desk.room()));
+            desk.add(&piece);
             piece = rest;
-            if block.len() == BLOCK {
-                blocks.push(Bytes::from(compressor.frame(std::mem::take(&mut block))?));
+            if desk.room() == 0 {
+                sealing.take(desk.frame()?)?;
             }
         }
     }
     // An empty content still is one frame, if it is compressed.
-    if !block.is_empty() || original_size == 0 {
-        blocks.push(Bytes::from(compressor.frame(block)?));
+    if !desk.is_empty() || original_size == 0 {
+        sealing.take(desk.frame()?)?;
     }
-    let sealed = match recipient {
-        Some(recipient) => {
-            let mut sealed = Vec::new();
-            let mut writer = encrypting(recipient, &mut sealed).map_err(io::Error::other)?;
-            for frame in blocks {
-                writer.write_all(&frame)?;
-            }
-            writer.finish()?;
-            vec![Bytes::from(sealed)]
-        }
-        None => blocks,
-    };
+    desk.keep();
+    let sealed = sealing.finish()?;
     let mut outer = ContentHasher::new(None);
     sealed.iter().for_each(|frame| outer.update(frame));
-    Ok(Whole { sealed, original_size, plain: hasher.finish(), outer: outer.finish() })
+    Ok(Whole { sealed, original_size: original_size as u64, plain: hasher.finish(), outer: outer.finish() })
+}
+
+/// The frames of one content on their way to what is uploaded.
+enum Sealing<'a> {
+    /// Before the first: how many may come.
+    Begin {
+        recipient: Option<&'a Recipient>,
+        frames: usize,
+    },
+    Sealed(Box<Encrypting<Vec<u8>>>),
+    Plain(Vec<Bytes>),
+}
+
+impl Sealing<'_> {
+    fn take(&mut self, frame: &[u8]) -> io::Result<()> {
+        if let Self::Begin { recipient, frames } = self {
+            *self = match recipient {
+                Some(recipient) => {
+                    // Of one frame this is all: the header, and a tag for each 64 KiB.
+                    let size = frame.len() * (*frames).max(1);
+                    let output = Vec::with_capacity(size + size / 2048 + 1024);
+                    Self::Sealed(Box::new(encrypting(recipient, output).map_err(io::Error::other)?))
+                }
+                None => Self::Plain(Vec::new()),
+            };
+        }
+        match self {
+            Self::Sealed(writer) => writer.write_all(frame),
+            Self::Plain(frames) => {
+                frames.push(Bytes::copy_from_slice(frame));
+                Ok(())
+            }
+            Self::Begin { .. } => Ok(()),
+        }
+    }
+
+    fn finish(self) -> io::Result<Vec<Bytes>> {
+        match self {
+            Self::Sealed(writer) => Ok(vec![Bytes::from(writer.finish()?)]),
+            Self::Plain(frames) => Ok(frames),
+            Self::Begin { .. } => Ok(Vec::new()),
+        }
+    }
 }
 
 #[derive(Debug)]

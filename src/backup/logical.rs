@@ -162,7 +162,9 @@ pub(super) async fn conclude(
     summary: DumpSummary,
     told: &[(String, String)],
 ) -> Result<Taken, BackupError> {
-    publish(order, destination, || manifest(order, source, destination, written, summary, told)).await
+    let asked = if order.work.tenant.is_some() { source.references().await? } else { &[] };
+    let references = asked.iter().chain(told);
+    publish(order, destination, || manifest(order, source, destination, written, summary, references)).await
 }
 
 /// Makes and puts a manifest, and says whose stands.
@@ -352,21 +354,18 @@ pub(super) fn request(
     }
 }
 
-fn manifest(
+fn manifest<'a>(
     order: &Order,
     source: &dyn Source,
     destination: &Destination,
     written: Written,
     mut summary: DumpSummary,
-    told: &[(String, String)],
+    references: impl Iterator<Item = &'a (String, String)>,
 ) -> Manifest {
     let work = &order.work;
     let facts = source.facts();
     let schema = work.tenant.as_ref().map(|tenant| tenant.schema.as_str());
-    let mut mutual: Vec<String> = source
-        .references()
-        .iter()
-        .chain(told)
+    let mut mutual: Vec<String> = references
         .filter_map(|(from, to)| match schema {
             Some(schema) if from == schema => Some(to.clone()),
             Some(schema) if to == schema => Some(from.clone()),

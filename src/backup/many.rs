@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant as Monotonic;
 
 use super::lanes::{LaneEnd, Lanes};
@@ -33,6 +34,8 @@ use crate::store::{layout, read_manifest};
 
 /// How many backups are prepared, or given their manifests, at once.
 const AT_ONCE: usize = 64;
+/// How many have their manifests or wait for the catalog to know: it is told of some while others are written.
+const SETTLING: usize = 4 * AT_ONCE;
 /// How often it is looked whether a pass is still wanted.
 const LOOK: Duration = Duration::from_millis(250);
 /// How many passes may fail without the server knowing why before the rest is given up.
@@ -97,6 +100,8 @@ struct Run<'a> {
     unready: AtomicBool,
     /// The roles that go with what is shared, once they are in the store; a pass that is made again has them already.
     globals: Option<Globals>,
+    /// Turns at writing manifests.
+    writing: Semaphore,
 }
 
 /// The roles, or why they are not there, and how long they took.
@@ -115,6 +120,7 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
         there: Vec::new(),
         unready: AtomicBool::new(false),
         globals: None,
+        writing: Semaphore::new(AT_ONCE),
     };
     run.begun.resize_with(members.len(), || None);
     let room = source.room().await;
@@ -261,7 +267,14 @@ impl<'a> Run<'a> {
         }
         self.passes += 1;
         let early = early.filter(|early| early.wanted == wanted).map(|early| early.passing);
-        let (dumped, globals) = tokio::join!(self.dump(&wanted, early), self.globals(&wanted));
+        // Who refers to whom is only told in the manifests: the server need not be done with it before the pass begins.
+        let references = async {
+            tokio::select! {
+                _told_again = self.source.references() => {}
+                () = self.no_use(&wanted, true) => {}
+            }
+        };
+        let (dumped, globals, ()) = tokio::join!(self.dump(&wanted, early), self.globals(&wanted), references);
         self.globals = globals.or(self.globals.take());
         match dumped {
             Ok(dumped) => self.conclude(dumped).await,
@@ -431,7 +444,7 @@ impl<'a> Run<'a> {
                 run.publish(one, None).await;
             }
         };
-        stream::iter(tenants).for_each_concurrent(AT_ONCE, publish).await;
+        stream::iter(tenants).for_each_concurrent(SETTLING, publish).await;
         if aside.is_empty() { Vec::new() } else { vec![aside] }
     }
 
@@ -460,7 +473,9 @@ impl<'a> Run<'a> {
             }
             timings.push(timing);
         }
+        let turn = self.writing.acquire().await;
         let end = self.write(member, begun, parts, timings, *inside, &told).await;
+        drop(turn);
         let end = match end {
             Ok(taken) => MemberEnd::Taken(Box::new(taken)),
             Err(BackupError::Fenced) => MemberEnd::Lost,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 
 use crate::engine::archive::Publications;
 use crate::engine::meanwhile::LockRoom;
@@ -38,8 +38,11 @@ pub trait Source: Send + Sync {
     /// Returns what the exporter said.
     fn facts(&self) -> &SnapshotFacts;
 
-    /// Returns the schemas that refer to each other across tenants, as (from, to).
-    fn references(&self) -> &[(String, String)];
+    /// Returns the schemas that refer to each other across tenants, as (from, to). Asked of the server once.
+    ///
+    /// # Errors
+    /// [`EngineError::SnapshotLost`].
+    async fn references(&self) -> Result<&[(String, String)], EngineError>;
 
     /// Begins an archive of a part of the database. `row_key` is what its rows are digested with.
     ///
@@ -118,11 +121,10 @@ pub struct Servers {
 #[async_trait]
 impl Exporter for Servers {
     async fn export(&self, connection: &Connection) -> Result<Box<dyn Source>, EngineError> {
-        let mut snapshot = Snapshot::export(connection).await?;
+        let snapshot = Snapshot::export(connection).await?;
         let facts = snapshot.facts().clone();
         let programs = self.search.find(&Program::DUMP, facts.major()).await?;
-        let references = snapshot.references().await?;
-        let snapshot = Mutex::new(snapshot);
+        let (references, snapshot) = (OnceCell::new(), Mutex::new(snapshot));
         Ok(Box::new(Exported { connection: connection.clone(), programs, facts, references, snapshot }))
     }
 }
@@ -146,7 +148,7 @@ struct Exported {
     connection: Connection,
     programs: Programs,
     facts: SnapshotFacts,
-    references: Vec<(String, String)>,
+    references: OnceCell<Vec<(String, String)>>,
     snapshot: Mutex<Snapshot>,
 }
 
@@ -156,8 +158,9 @@ impl Source for Exported {
         &self.facts
     }
 
-    fn references(&self) -> &[(String, String)] {
-        &self.references
+    async fn references(&self) -> Result<&[(String, String)], EngineError> {
+        let ask = async || self.snapshot.lock().await.references().await;
+        self.references.get_or_try_init(ask).await.map(Vec::as_slice)
     }
 
     fn dump(&self, scope: DumpScope, row_key: RowKey) -> Result<Archive, EngineError> {

@@ -5,9 +5,10 @@
 //! of contents. Always a pipe, never a file as stdout: from 16 on, `pg_dump -Fc` into a seekable stdout appends its
 //! table of contents as garbage.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
@@ -26,6 +27,8 @@ use crate::domain::{SequenceDigest, TableDigest};
 const PIECE: usize = 256 * 1024;
 /// How many pieces each channel holds.
 pub(super) const PIECES: usize = 16;
+/// How many pieces are remembered, to be filled again.
+const HANDED: usize = PIECES + 2;
 /// How many schemas go into one `-N`: one query of `pg_dump` each, so fewer is faster; one argument of the system is at
 /// most 128 KiB, and regular expressions have a limit of their own.
 const SCHEMAS_AT_ONCE: usize = 40;
@@ -204,8 +207,13 @@ pub(super) async fn read(
     to_caller: Option<mpsc::Sender<Bytes>>,
 ) -> Result<(Ended, u64), EngineError> {
     let mut total = 0_u64;
+    // Pieces that were handed out. The first that nobody holds any more is filled again: memory that is given back and
+    // taken anew costs as much as what is done with it.
+    let mut handed: VecDeque<Bytes> = VecDeque::new();
     loop {
-        let mut buffer = bytes::BytesMut::with_capacity(PIECE);
+        let again = handed.pop_front_if(|piece| piece.is_unique()).and_then(|piece| piece.try_into_mut().ok());
+        let mut buffer = again.unwrap_or_else(|| BytesMut::with_capacity(PIECE));
+        buffer.clear();
         // A pipe gives what is there, at times little; pieces are filled up so that there are few of them.
         while buffer.len() < PIECE {
             let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
@@ -218,6 +226,10 @@ pub(super) async fn read(
         }
         total += buffer.len() as u64;
         let piece = buffer.freeze();
+        handed.push_back(piece.clone());
+        if handed.len() > HANDED {
+            handed.pop_front();
+        }
         // A parser that stopped has an error to tell, which `finish` asks for: the dump is of no use by then.
         if to_parser.send(piece.clone()).await.is_err() {
             break;

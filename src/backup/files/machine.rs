@@ -43,8 +43,8 @@ impl Source for Machine {
         &self.0
     }
 
-    fn references(&self) -> &[(String, String)] {
-        &[]
+    async fn references(&self) -> Result<&[(String, String)], EngineError> {
+        Ok(&[])
     }
 
     fn dump(&self, _scope: DumpScope, _row_key: RowKey) -> Result<Archive, EngineError> {

@@ -336,8 +336,8 @@ impl Source for Held {
         &self.facts
     }
 
-    fn references(&self) -> &[(String, String)] {
-        &[]
+    async fn references(&self) -> Result<&[(String, String)], EngineError> {
+        Ok(&[])
     }
 
     fn dump(&self, scope: DumpScope, _: RowKey) -> Result<Archive, EngineError> {
