@@ -376,8 +376,10 @@ fn format_of(parts: &[DataPart]) -> &'static str {
     }
 }
 
-/// The sum `sha256sum` gives for a single object; for more, the sum over the lines it prints for them.
-fn checksum(parts: &[DataPart]) -> Option<String> {
+/// Returns what the catalog records of the bytes of a backup's parts: the sum `sha256sum` gives for a single object; for
+/// more, the sum over the lines it prints for them.
+#[must_use]
+pub fn checksum(parts: &[DataPart]) -> Option<String> {
     match parts {
         [] => None,
         [part] => Some(part.ciphertext_sha256.clone()),

@@ -48,6 +48,7 @@ pub use audit::{AuditEvent, AuditVerdict};
 pub use backups::{Completed, Completion, ToComplete};
 pub use cancel::{CancelWish, CanceledExecution};
 pub use claims::{ClaimOutcome, LEASE, Lease};
+pub use completion::checksum;
 pub use documents::DocumentChange;
 pub use erasures::{Erasing, ErasureAsked, ErasureBegun, ErasureRow};
 pub use failure::CatalogError;

@@ -37,6 +37,22 @@ pub struct Recorded {
 }
 
 impl Reader {
+    /// Returns what was recorded of the bytes of backups' parts, as [`checksum`](super::checksum) gives it, by their ids.
+    ///
+    /// # Errors
+    /// As every question: unreachable, refused, corrupt.
+    pub async fn checksums(&self, backups: &[&BackupId]) -> Result<BTreeMap<BackupId, String>, CatalogError> {
+        let mut connection = self.session().connection().await?;
+        let rows = sqlx::query(
+            "SELECT backup_id, backup_checksum FROM bkup.executions \
+             WHERE backup_id = ANY($1) AND status = 'COMPLETED' AND backup_checksum IS NOT NULL",
+        )
+        .bind(backups.iter().map(|id| id.as_str()).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter().map(|row| Ok((BackupId::from_text(row.text("backup_id")?), row.text("backup_checksum")?))).collect()
+    }
+
     /// Returns which run finished a plan, and when; `None` where it is not finished.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ pub use plan::{
     Plan,
 };
 pub use quantity::{Bytes, ParseBytesError, ParsePercentError, Percent};
-pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
+pub use rebuilt::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Replaced, Unusable};
 pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Instant, Name};
 
 /// The version of the JSON form, `major.minor`.
-pub const REBUILT_FORMAT: &str = "1.0";
+pub const REBUILT_FORMAT: &str = "1.1";
 
 /// A catalog as it can be made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,12 @@ pub struct Rebuilt {
     pub left_out: Vec<Name>,
     /// Objects that cannot be used and were left alone.
     pub unusable: Vec<Unusable>,
+    /// Manifests that were written over, of which the oldest whole version is recorded.
+    #[serde(default)]
+    pub replaced: Vec<Replaced>,
+    /// Stores that keep versions and do not show them: whether manifests were written over is not known.
+    #[serde(default)]
+    pub hidden: Vec<Name>,
 }
 
 /// One store of a rebuild.
@@ -65,6 +71,15 @@ pub struct RebuiltStore {
     pub manifests: u64,
     /// How many of its manifests are copies of another store's.
     pub copies: u64,
+}
+
+/// A manifest that was written over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// In which store.
+    pub store: Name,
+    /// Its key.
+    pub key: String,
 }
 
 /// An object that cannot be used.

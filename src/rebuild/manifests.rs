@@ -11,9 +11,10 @@ use super::failure::{RebuildError, is_unusable};
 use super::sound::{Kind, judge};
 use super::survey::{PARALLEL, unusable_of};
 use crate::catalog::{AttemptSeen, Rebuilding, Recovered};
-use crate::domain::{BackupId, Manifest, Name, RebuiltStore, Unusable};
+use crate::domain::{BackupId, Manifest, Name, RebuiltStore, Replaced, Unusable};
+use crate::store::history::{self, History};
 use crate::store::layout::{self, ManifestKey};
-use crate::store::{self, ObjectFacts, ReadStore, StoreError};
+use crate::store::{self, MANIFEST_CAP, ObjectFacts, ReadStore, StoreError};
 
 /// How many bytes of manifests are on their way at once, in KiB.
 const WINDOW: u32 = 64 * 1024;
@@ -31,11 +32,40 @@ pub(super) struct Gathered {
     pub unusable: Vec<Unusable>,
     /// Backups with a manifest that is not recorded: nothing of them may be taken for garbage.
     pub untouched: BTreeSet<BackupId>,
+    /// Manifests that were written over, of which an older version is recorded.
+    pub replaced: Vec<Replaced>,
+    /// Stores that keep versions and do not show them.
+    pub hidden: Vec<Name>,
+}
+
+impl Gathered {
+    fn hide(&mut self, store: &Name) {
+        if !self.hidden.contains(store) {
+            self.hidden.push(store.clone());
+        }
+    }
+}
+
+/// How a manifest that is read came to stand where it does.
+enum Stands {
+    /// Nobody wrote over it.
+    Untouched,
+    /// Somebody did: it is what was written first.
+    WrittenOver,
+    /// Somebody did, and nobody may see what was there before.
+    Hidden,
 }
 
 /// An object of the listing, read where it is a manifest.
 enum Item {
-    Manifest(String, BackupId, u64, Result<Box<Manifest>, StoreError>, Option<OwnedSemaphorePermit>),
+    Manifest {
+        key: String,
+        id: BackupId,
+        size: u64,
+        read: Result<Box<Manifest>, StoreError>,
+        stands: Stands,
+        _permit: Option<OwnedSemaphorePermit>,
+    },
     Other(String),
 }
 
@@ -50,10 +80,19 @@ pub(super) async fn read_store(
 ) -> Result<(), RebuildError> {
     let mut seen = RebuiltStore { store: name.clone(), store_id: store_id.to_owned(), manifests: 0, copies: 0 };
     let window = Arc::new(Semaphore::new(WINDOW as usize));
+    let replaced = match history::replaced(store, layout::BACKUPS, |key| layout::parse_manifest(key).is_some()).await {
+        Ok(replaced) => replaced,
+        Err(error) if history::is_hidden(&error) => {
+            gathered.hide(name);
+            History::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let first = Arc::new(First { replaced, lineage: lineage.to_owned(), store_id: store_id.to_owned() });
     let items = store::list(Arc::clone(store), layout::BACKUPS).map(|listed| {
-        let (store, window) = (Arc::clone(store), Arc::clone(&window));
+        let (store, window, first) = (Arc::clone(store), Arc::clone(&window), Arc::clone(&first));
         // A task of its own, so that reading goes on while a batch is written.
-        let reading = tokio::spawn(async move { read_one(&store, window, listed?).await });
+        let reading = tokio::spawn(async move { read_one(&store, window, listed?, &first).await });
         async move { reading.await.unwrap_or_else(|_| Err(interrupted())) }
     });
     let mut items = items.buffer_unordered(PARALLEL);
@@ -62,7 +101,14 @@ pub(super) async fn read_store(
     let mut attempts = Attempts::new(name);
     while let Some(item) = items.try_next().await? {
         let (key, id, size, read) = match item {
-            Item::Manifest(key, id, size, read, _permit) => (key, id, size, read),
+            Item::Manifest { key, id, size, read, stands, _permit } => {
+                match stands {
+                    Stands::Untouched => {}
+                    Stands::WrittenOver => gathered.replaced.push(Replaced { store: name.clone(), key: key.clone() }),
+                    Stands::Hidden => gathered.hide(name),
+                }
+                (key, id, size, read)
+            }
             Item::Other(key) => {
                 attempts.note(layout::BACKUPS, &key);
                 if attempts.is_full() {
@@ -114,13 +160,53 @@ fn interrupted() -> StoreError {
     }
 }
 
-async fn read_one(store: &Arc<dyn ReadStore>, window: Arc<Semaphore>, facts: ObjectFacts) -> Result<Item, StoreError> {
+/// What tells which version of a manifest was written first.
+struct First {
+    /// The versions of the manifests that were written over.
+    replaced: History,
+    lineage: String,
+    store_id: String,
+}
+
+impl First {
+    /// Returns the oldest version that is this catalog's manifest and whose data is there, where it is not what stands
+    /// there now. Somebody may have written over it to have other data recorded, and restored one day.
+    async fn of(&self, store: &Arc<dyn ReadStore>, key: &str) -> Result<Option<Manifest>, StoreError> {
+        for version in self.replaced.get(key).into_iter().flat_map(|versions| history::oldest_first(versions)) {
+            if let Some(manifest) = history::manifest_of(store, version).await?
+                && judge(&manifest, &self.lineage, &self.store_id).is_ok()
+                && history::has_data(&history::of_data(store, &manifest).await?, &manifest)
+            {
+                return Ok(Some(manifest).filter(|_| !version.latest));
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn read_one(
+    store: &Arc<dyn ReadStore>,
+    window: Arc<Semaphore>,
+    facts: ObjectFacts,
+    first: &First,
+) -> Result<Item, StoreError> {
     let Some(parsed) = layout::parse_manifest(&facts.key) else { return Ok(Item::Other(facts.key)) };
-    let share = u32::try_from(facts.size / 1024 + 1).unwrap_or(WINDOW).min(WINDOW);
+    let largest = first.replaced.get(&facts.key).into_iter().flatten().filter_map(|version| version.size).max();
+    let size = largest.unwrap_or_default().min(MANIFEST_CAP).max(facts.size);
+    let share = u32::try_from(size / 1024 + 1).unwrap_or(WINDOW).min(WINDOW);
     // Only a closed semaphore gives none, and nobody closes this one.
     let permit = window.acquire_many_owned(share).await.ok();
-    let read = store::read_manifest(store.as_ref(), &facts.key).await.map(Box::new);
-    Ok(Item::Manifest(facts.key, parsed.id, facts.size, read, permit))
+    let (older, stands) = match first.of(store, &facts.key).await {
+        Ok(Some(manifest)) => (Some(manifest), Stands::WrittenOver),
+        Ok(None) => (None, Stands::Untouched),
+        Err(error) if history::is_hidden(&error) => (None, Stands::Hidden),
+        Err(error) => return Err(error),
+    };
+    let read = match older {
+        Some(manifest) => Ok(Box::new(manifest)),
+        None => store::read_manifest(store.as_ref(), &facts.key).await.map(Box::new),
+    };
+    Ok(Item::Manifest { key: facts.key, id: parsed.id, size, read, stands, _permit: permit })
 }
 
 /// Writes a batch and empties it; returns how many of it are recorded.

@@ -36,7 +36,7 @@ pub async fn rebuild(catalog: &Writer, survey: &Survey, now: Instant) -> Result<
     for (name, (open, id)) in &survey.stores {
         manifests::read_store(&mut rebuilding, &mut gathered, &lineage, name, (&open.store, id), &ids).await?;
     }
-    let Gathered { stores, mut unusable, untouched } = gathered;
+    let Gathered { stores, mut unusable, untouched, replaced, hidden } = gathered;
     let mut proven = BTreeMap::new();
     for (name, (open, _)) in &survey.stores {
         marks::read_store(&mut rebuilding, &mut unusable, name, &open.store, now).await?;
@@ -75,6 +75,8 @@ pub async fn rebuild(catalog: &Writer, survey: &Survey, now: Instant) -> Result<
         without_digest_key,
         left_out: survey.left_out.clone(),
         unusable,
+        replaced,
+        hidden,
         lineage,
     };
     Ok((rebuilding, rebuilt))

@@ -92,6 +92,27 @@ fn lost(rebuilt: &Rebuilt, style: &Style) -> String {
             names.join(", ")
         ));
     }
+    if !rebuilt.hidden.is_empty() {
+        let names: Vec<String> =
+            rebuilt.hidden.iter().map(|name| format!("store.{}", style.name(name.as_str()))).collect();
+        out.push_str(&format!(
+            "\n{look} The versions of {} may not be listed: whether manifests were written over is not known.\n",
+            names.join(", ")
+        ));
+    }
+    if !rebuilt.replaced.is_empty() {
+        let (what, was) = match rebuilt.replaced.len() {
+            1 => ("1 manifest".to_owned(), "was"),
+            many => (format!("{many} manifests"), "were"),
+        };
+        out.push_str(&format!("\n{look} {what} {was} written over; the oldest whole version is recorded:\n"));
+        for object in rebuilt.replaced.iter().take(NAMED) {
+            out.push_str(&format!("    store.{} {}\n", style.name(object.store.as_str()), style.name(&object.key)));
+        }
+        if rebuilt.replaced.len() > NAMED {
+            out.push_str(&format!("    and {} more; --format json names all\n", rebuilt.replaced.len() - NAMED));
+        }
+    }
     if !rebuilt.unusable.is_empty() {
         let what = number(rebuilt.unusable.len() as u64, "object");
         let be = if rebuilt.unusable.len() == 1 { "is" } else { "are" };

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::RestoreError;
-use super::history::{History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_manifest};
 use crate::domain::{Backup, BackupId, Instant, Manifest, Name, Scope};
+use crate::store::history::{
+    History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_manifest,
+};
 use crate::store::{self, ObjectVersion, ReadStore, layout};
 
 /// Which backup is wanted.
@@ -77,7 +79,8 @@ pub async fn find_in_store(store: &Arc<dyn ReadStore>, wanted: &Wanted) -> Resul
         replaced = self::replaced(store, layout::BACKUPS, fits).await?;
     }
     // What the listing did not show is hidden behind a mark of deletion. Of some of these the data is gone, too.
-    let is_whole = async |manifest: &Manifest| Ok(has_data(&of_data(store, manifest).await?, manifest));
+    let is_whole =
+        async |manifest: &Manifest| Ok::<_, RestoreError>(has_data(&of_data(store, manifest).await?, manifest));
     for (key, versions) in replaced {
         let Some(parsed) = layout::parse_manifest(&key) else { continue };
         if choice.fits(&parsed.database, parsed.scope.as_ref(), &parsed.id)
@@ -108,7 +111,7 @@ async fn replaced(
 
 /// Reads the manifest that was written first; where no version is one, the words are those of what stands there now.
 async fn oldest(store: &Arc<dyn ReadStore>, key: &str, versions: &[ObjectVersion]) -> Result<Manifest, RestoreError> {
-    match oldest_manifest(store, versions, async |_: &Manifest| Ok(true)).await? {
+    match oldest_manifest(store, versions, async |_: &Manifest| Ok::<_, RestoreError>(true)).await? {
         Some((manifest, _)) => Ok(manifest),
         None => Ok(store::read_manifest(store.as_ref(), key).await?),
     }

@@ -7,7 +7,6 @@ mod failure;
 mod files;
 mod find;
 mod folder;
-mod history;
 mod hold;
 mod job;
 mod original;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::RestoreError;
 use super::archive::KEY_CAP;
-use super::history::{
-    History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_first, oldest_manifest, with,
-};
 use crate::artifact::{ArtifactError, read_back};
 use crate::crypto::{Identity, open_key_object};
 use crate::domain::{DataPart, Instant, Manifest};
+use crate::store::history::{
+    History, has_data, is_hidden, is_of_the_object, is_untouched, look, of_data, oldest_first, oldest_manifest, with,
+};
 use crate::store::{self, ObjectVersion, Pinned, ReadStore, StoreError};
 
 /// A manifest, and its store as it is to be read.
@@ -67,7 +67,9 @@ async fn seek(
         store::read_manifest(store.as_ref(), key).await?
     } else {
         let is_whole = async |manifest: &Manifest| {
-            Ok(is_it(manifest) && has_data(&of_data(store, manifest).await.map_err(hidden)?, manifest))
+            Ok::<_, RestoreError>(
+                is_it(manifest) && has_data(&of_data(store, manifest).await.map_err(hidden)?, manifest),
+            )
         };
         match oldest_manifest(store, versions, is_whole).await? {
             Some((manifest, version)) => {

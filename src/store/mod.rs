@@ -9,6 +9,7 @@ mod api;
 mod error;
 pub mod faults;
 mod folder;
+pub mod history;
 pub mod layout;
 mod listing;
 mod manifest;

@@ -353,7 +353,7 @@ async fn purged_rows_move_to_the_archive_after_ninety_days_and_their_slots_stay_
 
 #[test]
 fn what_is_shown_before_the_approval_reads_well() {
-    use bkup::domain::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Unusable};
+    use bkup::domain::{REBUILT_FORMAT, Rebuilt, RebuiltStore, Replaced, Unusable};
     use bkup::render::{Style, rebuilt_json, rebuilt_text};
 
     let store = |name: &str, manifests, copies| RebuiltStore {
@@ -384,6 +384,8 @@ fn what_is_shown_before_the_approval_reads_well() {
         without_digest_key: Vec::new(),
         left_out: Vec::new(),
         unusable: Vec::new(),
+        replaced: Vec::new(),
+        hidden: Vec::new(),
     };
     let unusable =
         |key: &str, why: &str| Unusable { store: "primary".parse().unwrap(), key: key.to_owned(), why: why.to_owned() };
@@ -401,6 +403,11 @@ fn what_is_shown_before_the_approval_reads_well() {
             unusable("backups/app/database/x/manifest.json", "it is of another catalog, 5f\u{1b}[31m"),
             unusable("state/413.json", "state/413.json in s3://shop cannot be understood: EOF while parsing"),
         ],
+        replaced: vec![Replaced {
+            store: "primary".parse().unwrap(),
+            key: "backups/app/tenant=acme/y\u{1b}[31m/manifest.json".to_owned(),
+        }],
+        hidden: vec!["offsite".parse().unwrap()],
         ..whole.clone()
     };
     let text = format!("{}\n{}", rebuilt_text(&whole, &Style::plain()), rebuilt_text(&torn, &Style::plain()));

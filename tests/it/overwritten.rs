@@ -7,7 +7,7 @@ use crate::world::cluster::Major;
 use crate::world::moto::Moto;
 use crate::world::run::Ran;
 use crate::world::s3::BUCKET;
-use crate::world::setup::{APP, Place, Policy, Setup};
+use crate::world::setup::{APP, CATALOG, Place, Policy, Setup};
 
 const ACME: [&str; 2] = ["backups/app/tenant=acme/", "keys/app/tenant=acme/"];
 const INTO_SCRATCH: [&str; 8] = ["--format", "json", "restore", "--latest", "--tenant", "acme", "--into", "scratch"];
@@ -199,6 +199,38 @@ async fn instants_that_were_forged_choose_no_backup_where_there_is_no_catalog() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_catalog_is_made_again_from_what_was_written_first() {
+    let setup = installation(true).await;
+    let instants = async || {
+        let all = "SELECT string_agg(backup_id || ' ' || consistent_at || ' ' || parts::text, E'\\n' ORDER BY backup_id) \
+                   FROM bkup.executions WHERE status = 'COMPLETED'";
+        setup.cluster.ask(CATALOG, all).await.unwrap()
+    };
+    let before = instants().await;
+    let mine = async |end: &'static str| keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.contains(end));
+    let manifest = mine("/manifest.json").await.unwrap();
+    let forged = of_another_instant(&bytes_of(&setup, &manifest).await, "2026-03-01T00:00:00Z");
+    let _ = setup.moto().put(&format!("deep/prefix/{manifest}"), forged).await;
+    // What is no manifest any more is one that was written over, too. What was deleted stays deleted.
+    let manifests = setup.manifests().await;
+    let other = manifests.iter().find(|key| key.starts_with("backups/app/tenant=b/")).unwrap();
+    attack(&setup, other, Attack::Garbage).await;
+    let rebuild = |setup: &Setup| setup.run(&["--format", "json", "catalog", "rebuild", "--auto-approve"]);
+    let lose = async || setup.cluster.exec(CATALOG, "DROP SCHEMA bkup CASCADE").await;
+    lose().await;
+    let rebuilt = rebuild(&setup).exits(0).json();
+    assert_eq!(instants().await, before);
+    let replaced: Vec<&str> =
+        rebuilt["replaced"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+    assert_eq!(replaced, [manifest.as_str(), other.as_str()]);
+    assert_eq!(rebuilt["hidden"], serde_json::json!([]));
+    lose().await;
+    attack(&setup, other, Attack::Deleted).await;
+    let rebuilt = rebuild(&setup).exits(0).json();
+    assert!(!instants().await.contains("tenant=b"), "{rebuilt:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_another_attempt_wrote_before_is_not_taken_for_the_recorded_one() {
     let setup = installation(true).await;
     let before = restored(&setup.run(&INTO_SCRATCH));
@@ -206,6 +238,13 @@ async fn what_another_attempt_wrote_before_is_not_taken_for_the_recorded_one() {
         keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.ends_with("/manifest.json")).unwrap();
     let other = of_another_instant(&bytes_of(&setup, &manifest).await, "2026-03-01T00:00:00Z");
     written_before(&setup, &manifest, other).await;
+    // Of the same instants, with the data of somebody else.
+    let theirs = keys_below(&setup, &["backups/app/tenant=b/"]).await;
+    let theirs = theirs.iter().find(|key| key.ends_with("/manifest.json")).unwrap();
+    let theirs: Value = serde_json::from_slice(&bytes_of(&setup, theirs).await).unwrap();
+    let mut mixed: Value = serde_json::from_slice(&bytes_of(&setup, &manifest).await).unwrap();
+    mixed["parts"] = theirs["parts"].clone();
+    written_before(&setup, &manifest, mixed.to_string().into_bytes()).await;
     // A key that opens, and is not the one that the data was encrypted to.
     let keys = keys_below(&setup, &["keys/app/tenant=b/"]).await;
     let strange = bytes_of(&setup, &keys[0]).await;

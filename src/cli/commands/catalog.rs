@@ -139,7 +139,7 @@ fn event(wiring: &Wiring, rebuilt: &Rebuilt, at: crate::domain::Instant) -> Audi
         facts: json!({
             "serial": rebuilt.serial, "state_at": rebuilt.state_at, "backups": rebuilt.backups,
             "stores": rebuilt.stores.iter().map(|store| &store.store_id).collect::<Vec<_>>(),
-            "left_out": rebuilt.left_out, "unusable": rebuilt.unusable.len(),
+            "left_out": rebuilt.left_out, "unusable": rebuilt.unusable.len(), "replaced": rebuilt.replaced.len(),
         }),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RestoreArgs, failure};
-use crate::catalog::{CatalogError, Reader, Writer};
+use crate::catalog::{CatalogError, Reader, Writer, checksum};
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::lives;
@@ -172,20 +172,25 @@ async fn from_catalog(
         None => None,
     };
     let key = layout::manifest(backup.key_database(), &backup.scope, &backup.id);
+    let ids: Vec<&BackupId> = [&backup.id].into_iter().chain(&backup.shared).collect();
+    let checksums = Reader::with(catalog.options()).checksums(&ids).await;
+    let checksums = checksums.map_err(|error| CliError::of(&error, Exit::Failed))?;
     let is_recorded = |manifest: &Manifest| {
         let recorded = all.iter().find(|other| other.id.as_str() == manifest.backup_id && other.store == backup.store);
-        recorded.is_none_or(|recorded| is_of(manifest, recorded))
+        recorded.is_none_or(|recorded| is_of(manifest, recorded, checksums.get(&recorded.id)))
     };
     let origins = origins(&store, &key, (identities, digest_key), is_recorded, (&mut notes, tell)).await?;
     Ok(Source { origins, store: backup.store.clone(), catalog: Some(catalog), now, notes })
 }
 
-/// Whether a manifest is the one that the catalog recorded: another attempt's data has another instant.
-fn is_of(manifest: &Manifest, backup: &Backup) -> bool {
+/// Whether a manifest is the one that the catalog recorded: of the same instants, and of the same bytes.
+fn is_of(manifest: &Manifest, backup: &Backup, recorded: Option<&String>) -> bool {
     let same = |text: &str, recorded: Instant| {
         text.parse::<Instant>().is_ok_and(|at| at.as_millisecond() == recorded.as_millisecond())
     };
-    same(&manifest.consistent_at, backup.consistent_at) && same(&manifest.completed_at, backup.completed_at)
+    same(&manifest.consistent_at, backup.consistent_at)
+        && same(&manifest.completed_at, backup.completed_at)
+        && recorded.is_none_or(|recorded| checksum(&manifest.parts).as_ref() == Some(recorded))
 }
 
 /// A backup with the store it was found in, and that store's keys.
