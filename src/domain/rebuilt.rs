@@ -74,7 +74,7 @@ pub struct RebuiltStore {
 }
 
 /// A manifest that was written over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Replaced {
     /// In which store.
     pub store: Name,

@@ -36,7 +36,8 @@ pub async fn rebuild(catalog: &Writer, survey: &Survey, now: Instant) -> Result<
     for (name, (open, id)) in &survey.stores {
         manifests::read_store(&mut rebuilding, &mut gathered, &lineage, name, (&open.store, id), &ids).await?;
     }
-    let Gathered { stores, mut unusable, untouched, replaced, hidden } = gathered;
+    let Gathered { stores, mut unusable, untouched, mut replaced, hidden } = gathered;
+    replaced.sort_unstable();
     let mut proven = BTreeMap::new();
     for (name, (open, _)) in &survey.stores {
         marks::read_store(&mut rebuilding, &mut unusable, name, &open.store, now).await?;

@@ -407,7 +407,7 @@ fn what_is_shown_before_the_approval_reads_well() {
             store: "primary".parse().unwrap(),
             key: "backups/app/tenant=acme/y\u{1b}[31m/manifest.json".to_owned(),
         }],
-        hidden: vec!["offsite".parse().unwrap()],
+        hidden: vec!["archive".parse().unwrap()],
         ..whole.clone()
     };
     let text = format!("{}\n{}", rebuilt_text(&whole, &Style::plain()), rebuilt_text(&torn, &Style::plain()));

@@ -58,13 +58,15 @@ async fn bytes_of(setup: &Setup, key: &str) -> Vec<u8> {
 }
 
 /// Makes it look as if these bytes had been written before those that are there now.
-async fn written_before(setup: &Setup, key: &str, bytes: Vec<u8>) {
+async fn written_before(setup: &Setup, key: &str, before: &[Vec<u8>]) {
     let (moto, full) = (setup.moto(), format!("deep/prefix/{key}"));
     let now = bytes_of(setup, key).await;
     for version in moto.versions().await.iter().filter_map(|one| one.strip_prefix(&format!("{full} "))) {
         let _ = moto.client.delete_object().bucket(BUCKET).key(&full).version_id(version).send().await.unwrap();
     }
-    let _ = moto.put(&full, bytes).await;
+    for bytes in before {
+        let _ = moto.put(&full, bytes.clone()).await;
+    }
     let _ = moto.put(&full, now).await;
 }
 
@@ -237,19 +239,18 @@ async fn what_another_attempt_wrote_before_is_not_taken_for_the_recorded_one() {
     let manifest =
         keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.ends_with("/manifest.json")).unwrap();
     let other = of_another_instant(&bytes_of(&setup, &manifest).await, "2026-03-01T00:00:00Z");
-    written_before(&setup, &manifest, other).await;
     // Of the same instants, with the data of somebody else.
     let theirs = keys_below(&setup, &["backups/app/tenant=b/"]).await;
     let theirs = theirs.iter().find(|key| key.ends_with("/manifest.json")).unwrap();
     let theirs: Value = serde_json::from_slice(&bytes_of(&setup, theirs).await).unwrap();
     let mut mixed: Value = serde_json::from_slice(&bytes_of(&setup, &manifest).await).unwrap();
     mixed["parts"] = theirs["parts"].clone();
-    written_before(&setup, &manifest, mixed.to_string().into_bytes()).await;
+    written_before(&setup, &manifest, &[other, mixed.to_string().into_bytes()]).await;
     // A key that opens, and is not the one that the data was encrypted to.
     let keys = keys_below(&setup, &["keys/app/tenant=b/"]).await;
     let strange = bytes_of(&setup, &keys[0]).await;
     let key = keys_below(&setup, &ACME[1..]).await.remove(0);
-    written_before(&setup, &key, strange).await;
+    written_before(&setup, &key, &[strange]).await;
     let after = restored(&setup.run(&INTO_SCRATCH));
     for field in ["backup", "consistent_at", "proofs"] {
         assert!(!before[field].is_null(), "{field}: {before:#}");
