@@ -36,8 +36,10 @@ use bytes::{Bytes, BytesMut};
 use super::writer::number;
 use super::{ArchiveError, ArchiveReader, Event, Home, Homes, Packing, Publications};
 
-/// How many bytes of one home are gathered before they are handed on.
+/// How many bytes of one home are gathered at most before they are handed on, but for a row that is longer.
 pub const GATHERED: usize = 64 * 1024;
+/// At how many of them that is done: most rows still fit into the rest.
+const FULL: usize = GATHERED / 8 * 7;
 
 /// Something that came out of the stream.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ impl Splitter {
             begun: HashSet::new(),
             current: Home::Shared,
             inside: false,
-            gathered: BytesMut::new(),
+            gathered: BytesMut::with_capacity(GATHERED),
         };
         Self { reader: ArchiveReader::new(), out }
     }
@@ -173,7 +175,7 @@ impl Out {
         let ended = matches!(event, Event::BlockEnd { .. });
         self.inside = !ended;
         sink(Portion::Seen { home, event })?;
-        if self.gathered.len() >= GATHERED {
+        if self.gathered.len() >= FULL {
             self.flush(sink)?;
         }
         if ended && let Some(left) = self.promised.get_mut(&home) {
@@ -221,9 +223,8 @@ impl Out {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let bytes = self.gathered.split().freeze();
-        // At once: a buffer that grows with each row is copied ten times over.
-        self.gathered.reserve(GATHERED + GATHERED / 8);
-        sink(Portion::Bytes { home: self.current, bytes })
+        // What is left of the buffer is filled by the next home: many small archives must not keep a whole buffer each.
+        // A new one has the first one's size, so that it does not grow with each row and is not copied each time.
+        sink(Portion::Bytes { home: self.current, bytes: self.gathered.split().freeze() })
     }
 }
