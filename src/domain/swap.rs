@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, digest_of};
 
 /// The version of a restore plan's form, `major.minor`.
-pub const RESTORE_PLAN_FORMAT: &str = "1.0";
+pub const RESTORE_PLAN_FORMAT: &str = "1.1";
 /// What tells the plan of a restore from the plan of the policies.
 pub const RESTORE_PLAN_KIND: &str = "restore";
 
@@ -85,7 +85,7 @@ pub struct TableRestored {
 /// A restore that is planned: carried out, it does this and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestorePlan {
-    /// Version of this form, `1.0`.
+    /// Version of this form, `1.1`.
     pub format_version: String,
     /// `restore`.
     pub kind: String,
@@ -133,6 +133,10 @@ pub struct RestorePlan {
     /// Whether rows of others may be left that refer to nothing.
     #[serde(default)]
     pub keep_orphans: bool,
+    /// What people have to know of what is read, as that its objects were written over. Carrying the plan out does not
+    /// depend on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl RestorePlan {

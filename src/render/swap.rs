@@ -162,6 +162,9 @@ pub fn restore_plan_text(plan: &RestorePlan, style: &Style) -> String {
     if plan.sanitize.is_some() {
         out.push_str("  sanitised after it was loaded: no proof of anything, and never for live\n");
     }
+    for note in &plan.notes {
+        out.push_str(&format!("  {} {}\n", style.mark(Symbol::Attention), style.name(note)));
+    }
     out.push_str(&format!("  digest {}\n", style.name(plan.digest.get(..12).unwrap_or(&plan.digest))));
     out
 }

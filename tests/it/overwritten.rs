@@ -179,6 +179,22 @@ async fn what_a_plan_found_replaced_is_quarantined_and_restored_by_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_plan_of_a_restore_says_what_was_written_over_and_holds_while_it_goes_on() {
+    let setup = installation(true).await;
+    let archive = keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.contains("archive")).unwrap();
+    attack(&setup, &archive, Attack::Garbage).await;
+    let with_plan = [&INTO_SCRATCH[2..], &["--plan", "restore.json"]].concat();
+    let shown = setup.run(&with_plan).exits(0).stdout;
+    assert!(shown.contains("oldest whole version"), "{shown}");
+    let plan = setup.run(&["--format", "json", "show", "restore.json"]).exits(0).json();
+    assert!(plan["notes"].to_string().contains("oldest whole version"), "{plan:#}");
+    // What is to be known differs by now.
+    attack(&setup, &keys_below(&setup, &ACME[1..]).await[0], Attack::Emptied).await;
+    let report = restored(&setup.run(&["--format", "json", "restore", "restore.json"]));
+    assert!(report["notes"].to_string().contains("2 of its objects"), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn instants_that_were_forged_choose_no_backup_where_there_is_no_catalog() {
     let mut setup = installation(true).await;
     let first = keys_below(&setup, &ACME[..1]).await.into_iter().find(|key| key.ends_with("/manifest.json")).unwrap();

@@ -57,6 +57,7 @@ pub(super) fn plan_of(context: &Context, args: &RestoreArgs, about: &About<'_>) 
         apart_from: if about.target.is_new() { about.source.apart_from() } else { Vec::new() },
         end_sessions: args.end_sessions,
         keep_orphans: args.keep_orphans,
+        notes: about.source.notes.clone(),
     };
     plan.digest = plan.content_digest().to_string();
     plan
@@ -116,11 +117,13 @@ pub(super) fn arguments(context: &Context, given: &RestoreArgs, plan: &RestorePl
     Ok(given.of_plan(plan, target, store))
 }
 
-/// Holds what would be done now to what was planned; the time and the version alone may differ.
+/// Holds what would be done now to what was planned; the time, the version and what there is to know may differ: who goes
+/// on writing over objects must not keep what was there before from being restored.
 pub(super) fn must_agree(planned: &RestorePlan, now: &RestorePlan) -> Result<(), CliError> {
     let of = |plan: &RestorePlan| {
         let mut plan = plan.clone();
         (plan.digest, plan.as_of, plan.tool_version) = (String::new(), String::new(), String::new());
+        (plan.format_version, plan.notes) = (String::new(), Vec::new());
         serde_json::to_value(plan).unwrap_or_default()
     };
     let (planned, now) = (of(planned), of(now));
