@@ -17,7 +17,11 @@ const NIGHTS: i64 = 30;
 
 const POLICIES: &str = r#"
 version: 1
-stores: { primary: { url: "s3://bench-backups/prod", region: us-east-1 } }
+stores:
+  primary:
+    url: "s3://bench-backups/prod"
+    region: us-east-1
+    encryption: { recipients: [age1gs94g7crza4ev9g4c2rzkpm2wtajz8l4f3mr588v3c03r0s0cukqfxuych] }
 databases: { app: { url: "${APP_URL}", objectives: { rpo: 27h }, tenants: { schemas: "tenant_*" } } }
 classes:
   critical: { tenants: ["ent-*"], priority: 1, rpo: 8h }
