@@ -35,15 +35,7 @@ pub(super) struct Gathered {
     /// Manifests that were written over, of which an older version is recorded.
     pub replaced: Vec<Replaced>,
     /// Stores that keep versions and do not show them.
-    pub hidden: Vec<Name>,
-}
-
-impl Gathered {
-    fn hide(&mut self, store: &Name) {
-        if !self.hidden.contains(store) {
-            self.hidden.push(store.clone());
-        }
-    }
+    pub hidden: BTreeSet<Name>,
 }
 
 /// How a manifest that is read came to stand where it does.
@@ -80,10 +72,11 @@ pub(super) async fn read_store(
 ) -> Result<(), RebuildError> {
     let mut seen = RebuiltStore { store: name.clone(), store_id: store_id.to_owned(), manifests: 0, copies: 0 };
     let window = Arc::new(Semaphore::new(WINDOW as usize));
-    let replaced = match history::replaced(store, layout::BACKUPS, |key| layout::parse_manifest(key).is_some()).await {
+    let is_manifest = |key: &str| layout::parse_manifest(key).is_some();
+    let replaced = match history::written_over(store, layout::BACKUPS, is_manifest).await {
         Ok(replaced) => replaced,
         Err(error) if history::is_hidden(&error) => {
-            gathered.hide(name);
+            gathered.hidden.insert(name.clone());
             History::new()
         }
         Err(error) => return Err(error.into()),
@@ -105,7 +98,9 @@ pub(super) async fn read_store(
                 match stands {
                     Stands::Untouched => {}
                     Stands::WrittenOver => gathered.replaced.push(Replaced { store: name.clone(), key: key.clone() }),
-                    Stands::Hidden => gathered.hide(name),
+                    Stands::Hidden => {
+                        gathered.hidden.insert(name.clone());
+                    }
                 }
                 (key, id, size, read)
             }
@@ -196,17 +191,14 @@ async fn read_one(
     let share = u32::try_from(size / 1024 + 1).unwrap_or(WINDOW).min(WINDOW);
     // Only a closed semaphore gives none, and nobody closes this one.
     let permit = window.acquire_many_owned(share).await.ok();
-    let (older, stands) = match first.of(store, &facts.key).await {
-        Ok(Some(manifest)) => (Some(manifest), Stands::WrittenOver),
-        Ok(None) => (None, Stands::Untouched),
-        Err(error) if history::is_hidden(&error) => (None, Stands::Hidden),
+    let now = || store::read_manifest(store.as_ref(), &facts.key);
+    let (stands, read) = match first.of(store, &facts.key).await {
+        Ok(Some(manifest)) => (Stands::WrittenOver, Ok(manifest)),
+        Ok(None) => (Stands::Untouched, now().await),
+        Err(error) if history::is_hidden(&error) => (Stands::Hidden, now().await),
         Err(error) => return Err(error),
     };
-    let read = match older {
-        Some(manifest) => Ok(Box::new(manifest)),
-        None => store::read_manifest(store.as_ref(), &facts.key).await.map(Box::new),
-    };
-    Ok(Item::Manifest { key: facts.key, id: parsed.id, size, read, stands, _permit: permit })
+    Ok(Item::Manifest { key: facts.key, id: parsed.id, size, read: read.map(Box::new), stands, _permit: permit })
 }
 
 /// Writes a batch and empties it; returns how many of it are recorded.

@@ -77,7 +77,7 @@ pub async fn rebuild(catalog: &Writer, survey: &Survey, now: Instant) -> Result<
         left_out: survey.left_out.clone(),
         unusable,
         replaced,
-        hidden,
+        hidden: hidden.into_iter().collect(),
         lineage,
     };
     Ok((rebuilding, rebuilt))

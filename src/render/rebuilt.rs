@@ -4,9 +4,9 @@ use super::action::count;
 use super::json::pretty;
 use super::moment::moment;
 use super::style::{Style, Symbol, Tone};
-use crate::domain::Rebuilt;
+use crate::domain::{Name, Rebuilt};
 
-/// How many objects that cannot be used are named one by one.
+/// How many objects of a kind are named one by one.
 const NAMED: usize = 20;
 
 /// Writes a rebuild for people: verdict, what the catalog will hold, what it will not and what follows from that.
@@ -76,6 +76,14 @@ pub fn rebuilt_text(rebuilt: &Rebuilt, style: &Style) -> String {
 fn lost(rebuilt: &Rebuilt, style: &Style) -> String {
     let mut out = String::new();
     let look = style.mark(Symbol::Attention);
+    let stores = |names: &[Name]| {
+        let names: Vec<String> = names.iter().map(|name| format!("store.{}", style.name(name.as_str()))).collect();
+        names.join(", ")
+    };
+    let more = |all: usize| match all.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("    and {more} more; --format json names all\n"),
+    };
     if !rebuilt.without_digest_key.is_empty() {
         let names: Vec<String> = rebuilt.without_digest_key.iter().map(|name| style.name(name)).collect();
         out.push_str(&format!(
@@ -85,33 +93,25 @@ fn lost(rebuilt: &Rebuilt, style: &Style) -> String {
         ));
     }
     if !rebuilt.left_out.is_empty() {
-        let names: Vec<String> =
-            rebuilt.left_out.iter().map(|name| format!("store.{}", style.name(name.as_str()))).collect();
         out.push_str(&format!(
             "\n{look} Left out with consent: {}. The catalog will not know the backups there.\n",
-            names.join(", ")
+            stores(&rebuilt.left_out)
         ));
     }
     if !rebuilt.hidden.is_empty() {
-        let names: Vec<String> =
-            rebuilt.hidden.iter().map(|name| format!("store.{}", style.name(name.as_str()))).collect();
         out.push_str(&format!(
             "\n{look} The versions of {} may not be listed: whether manifests were written over is not known.\n",
-            names.join(", ")
+            stores(&rebuilt.hidden)
         ));
     }
     if !rebuilt.replaced.is_empty() {
-        let (what, was) = match rebuilt.replaced.len() {
-            1 => ("1 manifest".to_owned(), "was"),
-            many => (format!("{many} manifests"), "were"),
-        };
+        let what = number(rebuilt.replaced.len() as u64, "manifest");
+        let was = if rebuilt.replaced.len() == 1 { "was" } else { "were" };
         out.push_str(&format!("\n{look} {what} {was} written over; the oldest whole version is recorded:\n"));
         for object in rebuilt.replaced.iter().take(NAMED) {
             out.push_str(&format!("    store.{} {}\n", style.name(object.store.as_str()), style.name(&object.key)));
         }
-        if rebuilt.replaced.len() > NAMED {
-            out.push_str(&format!("    and {} more; --format json names all\n", rebuilt.replaced.len() - NAMED));
-        }
+        out.push_str(&more(rebuilt.replaced.len()));
     }
     if !rebuilt.unusable.is_empty() {
         let what = number(rebuilt.unusable.len() as u64, "object");
@@ -125,9 +125,7 @@ fn lost(rebuilt: &Rebuilt, style: &Style) -> String {
                 style.name(&object.why)
             ));
         }
-        if rebuilt.unusable.len() > NAMED {
-            out.push_str(&format!("    and {} more; --format json names all\n", rebuilt.unusable.len() - NAMED));
-        }
+        out.push_str(&more(rebuilt.unusable.len()));
     }
     out
 }

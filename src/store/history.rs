@@ -47,7 +47,7 @@ fn add(known: &mut Vec<ObjectVersion>, version: ObjectVersion) {
 ///
 /// # Errors
 /// As [`look`].
-pub async fn replaced(
+pub async fn written_over(
     store: &Arc<dyn ReadStore>,
     prefix: &str,
     wanted: impl Fn(&str) -> bool,
