@@ -82,8 +82,9 @@ async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
         return Ok(Common { source, destination: destination(runtime, work).await? });
     };
     let connection = runtime.database(database).map_err(failed_with)?.clone();
-    let destination = destination(runtime, work).await?;
-    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
+    // The catalog and the server are two: neither waits for the other.
+    let source = async { runtime.exporter.export(&connection).await.map_err(|error| failed(&error)) };
+    let (destination, source) = tokio::try_join!(destination(runtime, work), source)?;
     Ok(Common { source, destination })
 }
 

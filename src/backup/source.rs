@@ -11,11 +11,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell, mpsc};
 
 use crate::engine::archive::Publications;
+use crate::engine::kept_globals::{KeptGlobals, SharedState};
 use crate::engine::meanwhile::LockRoom;
 use crate::engine::snapshot::SnapshotFacts;
 use crate::engine::{
     Connection, DumpRequest, DumpScope, DumpSummary, EngineError, PassEnd, PassFailure, PassRequest, Passed, Program,
-    Programs, RowKey, Search, Snapshot, dump, dump_globals, pass,
+    Programs, RowKey, Search, Snapshot, dump, pass,
 };
 
 /// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
@@ -114,18 +115,27 @@ pub struct Passing {
 /// PostgreSQL's servers, by their own programs.
 #[derive(Debug, Clone)]
 pub struct Servers {
-    /// Where the programs are looked for.
-    pub search: Search,
+    search: Search,
+    globals: KeptGlobals,
+}
+
+impl Servers {
+    /// Returns them; their programs are looked for there.
+    #[must_use]
+    pub fn new(search: Search) -> Self {
+        Self { search, globals: KeptGlobals::default() }
+    }
 }
 
 #[async_trait]
 impl Exporter for Servers {
     async fn export(&self, connection: &Connection) -> Result<Box<dyn Source>, EngineError> {
         let snapshot = Snapshot::export(connection).await?;
-        let facts = snapshot.facts().clone();
+        let (facts, shared) = (snapshot.facts().clone(), snapshot.shared().cloned());
         let programs = self.search.find(&Program::DUMP, facts.major()).await?;
         let (references, snapshot) = (OnceCell::new(), Mutex::new(snapshot));
-        Ok(Box::new(Exported { connection: connection.clone(), programs, facts, references, snapshot }))
+        let (connection, globals) = (connection.clone(), self.globals.clone());
+        Ok(Box::new(Exported { connection, programs, facts, references, snapshot, shared, globals }))
     }
 }
 
@@ -150,6 +160,8 @@ struct Exported {
     facts: SnapshotFacts,
     references: OnceCell<Vec<(String, String)>>,
     snapshot: Mutex<Snapshot>,
+    shared: Option<SharedState>,
+    globals: KeptGlobals,
 }
 
 #[async_trait]
@@ -195,7 +207,7 @@ impl Source for Exported {
     }
 
     async fn globals(&self) -> Result<Bytes, EngineError> {
-        dump_globals(&self.programs, &self.connection).await
+        self.globals.of(&self.programs, &self.connection, self.shared.as_ref()).await
     }
 
     async fn close(self: Box<Self>) -> Result<(), EngineError> {

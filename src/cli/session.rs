@@ -21,7 +21,7 @@ use crate::domain::{
     AskedFor, BackupType, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation,
     Observed, OnDemand, Plan, ResolvedTenants, RunId, Section, StoreSpec,
 };
-use crate::engine::{Connection, Search};
+use crate::engine::{Connection, Said, Search};
 use crate::observe::{self, Sources};
 use crate::plan::{self, Request};
 use crate::policy::{self, LiveTenants, PolicySet, SourceFile};
@@ -402,7 +402,7 @@ pub fn search(context: &Context) -> Search {
     } else {
         std::env::join_paths(given).ok()
     };
-    Search { pg_bin, path: context.env("PATH").map(OsString::from), extra: Vec::new() }
+    Search { pg_bin, path: context.env("PATH").map(OsString::from), extra: Vec::new(), said: Said::default() }
 }
 
 /// Returns where scratch servers are made.
@@ -492,7 +492,7 @@ pub async fn runtime(
         catalog: Arc::new(writer),
         stores,
         databases,
-        exporter: Arc::new(Servers { search: wiring.workshop.search.clone() }),
+        exporter: Arc::new(Servers::new(wiring.workshop.search.clone())),
         stage: Arc::new(wiring.workshop.clone()),
         now,
         simulated,

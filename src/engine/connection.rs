@@ -38,8 +38,7 @@ pub(super) const PROBED: &str = "keepalives_idle=60 keepalives_interval=15 keepa
 
 /// Limits that only newer servers have, and that could end an exporting session just as well. The programs lift them by
 /// themselves.
-const NEWER_LIMITS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
-    WHERE name IN ('transaction_timeout', 'idle_session_timeout');";
+const NEWER_LIMITS: [&str; 2] = ["transaction_timeout", "idle_session_timeout"];
 
 /// How many seconds connecting may take where the connection text does not say.
 const CONNECT_LIMIT: u64 = 30;
@@ -262,10 +261,20 @@ impl Connection {
         };
         let settings: String =
             PINNED.iter().map(|(name, value)| format!("SET {name} = {};", quote_literal(value))).collect();
-        let settings = settings + NEWER_LIMITS;
+        // Not out of pg_settings: to list all settings takes a server longer than everything else here.
+        let newer: String = NEWER_LIMITS.map(lift).concat();
+        let settings = settings + &newer;
         connection.execute(sqlx::AssertSqlSafe(settings)).await.map_err(|e| failed(&e))?;
         Ok(connection)
     }
+}
+
+/// Sets a limit to nothing on servers that have it.
+fn lift(name: &str) -> String {
+    let name = quote_literal(name);
+    format!(
+        "SELECT pg_catalog.set_config({name}, '0', false) WHERE pg_catalog.current_setting({name}, true) IS NOT NULL;"
+    )
 }
 
 /// The value of `PGOPTIONS` that pins the settings. None of the values needs escaping.

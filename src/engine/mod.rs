@@ -16,6 +16,7 @@ pub mod files;
 pub mod git;
 pub mod globals;
 pub mod invocation;
+pub mod kept_globals;
 mod listing;
 pub mod meanwhile;
 pub mod pass;
@@ -43,10 +44,11 @@ pub use dump::{Dump, DumpRequest, DumpScope, DumpSummary, dump};
 pub use failure::EngineError;
 pub use globals::{create_roles, dump_globals, dump_globals_with_passwords, role_names, without_secret_settings};
 pub use invocation::{Input, Invocation, Output};
+pub use kept_globals::KeptGlobals;
 pub use listing::{Listing, list_archive};
 pub use pass::{Pass, PassEnd, PassFailure, PassRequest, Passed, pass};
 pub use process::Process;
-pub use programs::{Program, Programs, Search};
+pub use programs::{Program, Programs, Said, Search};
 pub use restore::{
     ArchiveBytes, RestoreOptions, RestoreReport, RestoreRequest, Sections, restore, restore_alone, restore_directory,
     restore_file, restore_loose, restore_sql, restore_tables,

@@ -4,8 +4,11 @@
 //! server, an older `pg_restore` refuses a newer archive, and a much newer `pg_dump` writes settings that an old server
 //! does not know (`transaction_timeout` since 17), which a restore into that server would stumble over.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
@@ -75,6 +78,27 @@ pub struct Search {
     pub path: Option<OsString>,
     /// More folders, after all others.
     pub extra: Vec<PathBuf>,
+    /// What programs have said already.
+    pub said: Said,
+}
+
+/// What programs said of their versions, for as long as their files stay as they are: a run over many databases would
+/// start each of them for each database.
+#[derive(Debug, Clone, Default)]
+pub struct Said(Arc<Mutex<HashMap<PathBuf, (Stamp, Programs)>>>);
+
+/// What changes when a file is replaced: its inode, its size, and when it was written and renamed.
+type Stamp = (u64, u64, Option<SystemTime>, i64, i64);
+
+impl Said {
+    fn get(&self, program: &Path, stamp: Stamp) -> Option<Programs> {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.get(program).filter(|(then, _)| *then == stamp).map(|(_, programs)| programs.clone())
+    }
+
+    fn put(&self, program: PathBuf, stamp: Stamp, programs: Programs) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(program, (stamp, programs));
+    }
 }
 
 /// Where Debian and its kin put each version.
@@ -103,7 +127,7 @@ impl Search {
             None => self.pg_bin.is_some() || !is_wrapper(&dir.join(first.file())),
         });
         // Side by side: a backup waits for the answers, with its instant open.
-        let asked = join_all(folders.iter().map(|dir| Self::ask(dir, *first))).await;
+        let asked = join_all(folders.iter().map(|dir| self.ask(dir, *first))).await;
         for (dir, found) in folders.iter().zip(asked) {
             let found = match found {
                 Ok(found) => found,
@@ -143,16 +167,31 @@ impl Search {
         folders
     }
 
-    async fn ask(dir: &Path, program: Program) -> Result<Programs, EngineError> {
+    async fn ask(&self, dir: &Path, program: Program) -> Result<Programs, EngineError> {
         let path = dir.join(program.file());
+        // Looked at before it is asked: one that is replaced in between is asked again the next time.
+        let stamp = stamp(&path);
+        if let Some(said) = stamp.and_then(|stamp| self.said.get(&path, stamp)) {
+            return Ok(said);
+        }
         let out = Invocation::new(&path).arg("--version").run().await?;
         let line = String::from_utf8_lossy(&out).trim().to_owned();
         let (major, minor) = version_of(&line).ok_or_else(|| EngineError::Start {
             program: path.display().to_string(),
             reason: format!("it does not say its version: {line:?}"),
         })?;
-        Ok(Programs { dir: dir.to_owned(), major, minor, line })
+        let programs = Programs { dir: dir.to_owned(), major, minor, line };
+        if let Some(stamp) = stamp {
+            self.said.put(path, stamp, programs.clone());
+        }
+        Ok(programs)
     }
+}
+
+fn stamp(program: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let file = program.metadata().ok()?;
+    Some((file.ino(), file.len(), file.modified().ok(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Returns whether a program is Debian's, which only starts one of those in [`DEBIAN`], and takes ten times as long.

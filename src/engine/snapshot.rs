@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::failure::words_of;
+use super::kept_globals::{self, SharedState};
 use super::{Connection, EngineError};
 use crate::domain::{Instant, Lsn};
 
@@ -15,6 +16,7 @@ use crate::domain::{Instant, Lsn};
 pub struct Snapshot {
     connection: PgConnection,
     facts: SnapshotFacts,
+    shared: Option<SharedState>,
 }
 
 /// What the server said when the snapshot was exported.
@@ -47,6 +49,8 @@ impl SnapshotFacts {
         self.version_num / 10_000
     }
 }
+
+const IDENTITY: &str = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
 
 const FACTS: &str = "
     SELECT pg_catalog.pg_export_snapshot() AS id,
@@ -96,26 +100,28 @@ impl Snapshot {
     pub async fn export(to: &Connection) -> Result<Self, EngineError> {
         let failed = |e: &sqlx::Error| EngineError::server(format!("exporting a snapshot of {to}"), e);
         let mut connection = to.connect().await?;
-        // Before the transaction: a refusal inside would end it. Null where the role may not ask.
-        let identity = sqlx::query("SELECT system_identifier::text FROM pg_catalog.pg_control_system()");
-        let system_identifier = match identity.fetch_one(&mut connection).await {
-            Ok(row) => row.try_get(0).ok(),
-            Err(sqlx::Error::Database(_)) => None,
-            Err(error) => return Err(failed(&error)),
-        };
+        let asked = std::time::Instant::now();
+        let (system_identifier, digest) = identity(&mut connection).await.map_err(|e| failed(&e))?;
+        let shared = digest.map(|digest| SharedState { digest, asked });
         connection
             .execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await
             .map_err(|e| failed(&e))?;
         let row = sqlx::query(FACTS).fetch_one(&mut connection).await.map_err(|e| failed(&e))?;
         let facts = read_facts(&row, system_identifier).map_err(|e| failed(&e))?;
-        Ok(Self { connection, facts })
+        Ok(Self { connection, facts, shared })
     }
 
     /// Returns what the server said.
     #[must_use]
     pub const fn facts(&self) -> &SnapshotFacts {
         &self.facts
+    }
+
+    /// Returns what the server's shared catalogs said just before the export; absent where the role may not ask.
+    #[must_use]
+    pub const fn shared(&self) -> Option<&SharedState> {
+        self.shared.as_ref()
     }
 
     /// Asks whether it is still held. To be asked after the last dump too.
@@ -164,6 +170,21 @@ impl Snapshot {
         let _ended_anyway = self.connection.close().await;
         Ok(())
     }
+}
+
+/// Returns the system's identifier and what the shared catalogs say, each where the role may ask. Before the transaction:
+/// a refusal inside would end it.
+async fn identity(connection: &mut PgConnection) -> Result<(Option<String>, Option<String>), sqlx::Error> {
+    let version = connection.server_version_num().unwrap_or(0);
+    let queries = [kept_globals::query(version), IDENTITY.to_owned()];
+    for query in queries {
+        match sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&mut *connection).await {
+            Ok(row) => return Ok((row.try_get(0).ok(), row.try_get(1).ok())),
+            Err(sqlx::Error::Database(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((None, None))
 }
 
 fn read_facts(row: &PgRow, system_identifier: Option<String>) -> Result<SnapshotFacts, sqlx::Error> {

@@ -23,6 +23,7 @@ mod drill;
 mod engine;
 mod engine_archive;
 mod engine_faults;
+mod engine_kept;
 mod equal;
 mod examples;
 mod explain;

@@ -44,7 +44,7 @@ impl Site {
 
     pub async fn export(&self) -> Box<dyn Source> {
         let bin = self.cluster.programs.path(bkup::engine::Program::PgDump).parent().expect("a folder").to_owned();
-        let servers = Servers { search: Search { pg_bin: Some(bin.into_os_string()), path: None, extra: Vec::new() } };
+        let servers = Servers::new(Search { pg_bin: Some(bin.into_os_string()), ..Search::default() });
         servers.export(&self.cluster.connection("app")).await.expect("exports")
     }
 

@@ -219,8 +219,7 @@ stores:
         let databases = plan.connections.databases.iter();
         let databases =
             databases.map(|(name, spec)| (name.clone(), Ok(Connection::parse(&self.value(&spec.url)).unwrap())));
-        let search =
-            Search { pg_bin: Some(self.ground.bin.folder().as_os_str().to_owned()), path: None, extra: Vec::new() };
+        let search = Search { pg_bin: Some(self.ground.bin.folder().as_os_str().to_owned()), ..Search::default() };
         let now = self.now;
         let random = Context::random().unwrap();
         let tenants = desired.tenants.iter().filter_map(|(name, tenants)| match tenants {
@@ -232,7 +231,7 @@ stores:
             catalog: Arc::new(catalog),
             stores,
             databases: databases.collect(),
-            exporter: Arc::new(Servers { search: search.clone() }),
+            exporter: Arc::new(Servers::new(search.clone())),
             stage: Arc::new(Workshop { search, folder: self.folder.path().to_owned() }),
             now: Arc::new(move || now),
             simulated: Some(now),

@@ -159,7 +159,7 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
         let store = bkup::store::open(StoreConnection::new(spec.clone())).await.unwrap();
         stores.insert(name.clone(), Ok(StoreHandle { store, spec: spec.clone(), identities: Vec::new() }));
     }
-    let search = Search { pg_bin: Some(Major::V17.bin().into()), path: None, extra: Vec::new() };
+    let search = Search { pg_bin: Some(Major::V17.bin().into()), ..Search::default() };
     let drawn = Arc::new(AtomicU32::new(0));
     let begin = plan.as_of;
     let (events, heard) = std::sync::mpsc::channel();
@@ -170,7 +170,7 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
             "app".parse().unwrap(),
             Connection::parse(&setup.env["APP_URL"]).map_err(|e| e.to_string()),
         )]),
-        exporter: Arc::new(Servers { search: search.clone() }),
+        exporter: Arc::new(Servers::new(search.clone())),
         stage: Arc::new(Workshop { search, folder: "/tmp".into() }),
         now: Arc::new(move || begin),
         simulated: Some(begin),

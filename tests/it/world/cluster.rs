@@ -60,7 +60,7 @@ impl Major {
 
     /// Returns its programs.
     pub async fn programs(self) -> Programs {
-        let search = Search { pg_bin: Some(self.bin().into_os_string()), path: None, extra: Vec::new() };
+        let search = Search { pg_bin: Some(self.bin().into_os_string()), ..Search::default() };
         let wanted = [Program::PgDump, Program::PgDumpall, Program::PgRestore, Program::Initdb, Program::Postgres];
         search.find(&wanted, self.number()).await.expect("the programs run")
     }

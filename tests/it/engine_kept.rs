@@ -1,0 +1,192 @@
+//! Suite: what the engine asks programs and servers once, and when it asks again.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bkup::backup::{Exporter, Servers, Source};
+use bkup::domain::TenantSelector;
+use bkup::engine::programs::Program;
+use bkup::engine::{Connection, Search, Snapshot};
+use bkup::server;
+
+use crate::world::cluster::{Cluster, Major, fresh_folder};
+
+/// A folder with a server's programs, one of which counts how often it is started.
+struct Counted {
+    folder: PathBuf,
+    program: Program,
+}
+
+impl Counted {
+    fn of(major: Major, program: Program) -> Self {
+        let folder = fresh_folder("c");
+        std::fs::create_dir(&folder).expect("a folder");
+        let real = major.bin();
+        for entry in std::fs::read_dir(&real).expect("programs") {
+            let name = entry.expect("a program").file_name();
+            if name != program.file() {
+                symlink(real.join(&name), folder.join(&name)).expect("a link");
+            }
+        }
+        let counted = Self { folder, program };
+        counted.write(&format!("exec '{}' \"$@\"", real.join(program.file()).display()));
+        counted
+    }
+
+    /// Replaces the program.
+    fn write(&self, does: &str) {
+        let path = self.folder.join(self.program.file());
+        let script = format!("#!/bin/sh\necho started >> '{}'\n{does}\n", self.log().display());
+        let fresh = path.with_extension("fresh");
+        std::fs::write(&fresh, script).expect("a script");
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).expect("may run");
+        std::fs::rename(&fresh, &path).expect("is in place");
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("starts")
+    }
+
+    fn starts(&self) -> usize {
+        std::fs::read_to_string(self.log()).map_or(0, |log| log.lines().count())
+    }
+
+    fn search(&self) -> Search {
+        Search { pg_bin: Some(self.folder.clone().into_os_string()), ..Search::default() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(Path::new(&self.folder));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_says_its_version_once_until_its_file_is_another() {
+    let counted = Counted::of(Major::V17, Program::PgDump);
+    let search = counted.search();
+    let find = async || search.clone().find(&[Program::PgDump], 17).await;
+    counted.write("echo 'pg_dump (PostgreSQL) 17.4'");
+    for _ in 0..3 {
+        assert_eq!(find().await.expect("is found").line, "pg_dump (PostgreSQL) 17.4");
+    }
+    assert_eq!(counted.starts(), 1);
+    // As long as before, and written within the same second.
+    counted.write("echo 'pg_dump (PostgreSQL) 17.9'");
+    assert_eq!(find().await.expect("is found").minor, 9);
+    assert_eq!(counted.starts(), 2);
+    // What did not answer is no answer.
+    counted.write("exit 1");
+    for starts in [3, 4] {
+        let _ = find().await.expect_err("says nothing");
+        assert_eq!(counted.starts(), starts);
+    }
+    // Nor is what one search heard another's.
+    counted.write("echo 'pg_dump (PostgreSQL) 17.4'");
+    let _ = (find().await.expect("is found"), counted.search().find(&[Program::PgDump], 17).await.expect("is found"));
+    assert_eq!(counted.starts(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_dumped_once_for_many_databases_of_a_server_until_they_change() {
+    for major in Major::ALL {
+        let cluster = Cluster::start(major).await;
+        let counted = Counted::of(major, Program::PgDumpall);
+        cluster.exec("postgres", "CREATE DATABASE one").await;
+        cluster.exec("postgres", "CREATE DATABASE two").await;
+        cluster.exec("postgres", "CREATE ROLE app; CREATE ROLE boss").await;
+        let servers = Servers::new(counted.search());
+        let export = async |database: &str| servers.export(&cluster.connection(database)).await.expect("exports");
+        let roles = async |source: Box<dyn Source>| {
+            let text = source.globals().await.expect("dumps");
+            source.close().await.expect("was held");
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let first = roles(export("one").await).await;
+        assert!(first.contains("CREATE ROLE boss;"), "{first}");
+        for database in ["two", "one", "two"] {
+            assert_eq!(roles(export(database).await).await, first);
+        }
+        assert_eq!(counted.starts(), 1, "{major:?}");
+        // Each of these is in the text.
+        let mut starts = 1;
+        let changes = [
+            ("GRANT boss TO app", "GRANT boss TO app"),
+            ("ALTER ROLE app SET work_mem = '7MB'", "7MB"),
+            ("ALTER ROLE app CONNECTION LIMIT 3", "CONNECTION LIMIT 3"),
+            ("COMMENT ON ROLE app IS 'said'", "said"),
+            ("ALTER ROLE app VALID UNTIL '2031-02-03'", "2031-02-03"),
+            ("GRANT SET ON PARAMETER maintenance_work_mem TO app", "maintenance_work_mem"),
+        ];
+        for (change, says) in changes {
+            cluster.exec("postgres", change).await;
+            let text = roles(export("two").await).await;
+            assert!(text.contains(says), "{major:?}: {change}: {text}");
+            assert_eq!(roles(export("one").await).await, text);
+            starts += 1;
+            assert_eq!(counted.starts(), starts, "{major:?}: {change}");
+        }
+        // What was changed and changed back may have been dumped in between.
+        cluster.exec("postgres", "REVOKE boss FROM app").await;
+        cluster.exec("postgres", "GRANT boss TO app").await;
+        let _ = roles(export("one").await).await;
+        starts += 1;
+        assert_eq!(counted.starts(), starts, "{major:?}");
+        // Side by side: whoever asked the server before the text was there cannot know that it still holds.
+        cluster.exec("postgres", "CREATE ROLE late").await;
+        let (one, two) = (export("one").await, export("two").await);
+        let (one, two) = (roles(one).await, roles(two).await);
+        assert!(one.contains("CREATE ROLE late;") && two.contains("CREATE ROLE late;"));
+        assert_eq!(counted.starts(), starts + 2, "{major:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_see_what_a_server_shares_has_its_roles_dumped_each_time() {
+    let cluster = Cluster::start(Major::V17).await;
+    let counted = Counted::of(Major::V17, Program::PgDumpall);
+    cluster.exec("postgres", "CREATE ROLE dumper LOGIN").await;
+    cluster.exec("postgres", "CREATE DATABASE app").await;
+    let own = cluster.connection("app");
+    let asked = Connection::socket(own.host(), own.port(), "dumper", "app");
+    let servers = Servers::new(counted.search());
+    let dumped = async || {
+        let source = servers.export(&asked).await.expect("exports");
+        let text = source.globals().await.expect("dumps");
+        source.close().await.expect("was held");
+        text
+    };
+    let _ = (dumped().await, dumped().await);
+    assert_eq!(counted.starts(), 1, "an ordinary role may ask");
+    // Each database has its own rights on what all share.
+    cluster.exec("app", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await;
+    let snapshot = Snapshot::export(&asked).await.expect("exports");
+    assert!(snapshot.shared().is_none() && snapshot.facts().system_identifier.is_none());
+    let _ = (dumped().await, dumped().await);
+    assert_eq!(counted.starts(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_that_are_named_like_copies_of_a_swap_are_told_from_them() {
+    let cluster = Cluster::start(Major::V17).await;
+    for schema in
+        ["t_a", "t_b__old_1234abcd", "t_c__old_1234abcd", "t_d__new_1234abcd", "t_e__new_1234abcd", "t_f__new_1234abcx"]
+    {
+        cluster.exec("postgres", &format!("CREATE SCHEMA {schema}")).await;
+    }
+    cluster.exec("postgres", "COMMENT ON SCHEMA t_c__old_1234abcd IS 'bkup: put aside'").await;
+    cluster.exec("postgres", "CREATE TABLE t_e__new_1234abcd.rows (id int)").await;
+    let tenants = TenantSelector::Schemas("t_*".to_owned());
+    let options = cluster.connection("postgres").options();
+    let found = async || {
+        let reading = server::read(&options, Some(&tenants), Duration::from_secs(20)).await.expect("answers");
+        let tenants = reading.facts.tenants.expect("asked for");
+        tenants.into_iter().map(|tenant| tenant.slug).collect::<Vec<_>>()
+    };
+    // One that was put aside, and one that is empty and not yet marked, are copies.
+    assert_eq!(found().await, ["a", "b__old_1234abcd", "e__new_1234abcd", "f__new_1234abcx"]);
+    cluster.exec("postgres", "COMMENT ON SCHEMA t_e__new_1234abcd IS 'bkup: loading'").await;
+    assert_eq!(found().await, ["a", "b__old_1234abcd", "f__new_1234abcx"]);
+}
