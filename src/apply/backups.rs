@@ -406,7 +406,7 @@ pub(super) async fn attempt(
         Err(error) => {
             let outcome = if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
             let _ = catalog.fail_backup(&claimed.lease, &work.backup, &error.to_string(), (runtime.now)()).await;
-            Err(Miss { outcome, transient: error.is_transient(), lease_lost: false })
+            Err(Miss { outcome, transient: error.is_worth_another(), lease_lost: false })
         }
     }
 }

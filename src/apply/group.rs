@@ -409,7 +409,7 @@ impl Round<'_> {
             }
             MemberEnd::Failed(error) => {
                 self.abandon(&piece, &error.to_string()).await;
-                self.missed(piece, failed(&error), error.is_transient()).await;
+                self.missed(piece, failed(&error), error.is_worth_another()).await;
                 false
             }
             MemberEnd::Again(error) => {

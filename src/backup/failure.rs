@@ -77,9 +77,27 @@ impl BackupError {
     }
 }
 
+impl BackupError {
+    /// Returns whether another attempt may help: the store stumbled, or what is read is not what this one wrote. That may
+    /// be a cache before the store, or a bit on the way: the next attempt writes objects of its own.
+    #[must_use]
+    pub fn is_worth_another(&self) -> bool {
+        match self {
+            Self::Shared(error) => error.is_worth_another(),
+            Self::Artifact(ArtifactError::Damaged { .. }) => true,
+            Self::Artifact(ArtifactError::Store(error)) => error.is_not_found() || error.is_transient(),
+            _ => self.is_transient(),
+        }
+    }
+}
+
 impl Explain for BackupError {
     fn explain(&self) -> Diagnostic {
         match self {
+            Self::Artifact(error @ ArtifactError::Damaged { .. }) => error.explain().help(
+                "it was written just now, and reads otherwise each time: look at the store, its disk, and caches before it; \
+                 nothing of it is kept",
+            ),
             Self::Engine(error) => error.explain(),
             Self::Pass(error) => error.explain(),
             Self::Shared(error) => error.explain(),

@@ -262,8 +262,7 @@ impl Connection {
         let settings: String =
             PINNED.iter().map(|(name, value)| format!("SET {name} = {};", quote_literal(value))).collect();
         // Not out of pg_settings: to list all settings takes a server longer than everything else here.
-        let newer: String = NEWER_LIMITS.map(lift).concat();
-        let settings = settings + &newer;
+        let settings = settings + &NEWER_LIMITS.map(lift).concat();
         connection.execute(sqlx::AssertSqlSafe(settings)).await.map_err(|e| failed(&e))?;
         Ok(connection)
     }

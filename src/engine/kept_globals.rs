@@ -5,6 +5,7 @@
 //! it was there. Whoever may not read them all, and whatever is asked for side by side, has the program started.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -55,7 +56,6 @@ fn rows(table: &str, order: &str) -> String {
 /// A server by how it is reached, who asks, and the folder of the program that writes.
 type Server = (String, u16, String, PathBuf);
 
-#[derive(Debug)]
 struct Kept {
     digest: String,
     /// When the text was there.
@@ -64,8 +64,15 @@ struct Kept {
 }
 
 /// Globals by server. Clones share what they keep.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct KeptGlobals(Arc<Mutex<HashMap<Server, Kept>>>);
+
+/// Nothing of the texts: a role's settings may be secrets.
+impl fmt::Debug for KeptGlobals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptGlobals").finish_non_exhaustive()
+    }
+}
 
 impl KeptGlobals {
     /// Returns a server's globals, as [`dump_globals`] does. `state`: what its catalogs said; absent where they do not say

@@ -75,6 +75,30 @@ async fn storms_slow_answers_and_lost_replies_are_weathered() {
     assert_ne!(setup.catalog("SELECT count(*) FROM bkup.executions WHERE deleted").await, "0");
 }
 
+/// A cache before the store, a bit on the way, a store that is behind its own writes: what it costs is an attempt.
+#[tokio::test]
+async fn what_reads_otherwise_than_it_was_written_is_taken_again() {
+    for fault in [HttpFault::Emptied, HttpFault::Absent] {
+        let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme", "globex"]).await;
+        setup.s3().inject("GET", "a-1/archive", 0, 2, fault);
+        setup.s3().inject("GET", "a-2/archive", 0, 1, fault);
+        let _ = setup.first();
+        let failed = "SELECT count(*) FROM bkup.executions WHERE status = 'FAILED'";
+        // And of whoever waits for what it shares with others.
+        assert!(setup.catalog(failed).await.parse::<u32>().unwrap() >= 3);
+        assert_eq!(setup.manifests().await.len(), 4);
+        assert_recovers(&setup).await;
+
+        // One that never reads as it was written is failed, and costs the others nothing.
+        setup.now("2026-03-03T03:10:00Z");
+        setup.s3().inject("GET", "acme/20260303", 0, u64::MAX, fault);
+        let ran = setup.apply().exits(5);
+        let said = if fault == HttpFault::Emptied { "BK824" } else { "BK810" };
+        assert!(ran.stdout.contains(said) || ran.stderr.contains(said), "{}{}", ran.stdout, ran.stderr);
+        assert_eq!(setup.manifests().await.len(), 7);
+    }
+}
+
 #[tokio::test]
 async fn a_bucket_that_is_not_there_and_keys_that_are_wrong_are_said() {
     let setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme"]).await;

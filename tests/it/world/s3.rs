@@ -35,6 +35,10 @@ pub enum HttpFault {
     LostReply,
     /// Done, after a while.
     Slow(Duration),
+    /// Answered as if the object were empty.
+    Emptied,
+    /// Answered as if the object were not there.
+    Absent,
 }
 
 struct Rule {
@@ -316,6 +320,8 @@ async fn answer(
     }
     match fault {
         Some(HttpFault::Unavailable) => return error(503, "SlowDown"),
+        Some(HttpFault::Absent) => return error(404, "NoSuchKey"),
+        Some(HttpFault::Emptied) => return Ok(hyper::Response::new(s3s::Body::empty())),
         Some(HttpFault::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
