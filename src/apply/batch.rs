@@ -82,9 +82,8 @@ async fn open(runtime: &Runtime, work: &BackupWork) -> Result<Common, Outcome> {
         return Ok(Common { source, destination: destination(runtime, work).await? });
     };
     let connection = runtime.database(database).map_err(failed_with)?.clone();
-    // The catalog and the server are two: neither waits for the other.
-    let source = async { runtime.exporter.export(&connection).await.map_err(|error| failed(&error)) };
-    let (destination, source) = tokio::try_join!(destination(runtime, work), source)?;
+    let destination = destination(runtime, work).await?;
+    let source = runtime.exporter.export(&connection).await.map_err(|error| failed(&error))?;
     Ok(Common { source, destination })
 }
 

@@ -10,9 +10,9 @@ use futures_util::StreamExt;
 use tokio::time::Instant as Monotonic;
 
 use super::BackupError;
-use super::logical::{Destination, Order, Taken, already, lap, pack_part, publish, seal_keys};
+use super::logical::{Destination, Order, Taken, already, lap, pack_part, prove, publish, seal_keys};
 use super::outline::{Written, outline};
-use crate::artifact::{PipeWriter, pipe, read_back};
+use crate::artifact::{PipeWriter, pipe};
 use crate::crypto::ContentHasher;
 use crate::domain::{FoundBackup, FoundForm, Manifest, ManifestScope, PartKind};
 use crate::store::{ReadStore, read};
@@ -45,7 +45,7 @@ pub async fn adopt(
     let part = packed?;
     let copying = lap("copy", begun);
     let begun = Monotonic::now();
-    read_back(Arc::clone(&destination.store) as _, &part).await?;
+    prove(Arc::clone(&destination.store) as _, &part).await?;
     let mut notes = vec![
         format!("adopted from {}/{}, SHA-256 {}", found.place, found.key, found.sha256),
         "its rows were not digested when it was dumped, so a restore of it cannot be proven equal".to_owned(),

@@ -25,6 +25,9 @@ pub enum BackupError {
     /// Compressing, encrypting or reading back failed.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// What this attempt wrote is not what is read.
+    #[error("written just now, and read otherwise: {0}")]
+    ReadsOtherwise(ArtifactError),
     /// A key could not be sealed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -75,17 +78,14 @@ impl BackupError {
             _ => false,
         }
     }
-}
 
-impl BackupError {
-    /// Returns whether another attempt may help: the store stumbled, or what is read is not what this one wrote. That may
-    /// be a cache before the store, or a bit on the way: the next attempt writes objects of its own.
+    /// Returns whether another attempt may help: one writes objects of its own, so that it may also be spared what made this
+    /// one's read otherwise, a cache before the store, or a bit on the way.
     #[must_use]
     pub fn is_worth_another(&self) -> bool {
         match self {
             Self::Shared(error) => error.is_worth_another(),
-            Self::Artifact(ArtifactError::Damaged { .. }) => true,
-            Self::Artifact(ArtifactError::Store(error)) => error.is_not_found() || error.is_transient(),
+            Self::ReadsOtherwise(_) => true,
             _ => self.is_transient(),
         }
     }
@@ -94,14 +94,13 @@ impl BackupError {
 impl Explain for BackupError {
     fn explain(&self) -> Diagnostic {
         match self {
-            Self::Artifact(error @ ArtifactError::Damaged { .. }) => error.explain().help(
-                "it was written just now, and reads otherwise each time: look at the store, its disk, and caches before it; \
-                 nothing of it is kept",
-            ),
             Self::Engine(error) => error.explain(),
             Self::Pass(error) => error.explain(),
             Self::Shared(error) => error.explain(),
             Self::Artifact(error) => error.explain(),
+            Self::ReadsOtherwise(error) => Diagnostic::error(error.explain().code, self.to_string()).help(
+                "look at the store, its disk, and caches and proxies before it; nothing of this attempt is visible",
+            ),
             Self::Crypto(error) => error.explain(),
             Self::Store(error) => error.explain(),
             Self::Files(error) => error.explain(),

@@ -14,7 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::BackupError;
-use crate::artifact::{ArtifactError, PackRequest, PipeWriter, SMALL, pack, pack_whole, pipe, read_back};
+use super::logical::prove;
+use crate::artifact::{ArtifactError, PackRequest, PipeWriter, SMALL, pack, pack_whole, pipe};
 use crate::domain::DataPart;
 use crate::engine::archive::Home;
 use crate::engine::{DumpSummary, EngineError};
@@ -75,7 +76,7 @@ pub(super) struct Lanes<'a> {
     lanes: BTreeMap<Home, Lane>,
     memory: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    tasks: JoinSet<(Home, Result<DataPart, ArtifactError>)>,
+    tasks: JoinSet<(Home, Result<DataPart, BackupError>)>,
     /// Homes of which something may be in the store.
     pub touched: Vec<Home>,
 }
@@ -262,7 +263,7 @@ impl<'a> Lanes<'a> {
         Ok(())
     }
 
-    fn settle(&mut self, home: Home, part: Result<DataPart, ArtifactError>) -> Result<(), BackupError> {
+    fn settle(&mut self, home: Home, part: Result<DataPart, BackupError>) -> Result<(), BackupError> {
         let lane = self.lane(home);
         if matches!(lane.state, State::Over(_)) {
             return Ok(());
@@ -271,7 +272,6 @@ impl<'a> Lanes<'a> {
             (Ok(part), Some(inside)) => LaneEnd::Whole(part, inside),
             (Ok(_), None) => LaneEnd::Failed(BackupError::Interrupted),
             (Err(error), _) => {
-                let error = BackupError::from(error);
                 // The store was asked for a long while: what others of the pass would ask it now, it answers no better.
                 if error.is_transient() {
                     return Err(error);
@@ -304,9 +304,9 @@ impl<'a> Lanes<'a> {
 }
 
 /// Reads a part back that was written.
-async fn proven(store: Arc<dyn ReadStore>, packed: Result<DataPart, ArtifactError>) -> Result<DataPart, ArtifactError> {
+async fn proven(store: Arc<dyn ReadStore>, packed: Result<DataPart, ArtifactError>) -> Result<DataPart, BackupError> {
     let part = packed?;
-    read_back(store, &part).await?;
+    prove(store, &part).await?;
     Ok(part)
 }
 

@@ -17,7 +17,7 @@ use crate::domain::{
     PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
-use crate::store::{ManifestOutcome, PutOptions, WriteStore, layout, read_manifest, write_manifest};
+use crate::store::{ManifestOutcome, PutOptions, ReadStore, WriteStore, layout, read_manifest, write_manifest};
 
 /// How many archives of one backup are read back at once at most: each takes memory.
 const MOST_READ_BACK: usize = 4;
@@ -112,7 +112,7 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
         let text = PipeReader::from_bytes(content.tar);
         let name = "configuration.tar";
         let part = pack_part(order, destination, data_key.as_ref(), PartKind::Tar, name, text).await?;
-        read_back(Arc::clone(&destination.store) as _, &part).await?;
+        prove(Arc::clone(&destination.store) as _, &part).await?;
         timings.push(lap("write and read back", begun));
         let digest = Some(content.digest.to_string());
         let written = Written { started_at, data_key, keys, parts: vec![part], timings, content_digest: digest };
@@ -134,13 +134,13 @@ pub async fn run(order: &Order, source: &dyn Source, destination: &Destination) 
     // Nothing is known of an archive before its upload is complete, and the roles take a server's time, not ours.
     let at_once = usize::try_from(work.jobs.unwrap_or(1)).unwrap_or(1).clamp(1, MOST_READ_BACK);
     // Boxed one by one: a stream of borrowing futures is not known to be `Send` for every lifetime.
-    let reads = parts.iter().map(|part| read_back(Arc::clone(&destination.store) as _, part).boxed());
+    let reads = parts.iter().map(|part| prove(Arc::clone(&destination.store) as _, part).boxed());
     let reads: Vec<_> = reads.collect();
-    let prove = futures_util::stream::iter(reads).buffer_unordered(at_once).try_collect::<Vec<()>>();
-    let (proven, globals) = tokio::join!(prove, globals(order, source, destination, data_key.as_ref()));
+    let proofs = futures_util::stream::iter(reads).buffer_unordered(at_once).try_collect::<Vec<()>>();
+    let (proven, globals) = tokio::join!(proofs, globals(order, source, destination, data_key.as_ref()));
     proven?;
     if let Some(globals) = globals? {
-        read_back(Arc::clone(&destination.store) as _, &globals).await?;
+        prove(Arc::clone(&destination.store) as _, &globals).await?;
         parts.push(globals);
     }
     timings.push(lap("read back", begun));
@@ -313,6 +313,14 @@ pub(super) async fn globals(
     }
     let text = PipeReader::from_bytes(source.globals().await?);
     pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
+}
+
+/// Reads a part back that this attempt has just written.
+pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), BackupError> {
+    read_back(store, part).await.map_err(|error| match error.is_damage() {
+        true => BackupError::ReadsOtherwise(error),
+        false => error.into(),
+    })
 }
 
 /// Packs one part under the attempt's own prefix.

@@ -20,11 +20,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant as Monotonic;
 
 use super::lanes::{LaneEnd, Lanes};
-use super::logical::{self, Destination, Order, Taken, already, conclude, lap, seal_keys};
+use super::logical::{self, Destination, Order, Taken, already, conclude, lap, prove, seal_keys};
 use super::outline::Written;
 use super::source::Source;
 use super::{BackupError, Passing};
-use crate::artifact::read_back;
 use crate::crypto::DataKey;
 use crate::domain::{DataPart, Instant, KeyObject, PartKind, PhaseTiming, Scope};
 use crate::engine::archive::Home;
@@ -494,7 +493,7 @@ impl<'a> Run<'a> {
         let stored = async {
             let globals = logical::globals(order, self.source, destination, data_key).await?;
             if let Some(globals) = &globals {
-                read_back(Arc::clone(&destination.store) as _, globals).await?;
+                prove(Arc::clone(&destination.store) as _, globals).await?;
             }
             Ok(globals)
         };

@@ -11,12 +11,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell, mpsc};
 
 use crate::engine::archive::Publications;
-use crate::engine::kept_globals::{KeptGlobals, SharedState};
 use crate::engine::meanwhile::LockRoom;
 use crate::engine::snapshot::SnapshotFacts;
 use crate::engine::{
-    Connection, DumpRequest, DumpScope, DumpSummary, EngineError, PassEnd, PassFailure, PassRequest, Passed, Program,
-    Programs, RowKey, Search, Snapshot, dump, pass,
+    Connection, DumpRequest, DumpScope, DumpSummary, EngineError, KeptGlobals, PassEnd, PassFailure, PassRequest,
+    Passed, Program, Programs, RowKey, Search, Snapshot, dump, pass,
 };
 
 /// How long a dump waits for a table lock before it gives up: a migration that holds one must not hold the backup,
@@ -131,11 +130,11 @@ impl Servers {
 impl Exporter for Servers {
     async fn export(&self, connection: &Connection) -> Result<Box<dyn Source>, EngineError> {
         let snapshot = Snapshot::export(connection).await?;
-        let (facts, shared) = (snapshot.facts().clone(), snapshot.shared().cloned());
+        let facts = snapshot.facts().clone();
         let programs = self.search.find(&Program::DUMP, facts.major()).await?;
         let (references, snapshot) = (OnceCell::new(), Mutex::new(snapshot));
         let (connection, globals) = (connection.clone(), self.globals.clone());
-        Ok(Box::new(Exported { connection, programs, facts, references, snapshot, shared, globals }))
+        Ok(Box::new(Exported { connection, programs, facts, references, snapshot, globals }))
     }
 }
 
@@ -160,7 +159,6 @@ struct Exported {
     facts: SnapshotFacts,
     references: OnceCell<Vec<(String, String)>>,
     snapshot: Mutex<Snapshot>,
-    shared: Option<SharedState>,
     globals: KeptGlobals,
 }
 
@@ -207,7 +205,8 @@ impl Source for Exported {
     }
 
     async fn globals(&self) -> Result<Bytes, EngineError> {
-        self.globals.of(&self.programs, &self.connection, self.shared.as_ref()).await
+        let shared = self.snapshot.lock().await.shared().await;
+        self.globals.of(&self.programs, &self.connection, shared.as_ref()).await
     }
 
     async fn close(self: Box<Self>) -> Result<(), EngineError> {

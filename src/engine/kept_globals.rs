@@ -1,8 +1,9 @@
 //! The globals of servers, kept while these stay as they are: a run over many databases of one server would start
 //! `pg_dumpall` for each of them, which costs the server and bkup's machine more than a small database's dump does.
 //!
-//! Kept text is given out again only where the server's own catalogs say the same before the text was asked for and after
-//! it was there. Whoever may not read them all, and whatever is asked for side by side, has the program started.
+//! Kept text is given out again only where the server's catalogs are the same under two snapshots: one from before the text
+//! was asked for, and the caller's, from after it was there. Who may not read them all, and whatever is asked for side by
+//! side, has the program started.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,47 +15,48 @@ use bytes::Bytes;
 
 use super::{Connection, EngineError, Programs, dump_globals};
 
-/// What a server's catalogs say of all that its globals tell, as a digest, and when it was asked for.
+/// What a server's catalogs say under a snapshot of all that its globals tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedState {
-    /// The digest, hexadecimal.
+    /// The system's identifier: a name may lead to another server by now.
+    pub system: String,
+    /// A digest of the catalogs, hexadecimal.
     pub digest: String,
-    /// Just before it was asked for, by this machine.
-    pub asked: Instant,
+    /// Just before the snapshot was begun, by this machine.
+    pub begun: Instant,
 }
 
-/// The query of [`SharedState::digest`], beside the system's identifier. Each row comes with who wrote it, so that what
-/// was changed and changed back is not the same again; roles alone come from a view, since their passwords are nobody's
-/// business, and are not part of the globals either.
+/// The query of [`SharedState::digest`]. Each row comes with the transaction that wrote it, so that what was changed and
+/// changed back is not the same again. Of roles that and nothing else: the rows hold passwords.
 pub(super) fn query(version: u32) -> String {
-    // Privileges on settings came with 15.
-    let settings = if version >= 150_000 { rows("pg_parameter_acl", "t.oid") } else { "''".to_owned() };
-    let all = [
-        rows("pg_auth_members", "t.roleid, t.member, t.grantor"),
-        rows("pg_db_role_setting", "t.setdatabase, t.setrole"),
-        rows("pg_tablespace", "t.oid"),
-        rows("pg_shdescription", "t.classoid, t.objoid"),
-        rows("pg_shseclabel", "t.classoid, t.objoid, t.provider"),
-        settings,
+    let mut all = vec![
+        rows("pg_authid", "t.oid::text", "t.oid"),
+        rows("pg_auth_members", "t::text", "t.roleid, t.member, t.grantor"),
+        rows("pg_db_role_setting", "t::text", "t.setdatabase, t.setrole"),
+        rows("pg_tablespace", "t::text", "t.oid"),
+        rows("pg_shdescription", "t::text", "t.classoid, t.objoid"),
+        rows("pg_shseclabel", "t::text", "t.classoid, t.objoid, t.provider"),
     ];
+    // Privileges on settings came with 15.
+    if version >= 150_000 {
+        all.push(rows("pg_parameter_acl", "t::text", "t.oid"));
+    }
     format!(
-        "SELECT c.system_identifier::text, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
-             pg_catalog.concat_ws(E'\\n--\\n', c.system_identifier,
-                 (SELECT pg_catalog.string_agg(t::text, E'\\n' ORDER BY t.oid) FROM pg_catalog.pg_roles t), {}), 'UTF8')),
-             'hex')
-         FROM pg_catalog.pg_control_system() c",
+        "SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+             pg_catalog.concat_ws(E'\\n--\\n', {}), 'UTF8')), 'hex')",
         all.join(", ")
     )
 }
 
-fn rows(table: &str, order: &str) -> String {
+fn rows(table: &str, row: &str, order: &str) -> String {
     format!(
-        "(SELECT pg_catalog.string_agg(t.xmin::text || ' ' || t::text, E'\\n' ORDER BY {order}) FROM pg_catalog.{table} t)"
+        "(SELECT coalesce(pg_catalog.string_agg(t.xmin::text || ' ' || {row}, E'\\n' ORDER BY {order}), '')
+          FROM pg_catalog.{table} t)"
     )
 }
 
-/// A server by how it is reached, who asks, and the folder of the program that writes.
-type Server = (String, u16, String, PathBuf);
+/// A server, how it is reached, who asks, and the folder of the program that writes.
+type Server = (String, String, u16, String, PathBuf);
 
 struct Kept {
     digest: String,
@@ -87,8 +89,13 @@ impl KeptGlobals {
         state: Option<&SharedState>,
     ) -> Result<Bytes, EngineError> {
         let Some(state) = state else { return dump_globals(programs, connection).await };
-        let server =
-            (connection.host().to_owned(), connection.port(), connection.user().to_owned(), programs.dir.clone());
+        let server = (
+            state.system.clone(),
+            connection.host().to_owned(),
+            connection.port(),
+            connection.user().to_owned(),
+            programs.dir.clone(),
+        );
         if let Some(text) = self.get(&server, state) {
             return Ok(text);
         }
@@ -100,7 +107,7 @@ impl KeptGlobals {
 
     fn get(&self, server: &Server, state: &SharedState) -> Option<Bytes> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |kept: &&Kept| kept.digest == state.digest && kept.there <= state.asked;
+        let same = |kept: &&Kept| kept.digest == state.digest && kept.there <= state.begun;
         kept.get(server).filter(same).map(|kept| kept.text.clone())
     }
 }

@@ -16,7 +16,8 @@ use crate::domain::{Instant, Lsn};
 pub struct Snapshot {
     connection: PgConnection,
     facts: SnapshotFacts,
-    shared: Option<SharedState>,
+    begun: std::time::Instant,
+    sees_roles: bool,
 }
 
 /// What the server said when the snapshot was exported.
@@ -50,8 +51,6 @@ impl SnapshotFacts {
     }
 }
 
-const IDENTITY: &str = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
-
 const FACTS: &str = "
     SELECT pg_catalog.pg_export_snapshot() AS id,
            (extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::int8 AS consistent_at,
@@ -61,7 +60,8 @@ const FACTS: &str = "
            pg_catalog.current_setting('server_version') AS server_version,
            pg_catalog.current_setting('server_version_num')::int4 AS version_num,
            pg_catalog.current_database()::text AS datname,
-           pg_catalog.current_setting('server_encoding') AS encoding";
+           pg_catalog.current_setting('server_encoding') AS encoding,
+           pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS sees_roles";
 
 /// Which schemas refer to which: any recorded dependency between objects that have a schema, foreign keys and views
 /// (through their rules) included. Triggers of foreign
@@ -99,17 +99,23 @@ impl Snapshot {
     /// [`EngineError::Server`].
     pub async fn export(to: &Connection) -> Result<Self, EngineError> {
         let failed = |e: &sqlx::Error| EngineError::server(format!("exporting a snapshot of {to}"), e);
+        let begun = std::time::Instant::now();
         let mut connection = to.connect().await?;
-        let asked = std::time::Instant::now();
-        let (system_identifier, digest) = identity(&mut connection).await.map_err(|e| failed(&e))?;
-        let shared = digest.map(|digest| SharedState { digest, asked });
+        // Before the transaction: a refusal inside would end it. Null where the role may not ask.
+        let identity = sqlx::query("SELECT system_identifier::text FROM pg_catalog.pg_control_system()");
+        let system_identifier = match identity.fetch_one(&mut connection).await {
+            Ok(row) => row.try_get(0).ok(),
+            Err(sqlx::Error::Database(_)) => None,
+            Err(error) => return Err(failed(&error)),
+        };
         connection
             .execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await
             .map_err(|e| failed(&e))?;
         let row = sqlx::query(FACTS).fetch_one(&mut connection).await.map_err(|e| failed(&e))?;
         let facts = read_facts(&row, system_identifier).map_err(|e| failed(&e))?;
-        Ok(Self { connection, facts, shared })
+        let sees_roles = row.try_get("sees_roles").map_err(|e| failed(&e))?;
+        Ok(Self { connection, facts, begun, sees_roles })
     }
 
     /// Returns what the server said.
@@ -118,10 +124,16 @@ impl Snapshot {
         &self.facts
     }
 
-    /// Returns what the server's shared catalogs said just before the export; absent where the role may not ask.
-    #[must_use]
-    pub const fn shared(&self) -> Option<&SharedState> {
-        self.shared.as_ref()
+    /// Returns what the server's shared catalogs say, as of the snapshot; absent where the role may not ask, or nobody
+    /// answers: that the snapshot is lost is for others to tell.
+    pub async fn shared(&mut self) -> Option<SharedState> {
+        let system = self.facts.system_identifier.clone().filter(|_| self.sees_roles)?;
+        // A refusal must not end the transaction, and the snapshot with it.
+        self.connection.execute("SAVEPOINT shared").await.ok()?;
+        let query = sqlx::AssertSqlSafe(kept_globals::query(self.facts.version_num));
+        let digest = sqlx::query_scalar(query).fetch_one(&mut self.connection).await;
+        self.connection.execute("ROLLBACK TO SAVEPOINT shared").await.ok()?;
+        Some(SharedState { system, digest: digest.ok()?, begun: self.begun })
     }
 
     /// Asks whether it is still held. To be asked after the last dump too.
@@ -170,21 +182,6 @@ impl Snapshot {
         let _ended_anyway = self.connection.close().await;
         Ok(())
     }
-}
-
-/// Returns the system's identifier and what the shared catalogs say, each where the role may ask. Before the transaction:
-/// a refusal inside would end it.
-async fn identity(connection: &mut PgConnection) -> Result<(Option<String>, Option<String>), sqlx::Error> {
-    let version = connection.server_version_num().unwrap_or(0);
-    let queries = [kept_globals::query(version), IDENTITY.to_owned()];
-    for query in queries {
-        match sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&mut *connection).await {
-            Ok(row) => return Ok((row.try_get(0).ok(), row.try_get(1).ok())),
-            Err(sqlx::Error::Database(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((None, None))
 }
 
 fn read_facts(row: &PgRow, system_identifier: Option<String>) -> Result<SnapshotFacts, sqlx::Error> {

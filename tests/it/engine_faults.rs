@@ -12,6 +12,7 @@ use bkup::engine::{
 };
 use bkup::server;
 use bytes::Bytes;
+use sqlx::Executor as _;
 
 use crate::engine::{dumped, into, key, request};
 use crate::world::cluster::{Cluster, Major, fresh_folder};
@@ -186,8 +187,7 @@ async fn two_dumps_on_one_snapshot_agree_while_rows_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn time_limits_of_the_database_do_not_end_the_snapshot() {
     let cluster = Cluster::start(Major::V17).await;
-    let limits =
-        ["idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "statement_timeout"];
+    let limits = ["idle_in_transaction_session_timeout", "transaction_timeout", "statement_timeout"];
     for limit in limits {
         cluster.exec("postgres", &format!("ALTER DATABASE postgres SET {limit} = '300ms'")).await;
     }
@@ -197,6 +197,11 @@ async fn time_limits_of_the_database_do_not_end_the_snapshot() {
     let mut wanted = request(&cluster, "postgres", DumpScope::Database);
     wanted.snapshot = Some(snapshot.facts().id.clone());
     dumped(&wanted).await.expect("dumps");
+    // Nor a session that waits outside of a transaction.
+    cluster.exec("postgres", "ALTER DATABASE postgres SET idle_session_timeout = '300ms'").await;
+    let mut session = cluster.connection("postgres").connect().await.expect("connects");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    session.execute("SELECT 1").await.expect("still answers");
 }
 
 /// Returns in how many seconds the kernel probes each connection to a port whose other end is silent.

@@ -91,14 +91,20 @@ async fn a_program_says_its_version_once_until_its_file_is_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_are_dumped_once_for_many_databases_of_a_server_until_they_change() {
-    for major in Major::ALL {
+    for major in Major::EVERY {
         let cluster = Cluster::start(major).await;
         let counted = Counted::of(major, Program::PgDumpall);
         cluster.exec("postgres", "CREATE DATABASE one").await;
         cluster.exec("postgres", "CREATE DATABASE two").await;
         cluster.exec("postgres", "CREATE ROLE app; CREATE ROLE boss").await;
+        cluster.exec("postgres", "CREATE ROLE dumper LOGIN; GRANT pg_read_all_data TO dumper").await;
         let servers = Servers::new(counted.search());
-        let export = async |database: &str| servers.export(&cluster.connection(database)).await.expect("exports");
+        // As a backup's role usually is.
+        let asked = |database: &str| {
+            let own = cluster.connection(database);
+            Connection::socket(own.host(), own.port(), "dumper", database)
+        };
+        let export = async |database: &str| servers.export(&asked(database)).await.expect("exports");
         let roles = async |source: Box<dyn Source>| {
             let text = source.globals().await.expect("dumps");
             source.close().await.expect("was held");
@@ -130,11 +136,24 @@ async fn roles_are_dumped_once_for_many_databases_of_a_server_until_they_change(
         }
         assert!(!format!("{servers:?}").contains("app"), "roles have settings that are secrets");
         // What was changed and changed back may have been dumped in between.
-        cluster.exec("postgres", "REVOKE boss FROM app").await;
-        cluster.exec("postgres", "GRANT boss TO app").await;
-        let _ = roles(export("one").await).await;
-        starts += 1;
+        for (change, back) in [
+            ("REVOKE boss FROM app", "GRANT boss TO app"),
+            ("ALTER ROLE app SUPERUSER", "ALTER ROLE app NOSUPERUSER"),
+            ("ALTER ROLE app RESET work_mem", "ALTER ROLE app SET work_mem = '7MB'"),
+        ] {
+            cluster.exec("postgres", change).await;
+            cluster.exec("postgres", back).await;
+            let _ = roles(export("one").await).await;
+            starts += 1;
+            assert_eq!(counted.starts(), starts, "{major:?}: {back}");
+        }
+        // A role that came after the instant is nothing of it; one that came just before is in the text.
+        let early = export("two").await;
+        cluster.exec("postgres", "CREATE ROLE after").await;
+        assert!(!roles(early).await.contains("CREATE ROLE after;"), "kept of the instant");
         assert_eq!(counted.starts(), starts, "{major:?}");
+        assert!(roles(export("two").await).await.contains("CREATE ROLE after;"));
+        starts += 1;
         // Side by side: whoever asked the server before the text was there cannot know that it still holds.
         cluster.exec("postgres", "CREATE ROLE late").await;
         let (one, two) = (export("one").await, export("two").await);
@@ -153,20 +172,30 @@ async fn who_may_not_see_what_a_server_shares_has_its_roles_dumped_each_time() {
     let own = cluster.connection("app");
     let asked = Connection::socket(own.host(), own.port(), "dumper", "app");
     let servers = Servers::new(counted.search());
-    let dumped = async || {
-        let source = servers.export(&asked).await.expect("exports");
-        let text = source.globals().await.expect("dumps");
-        source.close().await.expect("was held");
-        text
+    let starts = async |of: usize| {
+        for _ in 0..2 {
+            let source = servers.export(&asked).await.expect("exports");
+            let _ = source.globals().await.expect("dumps");
+            source.close().await.expect("was held");
+        }
+        assert_eq!(counted.starts(), of);
     };
-    let _ = (dumped().await, dumped().await);
-    assert_eq!(counted.starts(), 1, "an ordinary role may ask");
+    // Not even asked, which the server would log.
+    starts(2).await;
+    cluster.exec("postgres", "GRANT pg_read_all_data TO dumper").await;
+    starts(3).await;
     // Each database has its own rights on what all share.
     cluster.exec("app", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await;
-    let snapshot = Snapshot::export(&asked).await.expect("exports");
-    assert!(snapshot.shared().is_none() && snapshot.facts().system_identifier.is_none());
-    let _ = (dumped().await, dumped().await);
-    assert_eq!(counted.starts(), 3);
+    let mut snapshot = Snapshot::export(&asked).await.expect("exports");
+    assert!(snapshot.facts().system_identifier.is_none() && snapshot.shared().await.is_none());
+    starts(5).await;
+    // A refusal in the middle of the transaction leaves the snapshot as it was.
+    cluster.exec("app", "GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC").await;
+    cluster.exec("app", "REVOKE EXECUTE ON FUNCTION sha256(bytea) FROM PUBLIC").await;
+    let mut snapshot = Snapshot::export(&asked).await.expect("exports");
+    assert!(snapshot.facts().system_identifier.is_some() && snapshot.shared().await.is_none());
+    snapshot.check().await.expect("is held");
+    starts(7).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

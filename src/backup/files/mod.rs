@@ -14,9 +14,9 @@ pub use machine::Machine;
 pub use tally::{FINDING, findings};
 
 use super::BackupError;
-use super::logical::{Destination, Order, Taken, lap, pack_part, publish, seal_keys};
+use super::logical::{Destination, Order, Taken, lap, pack_part, prove, publish, seal_keys};
 use super::outline::{Written, outline};
-use crate::artifact::{pipe, read_back};
+use crate::artifact::pipe;
 use crate::domain::{FilesWork, Manifest, PartKind};
 use crate::engine::files::{FilesError, Selection, Walk};
 
@@ -51,7 +51,7 @@ pub(super) async fn take(order: &Order, files: &FilesWork, destination: &Destina
     let reading = lap("read and write", begun);
     let begun = Monotonic::now();
     for part in &parts {
-        read_back(Arc::clone(&destination.store) as _, part).await?;
+        prove(Arc::clone(&destination.store) as _, part).await?;
     }
     let make = || {
         let timings = vec![reading, lap("read back", begun)];

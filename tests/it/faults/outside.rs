@@ -80,17 +80,24 @@ async fn storms_slow_answers_and_lost_replies_are_weathered() {
 async fn what_reads_otherwise_than_it_was_written_is_taken_again() {
     for fault in [HttpFault::Emptied, HttpFault::Absent] {
         let mut setup = Setup::start(Major::V17, Place::S3(S3Server::start()), &["acme", "globex"]).await;
-        setup.s3().inject("GET", "a-1/archive", 0, 2, fault);
+        // Read in pieces.
+        let bulk = "CREATE TABLE tenant_acme.bulk AS SELECT md5(random()::text) FROM generate_series(1, 90000)";
+        setup.cluster.exec("app", bulk).await;
+        setup.s3().inject("GET", "a-1/archive", 0, 4, fault);
         setup.s3().inject("GET", "a-2/archive", 0, 1, fault);
         let _ = setup.first();
         let failed = "SELECT count(*) FROM bkup.executions WHERE status = 'FAILED'";
-        // And of whoever waits for what it shares with others.
-        assert!(setup.catalog(failed).await.parse::<u32>().unwrap() >= 3);
+        // Each once, and one of them twice.
+        assert!(setup.catalog(failed).await.parse::<u32>().unwrap() >= 5);
+        assert!(setup.s3().keys().iter().any(|key| {
+            key.contains("acme/") && setup.s3().bytes(key).is_some_and(|bytes| bytes.len() > 1024 * 1024)
+        }));
         assert_eq!(setup.manifests().await.len(), 4);
         assert_recovers(&setup).await;
 
         // One that never reads as it was written is failed, and costs the others nothing.
         setup.now("2026-03-03T03:10:00Z");
+        setup.cluster.exec("app", "DROP TABLE tenant_acme.bulk").await;
         setup.s3().inject("GET", "acme/20260303", 0, u64::MAX, fault);
         let ran = setup.apply().exits(5);
         let said = if fault == HttpFault::Emptied { "BK824" } else { "BK810" };
