@@ -79,8 +79,8 @@ impl BackupError {
         }
     }
 
-    /// Returns whether another attempt may help: one writes objects of its own, so that it may also be spared what made this
-    /// one's read otherwise, a cache before the store, or a bit on the way.
+    /// Returns whether another attempt may help: also after a cache before the store, or a bit on the way, made objects read
+    /// otherwise, since each attempt writes its own.
     #[must_use]
     pub fn is_worth_another(&self) -> bool {
         match self {

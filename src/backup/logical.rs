@@ -10,7 +10,7 @@ use super::configuration::{self, Policies};
 use super::outline::{Written, outline};
 use super::source::Source;
 use super::{Archive, BackupError, files, listed, parallel, tables};
-use crate::artifact::{PackRequest, PipeReader, pack, pipe, read_back};
+use crate::artifact::{ArtifactError, PackRequest, PipeReader, pack, pipe, read_back};
 use crate::crypto::{DataKey, DigestKey, Recipient};
 use crate::domain::{
     ActionId, BackupId, BackupWork, Compression, DataPart, Digest, Engine, Instant, KeyObject, Manifest, ManifestScope,
@@ -317,10 +317,8 @@ pub(super) async fn globals(
 
 /// Reads a part back that this attempt has just written.
 pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), BackupError> {
-    read_back(store, part).await.map_err(|error| match error.is_damage() {
-        true => BackupError::ReadsOtherwise(error),
-        false => error.into(),
-    })
+    let told = |error: ArtifactError| if error.is_damage() { BackupError::ReadsOtherwise(error) } else { error.into() };
+    read_back(store, part).await.map_err(told)
 }
 
 /// Packs one part under the attempt's own prefix.

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
@@ -87,8 +86,8 @@ pub struct Search {
 #[derive(Debug, Clone, Default)]
 pub struct Said(Arc<Mutex<HashMap<PathBuf, (Stamp, Programs)>>>);
 
-/// What changes when a file is replaced: its inode, its size, and when it was written and renamed.
-type Stamp = (u64, u64, Option<SystemTime>, i64, i64);
+/// What changes when a file is replaced: its inode, its size, and when it was written or renamed last.
+type Stamp = (u64, u64, i64, i64);
 
 impl Said {
     fn get(&self, program: &Path, stamp: Stamp) -> Option<Programs> {
@@ -191,7 +190,7 @@ impl Search {
 fn stamp(program: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt;
     let file = program.metadata().ok()?;
-    Some((file.ino(), file.len(), file.modified().ok(), file.ctime(), file.ctime_nsec()))
+    Some((file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Returns whether a program is Debian's, which only starts one of those in [`DEBIAN`], and takes ten times as long.

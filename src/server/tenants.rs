@@ -88,7 +88,7 @@ async fn by_schema(session: &mut PgConnection, glob: &str) -> Result<Vec<Tenant>
     // Asked only where a name calls for it: of many databases it is what a look at each would cost most.
     if names.iter().any(|name| names_a_copy(name)) {
         let real = sqlx::query_scalar::<_, String>(NO_COPIES).fetch_all(session).await.map_err(|e| classify(&e))?;
-        // A copy that has taken its tenant's name between the two questions is in neither answer under its old one.
+        // One that is gone by now was a copy: a swap has given it its tenant's name in between.
         names.retain(|name| !names_a_copy(name) || real.contains(name));
     }
     let slug = |schema: &str| {
