@@ -10,12 +10,12 @@ use super::progress::{Progress, millis, outcome_of};
 use super::record;
 use super::runtime::Runtime;
 use crate::diag::Explain;
-use crate::domain::{ActionOutcome, ApplyReport, Instant, Outcome, Plan, RunFailure};
+use crate::domain::{ActionOutcome, ApplyReport, Instant, Outcome, Plan, RunFailure, Since};
 
 /// How long a run that was told to stop may take for its last words: all of it must be over within 5 s. The stores get
 /// the first part of that, so that one that hangs leaves time for the catalog.
 const LAST_WORDS: Duration = Duration::from_millis(3200);
-const OF_THEM_STORES: Duration = Duration::from_millis(2200);
+const FOR_THE_CATALOG: Duration = Duration::from_millis(1000);
 
 /// When a run began, by the catalog's clock and by the machine's.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +29,13 @@ pub(super) struct Clock {
 /// Ends a run.
 pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Option<RunFailure>) -> ApplyReport {
     let (runtime, plan) = (progress.runtime, progress.plan);
-    let stopped = runtime.stopped();
-    let now = tokio::time::Instant::now();
-    let until = stopped.then(|| now + LAST_WORDS);
-    // First, so that others can go on while this run writes its report.
+    let last_words = || runtime.stopped().then(|| Monotonic::now() + LAST_WORDS);
+    let until = last_words();
+    // First, so that others can go on while this run waits for its report's last part, and writes it.
     let _ = within(until, progress.claims.release_all()).await;
+    let since = runtime.came_since().await;
+    let until = until.or_else(last_words);
+    let stopped = until.is_some();
     let outcomes: Vec<ActionOutcome> = plan
         .actions
         .iter()
@@ -50,11 +52,11 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
         matches!(o.outcome, Done { .. } | AlreadyDone { .. } | Skipped { .. } | Violated { .. })
     };
     let final_all = outcomes.iter().all(is_final);
-    let mut report = report(runtime, plan, clock, outcomes);
+    let mut report = report(runtime, plan, clock, outcomes, since);
     report.evidence = std::mem::take(&mut progress.evidence);
     report.interrupted = stopped.then(|| progress.halt.why().unwrap_or_else(|| "the run was told to stop".to_owned()));
     report.failure = failure;
-    let written = within(stopped.then(|| now + OF_THEM_STORES), write_down(&mut progress, &mut report, did)).await;
+    let written = within(until.map(|until| until - FOR_THE_CATALOG), write_down(&mut progress, &mut report, did)).await;
     if written.is_none() {
         progress.unrecorded.push("there was no time to write all of it before the process ends".to_owned());
     }
@@ -106,7 +108,13 @@ async fn within<T>(until: Option<tokio::time::Instant>, work: impl Future<Output
 }
 
 /// Puts a report together.
-pub(super) fn report(runtime: &Runtime, plan: &Plan, clock: Clock, actions: Vec<ActionOutcome>) -> ApplyReport {
+pub(super) fn report(
+    runtime: &Runtime,
+    plan: &Plan,
+    clock: Clock,
+    actions: Vec<ActionOutcome>,
+    since: Vec<Since>,
+) -> ApplyReport {
     ApplyReport {
         format_version: "1.0".to_owned(),
         run: runtime.run.clone(),
@@ -123,7 +131,7 @@ pub(super) fn report(runtime: &Runtime, plan: &Plan, clock: Clock, actions: Vec<
         interrupted: None,
         failure: None,
         finished_before: None,
-        since: runtime.since.clone(),
+        since,
         unrecorded: Vec::new(),
     }
 }

@@ -63,8 +63,8 @@ pub struct Runtime {
     pub policy_texts: BTreeMap<String, String>,
     /// Where backups lie that are adopted; absent in every other run.
     pub adopted: Option<Arc<dyn ReadStore>>,
-    /// What came since a saved plan was made and is left alone, for the report.
-    pub since: Vec<Since>,
+    /// What came since a saved plan was made and is left alone, for the report; absent until whoever looks has seen it all.
+    pub since: watch::Receiver<Option<Vec<Since>>>,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.
@@ -105,6 +105,17 @@ impl Runtime {
         // A sender that is gone never stops the run.
         if stop.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns what came since the plan was made, once that is known; nothing where the run must stop before, or where
+    /// whoever looked has gone without a word.
+    pub(super) async fn came_since(&self) -> Vec<Since> {
+        let mut since = self.since.clone();
+        tokio::select! {
+            biased;
+            known = since.wait_for(Option::is_some) => known.ok().and_then(|known| known.clone()).unwrap_or_default(),
+            () = self.until_stopped() => Vec::new(),
         }
     }
 

@@ -3,7 +3,8 @@
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::CliError;
-use super::session::{Facts, Session, Survey, Wish};
+use super::session::{Facts, Session, Wish};
+use super::survey::Survey;
 use crate::catalog::{ErasureRow, Reader};
 use crate::diag::{Code, Diagnostic};
 use crate::domain::{Backup, BackupId, CatalogFacts, CatalogState, Instant, Observation, Plan};

@@ -16,6 +16,7 @@ pub mod prices;
 pub mod progress;
 pub mod rewrite;
 pub mod session;
+pub mod survey;
 pub mod ui;
 pub mod wiring;
 

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::failure::CliError;
 use super::github;
 use super::policies;
+use super::survey::Survey;
 use super::version;
 use crate::apply::{Runtime, StoreHandle};
 use crate::backup::Servers;
@@ -18,13 +19,12 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    AskedFor, BackupType, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, Observation,
-    Observed, OnDemand, Plan, ResolvedTenants, RunId, Section, StoreSpec,
+    AskedFor, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, OnDemand, Plan, ResolvedTenants,
+    RunId, StoreSpec,
 };
 use crate::engine::{Connection, Said, Search};
-use crate::observe::{self, Sources};
 use crate::plan::{self, Request};
-use crate::policy::{self, LiveTenants, PolicySet, SourceFile};
+use crate::policy::{self, PolicySet, SourceFile};
 use crate::render::findings_summary;
 use crate::restore::Workshop;
 use crate::schedule::Calendar;
@@ -41,31 +41,6 @@ pub struct Session {
     /// What judging them found.
     pub found: Vec<Diagnostic>,
     env: EnvLookup,
-}
-
-/// The world as seen for a plan.
-pub struct Survey {
-    /// What is asked for, tenants resolved.
-    pub desired: Desired,
-    /// What is there.
-    pub observed: Observed,
-    /// The instant of both.
-    pub now: Instant,
-    /// Whether that instant is of a simulated clock.
-    pub simulated: bool,
-    /// Findings about live tenants.
-    pub findings: Vec<Diagnostic>,
-    /// Those of them that comments ignore.
-    pub suppressed: Vec<Diagnostic>,
-}
-
-impl Survey {
-    /// Returns the findings about live tenants that a plan does not tell as drift.
-    #[must_use]
-    pub fn beside_plan(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        let beside = |found: &[Diagnostic]| found.iter().filter(|f| !policy::is_drift(f.code)).cloned().collect();
-        (beside(&self.findings), beside(&self.suppressed))
-    }
 }
 
 /// What somebody asks of a plan beside the policies.
@@ -213,68 +188,6 @@ impl Session {
         let connection = connection_of(&self.env, spec)?;
         let store = store::open_reader(connection).await.map_err(|error| error.to_string())?;
         Ok((store, identities_of(&self.env, spec)))
-    }
-
-    /// Opens what a plan looks at; types that cannot write.
-    async fn sources(&self, reader: Reader, settings: bool) -> Sources {
-        let mut stores = BTreeMap::new();
-        for (name, spec) in &self.base.stores {
-            stores.insert(name.clone(), self.store(spec).await.map(|(store, _)| store));
-        }
-        let mut databases = BTreeMap::new();
-        for (name, spec) in &self.base.databases {
-            let opened =
-                self.value(&spec.url).and_then(|url| Connection::parse(&url).map_err(|error| error.to_string()));
-            let opened = opened.map(|connection| (connection.options(), spec.tenants.clone()));
-            databases.insert(name.clone(), opened);
-        }
-        let renamed = self.base.moved.iter().filter(|moved| moved.to.section() == Section::Store);
-        let renamed =
-            renamed.filter_map(|moved| Some((moved.to.name()?.clone(), moved.from.name()?.clone()))).collect();
-        let mut configurations = BTreeMap::new();
-        for spec in self.base.schedules.values().filter(|spec| spec.backup == BackupType::Configuration) {
-            for database in &spec.databases {
-                *configurations.entry(database.clone()).or_default() |= spec.passwords;
-            }
-        }
-        Sources { catalog: Ok(Arc::new(reader)), stores, databases, renamed, configurations, settings }
-    }
-
-    /// Looks at the world.
-    ///
-    /// # Errors
-    /// Where the catalog cannot be reached (exit 1), or a simulated clock meets no simulated catalog.
-    pub async fn survey(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
-        self.look(context, init_simulated, true).await
-    }
-
-    /// Looks at what decides actions alone: not at how servers and stores are set, which is only told.
-    ///
-    /// # Errors
-    /// As [`Session::survey`].
-    pub async fn survey_for_actions(&self, context: &Facts, init_simulated: bool) -> Result<Survey, CliError> {
-        self.look(context, init_simulated, false).await
-    }
-
-    async fn look(&self, context: &Facts, init_simulated: bool, settings: bool) -> Result<Survey, CliError> {
-        let reader = Reader::with(self.catalog()?.options());
-        let clock = run_clock(&reader, context, init_simulated).await?;
-        let sources = self.sources(reader, settings).await;
-        let observed = observe::look(&sources, &Context::clock).await;
-        let mut tenants = BTreeMap::new();
-        for (name, server) in &observed.servers {
-            let live = match server {
-                Observation::Known(facts) => match &facts.tenants_unread {
-                    Some(reason) => LiveTenants::Unknown(reason.clone()),
-                    None => LiveTenants::Known(facts.tenants.clone().unwrap_or_default()),
-                },
-                Observation::Unreachable(reason) => LiveTenants::Unknown(reason.clone()),
-            };
-            tenants.insert(name.clone(), live);
-        }
-        let (desired, findings) = self.set.desired(&tenants);
-        let (findings, suppressed) = self.set.sift(findings);
-        Ok(Survey { desired, observed, now: clock.now, simulated: clock.simulated, findings, suppressed })
     }
 
     /// Plans over a survey.
@@ -505,7 +418,7 @@ pub async fn runtime(
         tenants: BTreeMap::new(),
         policy_texts: BTreeMap::new(),
         adopted: None,
-        since: Vec::new(),
+        since: tokio::sync::watch::channel(Some(Vec::new())).1,
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

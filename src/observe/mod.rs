@@ -50,86 +50,25 @@ pub struct Sources {
 
 /// Looks at everything once. `now` is bkup's own clock, for the comparison with the others.
 pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> Observed {
-    let mut clocks = Vec::new();
-    let (catalog, edits, recorded) = match &sources.catalog {
-        Err(reason) => (Observation::Unreachable(reason.clone()), None, None),
-        Ok(reader) => look_at_catalog(reader, now, &mut clocks).await,
-    };
-    let present = if let Some(CatalogState::Present(facts)) = catalog.known() { Some(facts) } else { None };
-    let recorded = recorded.as_ref().filter(|_| present.is_some());
-    let beside = Beside {
-        books: present.map(|facts| Book::by_store(facts, recorded)).unwrap_or_default(),
-        recorded,
-        reader: sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| present.is_some()),
-        now: now(),
-    };
-    let (stores, servers) = look_outside(sources, &beside, now).await;
-    let edits = match edits {
-        Some(edits) if catalog.known().is_some() => Some(edits.answer().await),
-        _ => None,
-    };
-    for (name, source) in &sources.stores {
-        if let Some(clock) = source.as_ref().ok().and_then(|store| store.server_clock()) {
-            clocks.push(Clock { owner: format!("store {name}"), ahead_seconds: clock.ahead_of(now()).as_secs() });
-        }
-    }
-    let mut signs = Signs {
-        catalog: edits.map(|read| match read {
-            Ok(signs) => Observation::Known(signs),
-            Err(error) => Observation::Unreachable(error.to_string()),
-        }),
-        ..Signs::default()
-    };
-    let mut seen = BTreeMap::new();
-    for (name, observation) in servers {
-        let observation = match observation {
-            Observation::Known((facts, ahead_seconds, beside)) => {
-                clocks.push(Clock { owner: format!("database {name}"), ahead_seconds });
-                signs.servers.extend(beside.map(|beside| (name.clone(), beside)));
-                Observation::Known(facts)
-            }
-            Observation::Unreachable(reason) => Observation::Unreachable(reason),
-        };
-        seen.insert(name, observation);
-    }
-    let mut facts = BTreeMap::new();
-    for (name, (observation, beside)) in stores {
-        signs.stores.extend(beside.map(|beside| (name.clone(), beside)));
-        facts.insert(name, observation);
-    }
-    Observed { catalog, stores: facts, servers: seen, clocks, signs }
+    let catalog = look_at_catalog(sources, now).await;
+    let (stores, servers) =
+        tokio::join!(look_at_stores(sources, &catalog, now), look_at_servers(sources, DATABASES, now));
+    kept(sources, catalog, stores, now).await.with(servers)
 }
 
-type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
-type ServersSeen = Vec<(Name, Observation<ServerSeen>)>;
-/// Facts, how many seconds its clock is ahead, and how it is set, where that was asked.
-type ServerSeen = (ServerFacts, i64, Option<ServerSigns>);
-
-/// What the catalog's word on a store is.
-struct Beside<'a> {
-    books: BTreeMap<&'a Name, Book<'a>>,
-    recorded: Option<&'a RecordedObjects>,
-    reader: Option<&'a dyn ReadLedger>,
-    now: Instant,
+/// Looks at the catalog and the stores, which applies change.
+pub async fn look_at_kept(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> Kept {
+    let catalog = look_at_catalog(sources, now).await;
+    let stores = look_at_stores(sources, &catalog, now).await;
+    kept(sources, catalog, stores, now).await
 }
 
-/// Looks at stores and servers.
-async fn look_outside(
+/// Looks at the databases, `at_once` of them at a time: hundreds may be on one server.
+pub async fn look_at_servers(
     sources: &Sources,
-    beside: &Beside<'_>,
+    at_once: usize,
     now: &(dyn Fn() -> Instant + Send + Sync),
-) -> (StoresSeen, ServersSeen) {
-    let none = Book::default();
-    let none = &none;
-    let stores = join_all(sources.stores.iter().map(|(name, source)| {
-        let before = || sources.renamed.get(name).and_then(|before| beside.books.get_key_value(before));
-        let (called, book) =
-            beside.books.get_key_value(name).or_else(before).map_or((name, none), |(n, book)| (*n, book));
-        async move {
-            let expected = Expected { store: called, book, recorded: beside.recorded, now: beside.now };
-            (name.clone(), look_at_store(source, &expected, beside.reader, sources.settings).await)
-        }
-    }));
+) -> ServersSeen {
     let seen = sources.settings.then(Surveyed::default);
     let seen = seen.as_ref();
     let servers = sources.databases.iter().map(|(name, source)| {
@@ -146,30 +85,137 @@ async fn look_outside(
         .boxed()
     });
     let servers: Vec<BoxFuture<'_, _>> = servers.collect();
-    tokio::join!(stores, stream::iter(servers).buffered(DATABASES).collect())
+    ServersSeen(stream::iter(servers).buffered(at_once).collect().await)
 }
 
-type CatalogSeen = (Observation<CatalogState>, Option<Asked<CatalogSigns>>, Option<RecordedObjects>);
+/// What catalog and stores hold, as seen.
+pub struct Kept(Observed);
+
+impl Kept {
+    /// Puts beside it what the databases said.
+    #[must_use]
+    pub fn with(self, servers: ServersSeen) -> Observed {
+        let Self(mut observed) = self;
+        for (name, observation) in servers.0 {
+            let observation = match observation {
+                Observation::Known((facts, ahead_seconds, beside)) => {
+                    observed.clocks.push(Clock { owner: format!("database {name}"), ahead_seconds });
+                    observed.signs.servers.extend(beside.map(|beside| (name.clone(), beside)));
+                    Observation::Known(facts)
+                }
+                Observation::Unreachable(reason) => Observation::Unreachable(reason),
+            };
+            observed.servers.insert(name, observation);
+        }
+        observed
+    }
+}
+
+/// Puts together what catalog and stores said.
+async fn kept(
+    sources: &Sources,
+    CatalogSeen { state, edits, mut clocks, .. }: CatalogSeen,
+    stores: StoresSeen,
+    now: &(dyn Fn() -> Instant + Send + Sync),
+) -> Kept {
+    let edits = match edits {
+        Some(edits) => Some(edits.answer().await),
+        None => None,
+    };
+    for (name, source) in &sources.stores {
+        if let Some(clock) = source.as_ref().ok().and_then(|store| store.server_clock()) {
+            clocks.push(Clock { owner: format!("store {name}"), ahead_seconds: clock.ahead_of(now()).as_secs() });
+        }
+    }
+    let mut signs = Signs {
+        catalog: edits.map(|read| match read {
+            Ok(signs) => Observation::Known(signs),
+            Err(error) => Observation::Unreachable(error.to_string()),
+        }),
+        ..Signs::default()
+    };
+    let mut facts = BTreeMap::new();
+    for (name, (observation, beside)) in stores {
+        signs.stores.extend(beside.map(|beside| (name.clone(), beside)));
+        facts.insert(name, observation);
+    }
+    Kept(Observed { catalog: state, stores: facts, servers: BTreeMap::new(), clocks, signs })
+}
+
+type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
+/// What the databases said.
+pub struct ServersSeen(Vec<(Name, Observation<ServerSeen>)>);
+/// Facts, how many seconds its clock is ahead, and how it is set, where that was asked.
+type ServerSeen = (ServerFacts, i64, Option<ServerSigns>);
+
+/// What the catalog's word on a store is.
+struct Beside<'a> {
+    books: BTreeMap<&'a Name, Book<'a>>,
+    recorded: Option<&'a RecordedObjects>,
+    reader: Option<&'a dyn ReadLedger>,
+    now: Instant,
+}
+
+/// Looks at the stores, beside what the catalog holds of them.
+async fn look_at_stores(
+    sources: &Sources,
+    catalog: &CatalogSeen,
+    now: &(dyn Fn() -> Instant + Send + Sync),
+) -> StoresSeen {
+    let present = if let Some(CatalogState::Present(facts)) = catalog.state.known() { Some(facts) } else { None };
+    let recorded = catalog.recorded.as_ref().filter(|_| present.is_some());
+    let beside = &Beside {
+        books: present.map(|facts| Book::by_store(facts, recorded)).unwrap_or_default(),
+        recorded,
+        reader: sources.catalog.as_ref().ok().map(AsRef::as_ref).filter(|_| present.is_some()),
+        now: now(),
+    };
+    let none = &Book::default();
+    let stores = join_all(sources.stores.iter().map(|(name, source)| {
+        let before = || sources.renamed.get(name).and_then(|before| beside.books.get_key_value(before));
+        let (called, book) =
+            beside.books.get_key_value(name).or_else(before).map_or((name, none), |(n, book)| (*n, book));
+        async move {
+            let expected = Expected { store: called, book, recorded: beside.recorded, now: beside.now };
+            (name.clone(), look_at_store(source, &expected, beside.reader, sources.settings).await)
+        }
+    }));
+    stores.await
+}
+
+/// What the catalog said.
+struct CatalogSeen {
+    state: Observation<CatalogState>,
+    edits: Option<Asked<CatalogSigns>>,
+    recorded: Option<RecordedObjects>,
+    clocks: Vec<Clock>,
+}
+
+impl CatalogSeen {
+    const fn unreachable(reason: String, clocks: Vec<Clock>) -> Self {
+        Self { state: Observation::Unreachable(reason), edits: None, recorded: None, clocks }
+    }
+}
 
 /// Reads the catalog's state. What people did to the rows is looked for by the catalog's server alone: everything else
 /// goes on meanwhile. A listing must not begin before what it is compared with was read, or it would miss what was made in
 /// between.
-async fn look_at_catalog(
-    reader: &Arc<dyn ReadLedger>,
-    now: &(dyn Fn() -> Instant + Send + Sync),
-    clocks: &mut Vec<Clock>,
-) -> CatalogSeen {
-    match reader.clock().await {
+async fn look_at_catalog(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> CatalogSeen {
+    let reader = match &sources.catalog {
+        Ok(reader) => reader,
+        Err(reason) => return CatalogSeen::unreachable(reason.clone(), Vec::new()),
+    };
+    let clocks = match reader.clock().await {
         Ok(clock) => {
             let ahead_seconds = clock.duration_since(now()).as_secs();
-            clocks.push(Clock { owner: "catalog".to_owned(), ahead_seconds });
+            vec![Clock { owner: "catalog".to_owned(), ahead_seconds }]
         }
-        Err(error) => return (Observation::Unreachable(error.to_string()), None, None),
-    }
+        Err(error) => return CatalogSeen::unreachable(error.to_string(), Vec::new()),
+    };
     let edits = Asked::of(reader, |reader| async move { reader.signs().await });
     match reader.state_and_objects().await {
-        Ok((state, recorded)) => (Observation::Known(state), Some(edits), recorded),
-        Err(error) => (Observation::Unreachable(error.to_string()), None, None),
+        Ok((state, recorded)) => CatalogSeen { state: Observation::Known(state), edits: Some(edits), recorded, clocks },
+        Err(error) => CatalogSeen::unreachable(error.to_string(), clocks),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
@@ -17,12 +18,13 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::progress::HEARTBEAT;
-use crate::cli::session::{self, Facts, RunClock, Session, Survey, Wiring, Wish, catalog_of, run_clock};
+use crate::cli::session::{self, Facts, RunClock, Session, Wiring, Wish, catalog_of, run_clock};
+use crate::cli::survey::Survey;
 use crate::cli::version;
 use crate::cli::{github, plan_file};
 use crate::diag::Explain;
 use crate::domain::{
-    ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan, RunFailure, RunId, Since,
+    ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan, RunFailure, RunId,
 };
 use crate::engine::Connection;
 use crate::plan::policy_digest;
@@ -174,13 +176,13 @@ fn apply_fresh(
     execute(context, args, &plan, &catalog, clock, record, told)
 }
 
-/// What a run has beside its plan: what the policies ask for and their files' texts, for the record, what came since the
-/// plan was made, and where backups lie that are adopted.
-#[derive(Clone, Copy, Default)]
+/// What a run has beside its plan: what the policies ask for and their files' texts, for the record, who looks at what
+/// came since the plan was made, and where backups lie that are adopted.
+#[derive(Default)]
 struct Record<'a> {
     desired: Option<&'a Desired>,
     texts: Option<&'a Sources>,
-    since: &'a [Since],
+    since: Option<since::Look<'a>>,
     adopted: Option<&'a Arc<dyn ReadStore>>,
 }
 
@@ -266,10 +268,10 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan, told: &mut 
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    let since = since::look(context, session.as_ref(), plan)?;
+    let since = since::Look::begin(context, session.as_ref(), plan)?;
     // Texts of other policies than the plan was made of are not those that it applies.
     let same = session.as_ref().filter(|session| policy_digest(&session.base) == plan.policy_digest);
-    let record = Record { texts: same.map(|session| &session.texts), since: &since, ..Record::default() };
+    let record = Record { texts: same.map(|session| &session.texts), since, ..Record::default() };
     execute(context, args, plan, &catalog, clock, record, told)
 }
 
@@ -305,17 +307,32 @@ fn perform(
     let progress = context.ui.progress(heartbeat(context));
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
+    let Record { desired, texts, since: look, adopted } = record;
+    let (tell, since) = watch::channel(look.is_none().then(Vec::new));
+    let look = async move {
+        if let Some(look) = look
+            && let Some(found) = look.rest().await
+        {
+            tell.send_replace(Some(found));
+        }
+        // Nobody waits for a word that does not come.
+        drop(tell);
+        std::future::pending().await
+    };
     let report = context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
-        if let Some(desired) = record.desired {
+        if let Some(desired) = desired {
             session::for_the_record(&mut runtime, desired, clock.now);
         }
-        runtime.policy_texts = record.texts.cloned().unwrap_or_default();
-        runtime.since = record.since.to_vec();
-        runtime.since = record.since.to_vec();
-        runtime.adopted = record.adopted.cloned();
-        apply::apply(&runtime, plan).await.map_err(|error| {
+        runtime.policy_texts = texts.cloned().unwrap_or_default();
+        runtime.since = since.clone();
+        runtime.adopted = adopted.cloned();
+        let applied = tokio::select! {
+            applied = apply::apply(&runtime, plan) => applied,
+            never = look => never,
+        };
+        applied.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,
                 ApplyError::Stale(_) => Exit::Stale,
@@ -324,6 +341,9 @@ fn perform(
             CliError::of(&error, exit)
         })
     })??;
+    if since.borrow().is_none() {
+        context.ui.note("what came since the plan was made is not known: the look at it did not come to its end");
+    }
     github::applied(context, plan, &report);
     Ok(report)
 }

@@ -10,7 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::plan_file;
-use crate::cli::session::{Facts, Session, Survey, Wiring, Wish};
+use crate::cli::session::{Facts, Session, Wiring, Wish};
+use crate::cli::survey::Survey;
 use crate::domain::{
     ActionKind, Address, ApplyReport, AskedFor, Backup, CatalogState, Instant, Name, Narrowing, Observation, OnDemand,
     Outcome, Plan, ResolvedTenants, Section, Wanted,

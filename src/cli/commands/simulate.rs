@@ -9,7 +9,8 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
-use crate::cli::session::{Facts, Session, Survey};
+use crate::cli::session::{Facts, Session};
+use crate::cli::survey::Survey;
 use crate::cli::{plan_file, policies, prices, version};
 use crate::domain::{
     Bytes, CatalogFacts, CatalogState, Desired, ForecastReport, Instant, Name, Observation, Period, Tenant,

@@ -10,7 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::github;
-use crate::cli::session::{Facts, Session, Survey, Wish};
+use crate::cli::session::{Facts, Session, Wish};
+use crate::cli::survey::Survey;
 use crate::domain::{CatalogState, Instant, Name, ObjectiveRow, TenantRecord};
 use crate::render::{is_breached, status_json, status_markdown, status_text};
 

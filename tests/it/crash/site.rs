@@ -243,7 +243,7 @@ stores:
             tool_version: "0.1.0".to_owned(),
             tenants: tenants.collect(),
             next_runs: desired.schedules.iter().map(|(name, spec)| (name.clone(), next(&spec.when))).collect(),
-            since: Vec::new(),
+            since: tokio::sync::watch::channel(Some(Vec::new())).1,
             policy_texts: BTreeMap::new(),
             adopted: None,
             lock_timeout: Duration::ZERO,

@@ -101,6 +101,44 @@ async fn a_terminated_run_is_in_the_catalog_with_its_report() {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_answer_holds_up_no_work_of_a_saved_plan() {
+    let mut setup = Setup::start(Major::V17, Place::Folder, &["acme"]).await;
+    setup.cluster.exec("postgres", "CREATE DATABASE idle").await;
+    let text = setup.policy_text(&crate::world::setup::Policy::default());
+    let text = text.replacen("databases:\n", "databases:\n  idle: { url: \"${IDLE_URL}\" }\n", 1);
+    std::fs::write(setup.path("bkup.yaml"), text).unwrap();
+    setup.set("IDLE_URL", &setup.cluster.url("idle"));
+    let _ = setup.first();
+    setup.now("2026-03-03T03:10:00Z");
+    let _ = setup.run(&["plan", "--out", "plan.json"]).exits(0);
+    let answers = setup.env["IDLE_URL"].clone();
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    setup.set("IDLE_URL", &format!("postgres://postgres@{}/idle?sslmode=disable", silent.local_addr().unwrap()));
+    let begun = Instant::now();
+    let mut child = setup.spawn(&["apply", "plan.json", "--report", "report.json"]);
+    let open = "select bool_and(outcome is not null) from bkup.plan_actions join bkup.plans on digest = plan_digest
+                where status = 'RUNNING'";
+    while setup.catalog(open).await != "true" {
+        assert!(begun.elapsed() < Duration::from_secs(25), "the work waits for the look at the databases");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(child.try_wait().unwrap().is_none(), "its report waits for the look at the databases");
+    let told_at = Instant::now();
+    signal(child.id(), "TERM");
+    let ended = ran(child.wait_with_output().unwrap());
+    assert!(told_at.elapsed() < Duration::from_secs(5), "{:?}", told_at.elapsed());
+    assert_eq!(ended.code, 143, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("what came since the plan was made is not known"), "{}", ended.stderr);
+    let told = report(&setup);
+    assert_eq!(told["interrupted"], "the run was told to stop", "{told:#}");
+    assert!(told["actions"].as_array().unwrap().iter().all(|a| a["outcome"].get("done").is_some()), "{told:#}");
+    setup.set("IDLE_URL", &answers);
+    let again = setup.run(&["apply", "plan.json"]).exits(0);
+    assert!(again.stdout.contains("Already applied"), "{}", again.stdout);
+    setup.assert_converges().await;
+}
+
+#[tokio::test]
 async fn a_killed_run_shows_in_the_logs_as_dead_with_what_it_was_at() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
     only_tenants(&setup);
@@ -188,7 +226,7 @@ async fn a_fault_of_bkups_own_leaves_a_report_and_no_lease() {
         tenants: BTreeMap::new(),
         policy_texts: BTreeMap::new(),
         adopted: None,
-        since: Vec::new(),
+        since: tokio::sync::watch::channel(Some(Vec::new())).1,
         next_runs: Vec::new(),
         lock_timeout: Duration::from_secs(5),
         stop: tokio::sync::watch::Sender::new(false).subscribe(),
