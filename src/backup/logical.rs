@@ -17,7 +17,9 @@ use crate::domain::{
     PartKind, PhaseTiming, Scope,
 };
 use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
-use crate::store::{ManifestOutcome, PutOptions, ReadStore, WriteStore, layout, read_manifest, write_manifest};
+use crate::store::{
+    ManifestOutcome, PutOptions, ReadStore, SETTLES, WriteStore, layout, read_manifest, write_manifest,
+};
 
 /// How many archives of one backup are read back at once at most: each takes memory.
 const MOST_READ_BACK: usize = 4;
@@ -315,10 +317,19 @@ pub(super) async fn globals(
     pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
 }
 
-/// Reads a part back that this attempt has just written.
+/// Reads a part back that this attempt has just written; once more a moment later, where it reads otherwise: what matters
+/// is what the store holds, and a first look may come before it shows that.
 pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), BackupError> {
+    let mut read = read_back(Arc::clone(&store), part).await;
+    if let Err(error) = &read
+        && error.is_damage()
+    {
+        tracing::warn!(key = %part.key, %error, "written just now, and read otherwise: it is read again");
+        tokio::time::sleep(SETTLES).await;
+        read = read_back(store, part).await;
+    }
     let told = |error: ArtifactError| if error.is_damage() { BackupError::ReadsOtherwise(error) } else { error.into() };
-    read_back(store, part).await.map_err(told)
+    read.map_err(told)
 }
 
 /// Packs one part under the attempt's own prefix.

@@ -1,8 +1,14 @@
 //! Writing once: the one place that knows how, with and without conditional writes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Capabilities, PutOptions, PutOutcome, StoreError, WriteStore};
+
+/// How late a store may show what was just written: some answer a question right after a write with less than all of it.
+/// What reads otherwise is read again this much later before it counts.
+pub const SETTLES: Duration = Duration::from_millis(250);
 
 /// Writes an object unless its key is taken; the bytes of a taken key are left alone.
 ///
@@ -23,7 +29,12 @@ pub async fn put_once(store: &dyn WriteStore, key: &str, body: Bytes) -> Result<
     if store.put(key, body.clone(), options).await? == PutOutcome::Exists {
         return Ok(PutOutcome::Exists);
     }
-    match store.get(key, body.len() as u64).await {
+    let mut found = store.get(key, body.len() as u64).await;
+    if !matches!(&found, Ok(found) if *found == body) {
+        tokio::time::sleep(SETTLES).await;
+        found = store.get(key, body.len() as u64).await;
+    }
+    match found {
         Ok(found) if found == body => Ok(PutOutcome::Created),
         Ok(_) | Err(StoreError::TooLarge { .. }) => {
             Err(StoreError::Overwritten { place: store.place().to_owned(), key: key.to_owned() })

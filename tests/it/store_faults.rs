@@ -117,6 +117,15 @@ async fn a_server_that_ignores_conditions_is_found_by_the_probe() {
     assert_eq!(put_once(store.as_ref(), "k", Bytes::from_static(b"1")).await.unwrap(), PutOutcome::Created);
     assert_eq!(put_once(store.as_ref(), "k", Bytes::from_static(b"2")).await.unwrap(), PutOutcome::Exists);
     assert_eq!(server.bytes("p/k").unwrap(), Bytes::from_static(b"1"));
+    // Such a store may be a moment behind its own writes, too: that is nobody else's writing.
+    for (key, fault) in [("emptied", HttpFault::Emptied), ("absent", HttpFault::Absent)] {
+        server.inject("GET", key, 0, 1, fault);
+        assert_eq!(put_once(store.as_ref(), key, Bytes::from_static(b"3")).await.unwrap(), PutOutcome::Created);
+        server.inject("GET", key, 0, 2, fault);
+        server.remove(&format!("p/{key}"));
+        let error = put_once(store.as_ref(), key, Bytes::from_static(b"3")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Overwritten { .. } | StoreError::NotFound { .. }), "{error}");
+    }
 }
 
 #[tokio::test]
