@@ -13,8 +13,8 @@ use crate::engine::Connection;
 use crate::observe::{self, Kept, Sources};
 use crate::policy::{self, LiveTenants};
 
-/// How many databases are asked at once beside work: most of a server is for the work.
-const BESIDE_WORK: usize = 2;
+/// How many databases are asked at a time beside work: processors and servers are for the work.
+const BESIDE_WORK: usize = 1;
 
 /// The world as seen for a plan.
 pub struct Survey {
@@ -50,7 +50,7 @@ pub struct HalfSurvey {
 }
 
 impl HalfSurvey {
-    /// Asks the databases, a few at once: there is work beside it.
+    /// Asks the databases, one after the other: there is work beside it.
     pub async fn whole(self, session: &Session) -> Survey {
         let servers = observe::look_at_servers(&self.sources, BESIDE_WORK, &Context::clock).await;
         session.surveyed(self.kept.with(servers), self.clock)

@@ -7,12 +7,14 @@ mod objects;
 mod signs;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, StreamExt, stream};
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::catalog::{CatalogError, ReadLedger, RecordedObjects};
@@ -31,6 +33,9 @@ const SERVER_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many databases are asked at once: hundreds may be on one server, which has connections for others, too.
 const DATABASES: usize = 16;
+
+/// How long one of them keeps its turn.
+const TURN: Duration = Duration::from_millis(50);
 
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
@@ -63,21 +68,30 @@ pub async fn look_at_kept(sources: &Sources, now: &(dyn Fn() -> Instant + Send +
     kept(sources, catalog, stores, now).await
 }
 
-/// Looks at the databases, `at_once` of them at a time: hundreds may be on one server.
+/// Looks at the databases, `turns` of them at a time. One that takes long gives its turn to the next, so that far and
+/// silent ones hold up nobody; no more than [`DATABASES`] are asked at once.
 pub async fn look_at_servers(
     sources: &Sources,
-    at_once: usize,
+    turns: usize,
     now: &(dyn Fn() -> Instant + Send + Sync),
 ) -> ServersSeen {
     let seen = sources.settings.then(Surveyed::default);
-    let seen = seen.as_ref();
+    let (seen, turns) = (seen.as_ref(), &Semaphore::new(turns));
     let servers = sources.databases.iter().map(|(name, source)| {
         async move {
             let found = match source {
                 Err(reason) => Observation::Unreachable(reason.clone()),
                 Ok((options, tenants)) => {
+                    let turn = turns.acquire().await;
                     let configuration = sources.configurations.get(name).copied();
-                    look_at_server(options, tenants.as_ref(), configuration, seen, now).await
+                    let mut look = pin!(look_at_server(options, tenants.as_ref(), configuration, seen, now));
+                    match tokio::time::timeout(TURN, &mut look).await {
+                        Ok(found) => found,
+                        Err(_) => {
+                            drop(turn);
+                            look.await
+                        }
+                    }
                 }
             };
             (name.clone(), found)
@@ -85,7 +99,10 @@ pub async fn look_at_servers(
         .boxed()
     });
     let servers: Vec<BoxFuture<'_, _>> = servers.collect();
-    ServersSeen(stream::iter(servers).buffered(at_once).collect().await)
+    // Not in their order: one that is silent for half a minute would keep its place and those of all behind it.
+    let mut found: Vec<_> = stream::iter(servers).buffer_unordered(DATABASES).collect().await;
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    ServersSeen(found)
 }
 
 /// What catalog and stores hold, as seen.
