@@ -9,8 +9,9 @@ use super::failure::ApplyError;
 use super::progress::{Progress, millis, outcome_of};
 use super::record;
 use super::runtime::Runtime;
+use super::stop::Halt;
 use crate::diag::Explain;
-use crate::domain::{ActionOutcome, ApplyReport, Instant, Outcome, Plan, RunFailure, Since};
+use crate::domain::{ActionOutcome, ApplyReport, CameSince, Instant, Outcome, Plan, RunFailure};
 
 /// How long a run that was told to stop may take for its last words: all of it must be over within 5 s. The stores get
 /// the first part of that, so that one that hangs leaves time for the catalog.
@@ -33,9 +34,8 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
     let until = last_words();
     // First, so that others can go on while this run waits for its report's last part, and writes it.
     let _ = within(until, progress.claims.release_all()).await;
-    let since = runtime.came_since().await;
+    let came = runtime.came_since().await;
     let until = until.or_else(last_words);
-    let stopped = until.is_some();
     let outcomes: Vec<ActionOutcome> = plan
         .actions
         .iter()
@@ -52,9 +52,9 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
         matches!(o.outcome, Done { .. } | AlreadyDone { .. } | Skipped { .. } | Violated { .. })
     };
     let final_all = outcomes.iter().all(is_final);
-    let mut report = report(runtime, plan, clock, outcomes, since);
+    let mut report = report(runtime, plan, clock, outcomes, came);
     report.evidence = std::mem::take(&mut progress.evidence);
-    report.interrupted = stopped.then(|| progress.halt.why().unwrap_or_else(|| "the run was told to stop".to_owned()));
+    report.interrupted = interrupted(runtime, &progress.halt);
     report.failure = failure;
     let written = within(until.map(|until| until - FOR_THE_CATALOG), write_down(&mut progress, &mut report, did)).await;
     if written.is_none() {
@@ -107,13 +107,18 @@ async fn within<T>(until: Option<tokio::time::Instant>, work: impl Future<Output
     }
 }
 
+/// Returns why a run was stopped, where it was.
+pub(super) fn interrupted(runtime: &Runtime, halt: &Halt) -> Option<String> {
+    runtime.stopped().then(|| halt.why().unwrap_or_else(|| "the run was told to stop".to_owned()))
+}
+
 /// Puts a report together.
 pub(super) fn report(
     runtime: &Runtime,
     plan: &Plan,
     clock: Clock,
     actions: Vec<ActionOutcome>,
-    since: Vec<Since>,
+    came: CameSince,
 ) -> ApplyReport {
     ApplyReport {
         format_version: "1.0".to_owned(),
@@ -131,7 +136,8 @@ pub(super) fn report(
         interrupted: None,
         failure: None,
         finished_before: None,
-        since,
+        since: came.work,
+        since_unknown: came.unknown,
         unrecorded: Vec::new(),
     }
 }

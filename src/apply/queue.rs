@@ -238,7 +238,8 @@ impl Queue {
     }
 
     /// Leaves out a shared archive of which a tenant is still to be backed up: it is looked at by whoever holds its claim,
-    /// because it must also be restorable.
+    /// because it must also be restorable. Tenants that are backed up are settled with it: left waiting, they would look
+    /// like work that goes before the next group, and that would be taken one by one.
     async fn leave_open(&mut self, progress: &Progress<'_>, done: &mut BTreeMap<ActionId, BackupId>) {
         let is_shared =
             |action: &&Action| matches!(&action.kind, ActionKind::BackUp(work) if work.scope == Scope::Shared);
@@ -250,7 +251,7 @@ impl Queue {
         let names_one = |action: &Action| action.after.iter().any(|id| shared.contains(id));
         let over = self.taken(progress, names_one).await;
         let by = self.waiting.iter().filter(|action| names_one(action));
-        let (over, open): (Vec<&Action>, Vec<&Action>) = by.partition(|action| over.contains_key(&action.id));
+        let (tenants, open): (Vec<&Action>, Vec<&Action>) = by.partition(|action| over.contains_key(&action.id));
         let ids: Vec<ActionId> = open.iter().map(|action| action.id).collect();
         let holders = match ids.as_slice() {
             [] => BTreeMap::new(),
@@ -260,8 +261,9 @@ impl Queue {
         let named = |by: Vec<&Action>| -> BTreeSet<ActionId> {
             by.into_iter().flat_map(|action| &action.after).copied().filter(|id| shared.contains(id)).collect()
         };
-        let (over, open, at_work) = (named(over), named(open), named(at_work));
-        done.retain(|id, _| !shared.contains(id) || over.contains(id) && !open.contains(id));
+        let (named_by_some, open, at_work) = (named(tenants), named(open), named(at_work));
+        done.retain(|id, _| !shared.contains(id) || named_by_some.contains(id) && !open.contains(id));
+        done.extend(over);
         // Where someone is at its tenants, what nobody has begun goes first.
         self.held.extend(at_work);
     }

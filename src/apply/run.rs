@@ -46,7 +46,9 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
         return Err(ApplyError::Refused(refusal.words.clone()));
     }
     if plan.actions.is_empty() {
-        return Ok(finish::report(runtime, plan, clock, Vec::new(), runtime.came_since().await));
+        let mut report = finish::report(runtime, plan, clock, Vec::new(), runtime.came_since().await);
+        report.interrupted = finish::interrupted(runtime, halt);
+        return Ok(report);
     }
     let lineage = check_lineage(runtime, plan).await?;
     let made = ensure::catalog(runtime, plan).await?;
@@ -56,7 +58,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
         None => reader.meta().await?.map(|meta| meta.lineage).unwrap_or_default(),
     };
     if let Some(end) = reader.plan_end(&plan.digest).await? {
-        return Ok(applied_before(runtime, plan, clock, FinishedBefore { run: end.run, at: end.at }).await);
+        return Ok(applied_before(runtime, halt, plan, clock, FinishedBefore { run: end.run, at: end.at }).await);
     }
     // Before anything is written of the plan: one that is stale must not look begun the next time.
     let earlier = reader.outcomes(&plan.digest).await?;
@@ -64,7 +66,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
     if runtime.catalog.begin_plan(plan, &runtime.run, clock.begin).await? == Begun::AlreadyApplied {
         let end = reader.plan_end(&plan.digest).await?.map(|end| FinishedBefore { run: end.run, at: end.at });
         let end = end.unwrap_or_else(|| FinishedBefore { run: "another run".to_owned(), at: clock.begin });
-        return Ok(applied_before(runtime, plan, clock, end).await);
+        return Ok(applied_before(runtime, halt, plan, clock, end).await);
     }
     if let Some(now) = runtime.simulated {
         runtime.catalog.set_clock(now).await?;
@@ -105,12 +107,13 @@ async fn phases(progress: &mut Progress<'_>) {
     prune::run(progress).await;
 }
 
-async fn applied_before(runtime: &Runtime, plan: &Plan, clock: Clock, end: FinishedBefore) -> ApplyReport {
+async fn applied_before(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock, end: FinishedBefore) -> ApplyReport {
     let summary = "this plan was applied before".to_owned();
     let all = |a: &Action| outcome_of(a, Outcome::AlreadyDone { summary: summary.clone() }, 0, 0);
     let actions = plan.actions.iter().map(all).collect();
     let mut report = finish::report(runtime, plan, clock, actions, runtime.came_since().await);
     report.finished_before = Some(end);
+    report.interrupted = finish::interrupted(runtime, halt);
     report
 }
 

@@ -19,8 +19,8 @@ use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
 use crate::diag::{Diagnostic, Severity};
 use crate::domain::{
-    AskedFor, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, OnDemand, Plan, ResolvedTenants,
-    RunId, StoreSpec,
+    AskedFor, CameSince, Connections, Consent, Desired, EnvText, Event, Instant, Name, Narrowing, OnDemand, Plan,
+    ResolvedTenants, RunId, StoreSpec,
 };
 use crate::engine::{Connection, Said, Search};
 use crate::plan::{self, Request};
@@ -418,7 +418,7 @@ pub async fn runtime(
         tenants: BTreeMap::new(),
         policy_texts: BTreeMap::new(),
         adopted: None,
-        since: tokio::sync::watch::channel(Some(Vec::new())).1,
+        since: tokio::sync::watch::channel(Some(CameSince::default())).1,
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

@@ -10,11 +10,8 @@ use crate::catalog::{ReadLedger, Reader};
 use crate::diag::Diagnostic;
 use crate::domain::{BackupType, Desired, Instant, Observation, Observed, Section};
 use crate::engine::Connection;
-use crate::observe::{self, Kept, Sources};
+use crate::observe::{self, Kept, Pace, Sources};
 use crate::policy::{self, LiveTenants};
-
-/// How many databases are asked at a time beside work: processors and servers are for the work.
-const BESIDE_WORK: usize = 1;
 
 /// The world as seen for a plan.
 pub struct Survey {
@@ -50,9 +47,9 @@ pub struct HalfSurvey {
 }
 
 impl HalfSurvey {
-    /// Asks the databases, one after the other: there is work beside it.
+    /// Asks the databases, at the pace of a look beside work.
     pub async fn whole(self, session: &Session) -> Survey {
-        let servers = observe::look_at_servers(&self.sources, BESIDE_WORK, &Context::clock).await;
+        let servers = observe::look_at_servers(&self.sources, Pace::BESIDE_WORK, &Context::clock).await;
         session.surveyed(self.kept.with(servers), self.clock)
     }
 }
@@ -72,8 +69,11 @@ impl Session {
     /// # Errors
     /// As [`Session::survey`].
     pub async fn half_survey(&self, facts: &Facts, init_simulated: bool) -> Result<HalfSurvey, CliError> {
-        let (sources, clock) = self.sources(facts, init_simulated, false).await?;
+        let (mut sources, clock) = self.sources(facts, init_simulated, false).await?;
         let kept = observe::look_at_kept(&sources, &Context::clock).await;
+        // What has been read keeps no connection beside the work.
+        sources.catalog = Err("it has been read".to_owned());
+        sources.stores.clear();
         Ok(HalfSurvey { sources, kept, clock })
     }
 

@@ -94,7 +94,7 @@ pub use recovery::{
     Approval, ApprovalStatus, Check, DrillInto, DrillSpec, DrillTarget, Expectation, PlanScope, PlanStep, PlanType,
     RecoveryPlanSpec, RestoreFrom, RestoreInto, RestoreStep, Severity as IncidentSeverity,
 };
-pub use report::{ActionOutcome, ApplyReport, FinishedBefore, Outcome, RunFailure, Since};
+pub use report::{ActionOutcome, ApplyReport, CameSince, FinishedBefore, Outcome, RunFailure, Since};
 pub use restoration::{KeptServer, RESTORATION_FORMAT, Restoration, RestoreProof};
 pub use retention::{Move, Pick, RetentionRule};
 pub use run::{AttemptLog, BackupLog, CanceledSlot, LOGS_FORMAT, LoggedEvent, Meant, RunLog, RunState, RunSummary};

@@ -42,6 +42,9 @@ pub struct ApplyReport {
     /// What has become due or deletable since the plan was made: it is not in the plan, and was left alone.
     #[serde(default)]
     pub since: Vec<Since>,
+    /// Why not all of that is known; absent where it is.
+    #[serde(default)]
+    pub since_unknown: Option<String>,
     /// Where the record of the run could not be written, and why.
     #[serde(default)]
     pub unrecorded: Vec<String>,
@@ -74,6 +77,7 @@ impl ApplyReport {
             failure: Some(failure),
             finished_before: None,
             since: Vec::new(),
+            since_unknown: None,
             unrecorded: Vec::new(),
         }
     }
@@ -110,6 +114,15 @@ pub struct Since {
     pub deletes: bool,
     /// What it is, in words.
     pub words: String,
+}
+
+/// What came after the plan was made, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CameSince {
+    /// The work.
+    pub work: Vec<Since>,
+    /// Why not all of it is known; absent where it is.
+    pub unknown: Option<String>,
 }
 
 /// What became of an action.

@@ -28,14 +28,26 @@ use crate::store::{self, ReadStore};
 use expected::{Book, Expected};
 pub use heads::{Heads, audit_heads};
 
-/// How long a server may take to connect and to answer each question.
-const SERVER_LIMIT: Duration = Duration::from_secs(30);
-
 /// How many databases are asked at once: hundreds may be on one server, which has connections for others, too.
 const DATABASES: usize = 16;
 
-/// How long one of them keeps its turn.
-const TURN: Duration = Duration::from_millis(50);
+/// At what pace databases are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many have their turn at a time.
+    turns: usize,
+    /// After how long one that has not answered gives its turn to the next, and goes on beside it.
+    turn: Duration,
+    /// How long a server may take to connect and to answer each question.
+    limit: Duration,
+}
+
+impl Pace {
+    /// Where nothing else is done meanwhile.
+    pub const ALONE: Self = Self { turns: DATABASES, turn: Duration::from_secs(30), limit: Duration::from_secs(30) };
+    /// Beside work: one after the other, as far as they answer soon, since processors and servers are for the work.
+    pub const BESIDE_WORK: Self = Self { turns: 1, turn: Duration::from_millis(200), limit: Duration::from_secs(10) };
+}
 
 /// What is asked. A source that could not even be set up carries the reason instead.
 pub struct Sources {
@@ -57,7 +69,7 @@ pub struct Sources {
 pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> Observed {
     let catalog = look_at_catalog(sources, now).await;
     let (stores, servers) =
-        tokio::join!(look_at_stores(sources, &catalog, now), look_at_servers(sources, DATABASES, now));
+        tokio::join!(look_at_stores(sources, &catalog, now), look_at_servers(sources, Pace::ALONE, now));
     kept(sources, catalog, stores, now).await.with(servers)
 }
 
@@ -68,15 +80,10 @@ pub async fn look_at_kept(sources: &Sources, now: &(dyn Fn() -> Instant + Send +
     kept(sources, catalog, stores, now).await
 }
 
-/// Looks at the databases, `turns` of them at a time. One that takes long gives its turn to the next, so that far and
-/// silent ones hold up nobody; no more than [`DATABASES`] are asked at once.
-pub async fn look_at_servers(
-    sources: &Sources,
-    turns: usize,
-    now: &(dyn Fn() -> Instant + Send + Sync),
-) -> ServersSeen {
+/// Looks at the databases.
+pub async fn look_at_servers(sources: &Sources, pace: Pace, now: &(dyn Fn() -> Instant + Send + Sync)) -> ServersSeen {
     let seen = sources.settings.then(Surveyed::default);
-    let (seen, turns) = (seen.as_ref(), &Semaphore::new(turns));
+    let (seen, turns) = (seen.as_ref(), &Semaphore::new(pace.turns));
     let servers = sources.databases.iter().map(|(name, source)| {
         async move {
             let found = match source {
@@ -84,8 +91,9 @@ pub async fn look_at_servers(
                 Ok((options, tenants)) => {
                     let turn = turns.acquire().await;
                     let configuration = sources.configurations.get(name).copied();
-                    let mut look = pin!(look_at_server(options, tenants.as_ref(), configuration, seen, now));
-                    match tokio::time::timeout(TURN, &mut look).await {
+                    let look = look_at_server(options, tenants.as_ref(), configuration, seen, pace.limit, now);
+                    let mut look = pin!(look);
+                    match tokio::time::timeout(pace.turn, &mut look).await {
                         Ok(found) => found,
                         Err(_) => {
                             drop(turn);
@@ -99,7 +107,7 @@ pub async fn look_at_servers(
         .boxed()
     });
     let servers: Vec<BoxFuture<'_, _>> = servers.collect();
-    // Not in their order: one that is silent for half a minute would keep its place and those of all behind it.
+    // Not in their order: one that is silent would keep all behind it waiting.
     let mut found: Vec<_> = stream::iter(servers).buffer_unordered(DATABASES).collect().await;
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     ServersSeen(found)
@@ -292,16 +300,17 @@ async fn look_at_server(
     tenants: Option<&TenantSelector>,
     configuration: Option<bool>,
     seen: Option<&Surveyed>,
+    limit: Duration,
     now: &(dyn Fn() -> Instant + Send + Sync),
 ) -> Observation<ServerSeen> {
-    let (mut reading, signs) = match server::read_with_signs(options, tenants, seen, SERVER_LIMIT).await {
+    let (mut reading, signs) = match server::read_with_signs(options, tenants, seen, limit).await {
         Ok(read) => read,
         Err(error) => return Observation::Unreachable(error.to_string()),
     };
     let ahead_seconds = reading.clock.duration_since(now()).as_secs();
     if let Some(passwords) = configuration {
         // A server that answers and does not tell its configuration is no less reachable for everything else.
-        reading.facts.configuration = match server::configuration(options, passwords, SERVER_LIMIT).await {
+        reading.facts.configuration = match server::configuration(options, passwords, limit).await {
             Ok(found) => ConfigurationSeen::Read(found.digests()),
             Err(error) => ConfigurationSeen::Unreadable(error.to_string()),
         };

@@ -87,8 +87,13 @@ const MOST_SINCE: usize = 10;
 
 /// What came since the plan was made and was left alone.
 fn since(report: &ApplyReport, style: &Style) -> String {
+    let unknown = report.since_unknown.as_ref().map(|why| {
+        let unknown = "What came since the plan was made is not all known";
+        format!("\n{} {unknown}: {}\n", style.mark(Symbol::Attention), style.name(why))
+    });
+    let unknown = unknown.unwrap_or_default();
     if report.since.is_empty() {
-        return String::new();
+        return unknown;
     }
     let (deletions, work): (Vec<_>, Vec<_>) = report.since.iter().partition(|since| since.deletes);
     let heading = style.heading("Came since the plan was made, and was left alone");
@@ -100,7 +105,7 @@ fn since(report: &ApplyReport, style: &Style) -> String {
     if more > 0 {
         out.push_str(&format!("  and {more} more; `bkup plan` shows all\n"));
     }
-    out
+    out + &unknown
 }
 
 /// Returns whether anything was begun.

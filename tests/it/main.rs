@@ -8,6 +8,7 @@ mod adopt;
 mod apply;
 mod architecture;
 mod artifact;
+mod asking;
 mod bad_input;
 mod catalog;
 mod catalog_rebuild;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::watch;
 
 use super::markdown::MarkdownArgs;
 use super::narrow::NarrowArgs;
@@ -182,7 +181,7 @@ fn apply_fresh(
 struct Record<'a> {
     desired: Option<&'a Desired>,
     texts: Option<&'a Sources>,
-    since: Option<since::Look<'a>>,
+    since: Option<Result<since::Look, String>>,
     adopted: Option<&'a Arc<dyn ReadStore>>,
 }
 
@@ -268,7 +267,8 @@ fn apply_saved(context: &mut Context, args: &ApplyArgs, plan: &Plan, told: &mut 
     let options = catalog.options();
     let clock = context.block_on_reading(async { run_clock(&Reader::with(options), &facts, making).await })??;
     check_age(args, plan, clock.now)?;
-    let since = since::Look::begin(context, session.as_ref(), plan)?;
+    let session = session.map(Arc::new);
+    let since = Some(since::Look::begin(context, session.as_ref(), plan)?);
     // Texts of other policies than the plan was made of are not those that it applies.
     let same = session.as_ref().filter(|session| policy_digest(&session.base) == plan.policy_digest);
     let record = Record { texts: same.map(|session| &session.texts), since, ..Record::default() };
@@ -307,18 +307,7 @@ fn perform(
     let progress = context.ui.progress(heartbeat(context));
     let events = progress.sender().unwrap_or_else(|| std::sync::mpsc::channel().0);
     let wiring = Wiring::of(context)?;
-    let Record { desired, texts, since: look, adopted } = record;
-    let (tell, since) = watch::channel(look.is_none().then(Vec::new));
-    let look = async move {
-        if let Some(look) = look
-            && let Some(found) = look.rest().await
-        {
-            tell.send_replace(Some(found));
-        }
-        // Nobody waits for a word that does not come.
-        drop(tell);
-        std::future::pending().await
-    };
+    let Record { desired, texts, since, adopted } = record;
     let report = context.block_on(async {
         let mut runtime =
             session::runtime(&wiring, catalog, &plan.connections, clock, lock_timeout.to_std(), events).await?;
@@ -326,12 +315,12 @@ fn perform(
             session::for_the_record(&mut runtime, desired, clock.now);
         }
         runtime.policy_texts = texts.cloned().unwrap_or_default();
-        runtime.since = since.clone();
+        let (known, look) = since::beside_work(since);
+        runtime.since = known;
         runtime.adopted = adopted.cloned();
-        let applied = tokio::select! {
-            applied = apply::apply(&runtime, plan) => applied,
-            never = look => never,
-        };
+        let applied = apply::apply(&runtime, plan).await;
+        // It was for the report alone.
+        drop(look);
         applied.map_err(|error| {
             let exit = match &error {
                 ApplyError::Refused(_) => Exit::Refused,
@@ -341,9 +330,6 @@ fn perform(
             CliError::of(&error, exit)
         })
     })??;
-    if since.borrow().is_none() {
-        context.ui.note("what came since the plan was made is not known: the look at it did not come to its end");
-    }
     github::applied(context, plan, &report);
     Ok(report)
 }

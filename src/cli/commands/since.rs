@@ -2,74 +2,93 @@
 //! never grow; work that became due waits for the next plan.
 
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
-use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::cli::context::Context;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Facts, Session, Wish};
 use crate::cli::survey::HalfSurvey;
-use crate::domain::{ActionId, Plan, Since};
+use crate::domain::{ActionId, CameSince, Plan, Since};
 use crate::plan::policy_digest;
 use crate::render::{Style, action_title};
 
 /// A look at what came since, half of it done. Catalog and stores are read before the run's first effect: what the run
 /// does must not look like something that came. The databases, which may be many and slow, hold up no work.
-pub struct Look<'a> {
-    session: &'a Session,
-    plan: &'a Plan,
+pub struct Look {
+    session: Arc<Session>,
+    planned: BTreeSet<ActionId>,
+    wish: Wish,
     seen: HalfSurvey,
 }
 
-impl<'a> Look<'a> {
-    /// Looks at catalog and stores, where policies are at hand and are those of the plan.
+impl Look {
+    /// Looks at catalog and stores, where policies are at hand and are those of the plan; otherwise returns why not. The
+    /// plan is applied all the same: that it cannot be compared stops nothing.
     ///
     /// # Errors
     /// When a signal comes.
     pub fn begin(
         context: &mut Context,
-        session: Option<&'a Session>,
-        plan: &'a Plan,
-    ) -> Result<Option<Self>, CliError> {
-        let Some(session) = session else {
-            context.ui.verbose("there are no policies at hand: what came since the plan was made is not looked at");
-            return Ok(None);
-        };
+        session: Option<&Arc<Session>>,
+        plan: &Plan,
+    ) -> Result<Result<Self, String>, CliError> {
+        let Some(session) = session else { return Ok(Err("there are no policies at hand".to_owned())) };
         if policy_digest(&session.base) != plan.policy_digest {
-            context.ui.note("the policies at hand are not those of the plan: what came since is not looked at");
-            return Ok(None);
+            return Ok(Err("the policies at hand are not those of the plan".to_owned()));
         }
         let facts = Facts::of(context);
         let making = plan.lineage.is_none() && plan.simulated;
-        match context.block_on_reading(session.half_survey(&facts, making))? {
-            Ok(seen) => Ok(Some(Self { session, plan, seen })),
-            // The plan is applied all the same: that it cannot be compared stops nothing.
-            Err(error) => {
-                let words = format!("what came since the plan was made is not known: {error}");
-                context.ui.note(&context.ui.err_style.name(&words));
-                Ok(None)
-            }
-        }
+        let seen = context.block_on_reading(session.half_survey(&facts, making))?;
+        Ok(seen.map_err(|error| error.to_string()).map(|seen| Self {
+            session: Arc::clone(session),
+            planned: plan.actions.iter().map(|action| action.id).collect(),
+            wish: Wish { narrowing: plan.narrowing.clone().unwrap_or_default(), ..Wish::default() },
+            seen,
+        }))
     }
 
-    /// Looks at the databases, plans again, and returns what the saved plan lacks; `None` where a fault of bkup's own
-    /// broke it off, which must not take the run with it.
-    pub async fn rest(self) -> Option<Vec<Since>> {
-        let Self { session, plan, seen } = self;
-        let looked = async {
-            let survey = seen.whole(session).await;
-            let wish = Wish { narrowing: plan.narrowing.clone().unwrap_or_default(), ..Wish::default() };
-            // What a plan was narrowed to may be gone by now; nothing of it came, then.
-            session.plan(&survey, &wish).map(|now| came_since(plan, &now)).unwrap_or_default()
-        };
-        AssertUnwindSafe(looked).catch_unwind().await.ok()
+    /// Looks at the databases, plans again, and returns what the saved plan lacks.
+    async fn rest(self) -> CameSince {
+        let Self { session, planned, wish, seen } = self;
+        let survey = seen.whole(&session).await;
+        let silent = survey.observed.servers.iter().filter(|(_, server)| server.known().is_none());
+        let silent: Vec<String> = silent.map(|(name, _)| format!("database.{name}")).collect();
+        let unknown = (!silent.is_empty()).then(|| format!("{} could not be read", silent.join(", ")));
+        // Seconds of a processor, of a large world.
+        let now = tokio::task::block_in_place(|| session.plan(&survey, &wish));
+        // What a plan was narrowed to may be gone by now; nothing of it came, then.
+        let work = now.map(|now| came_since(&planned, &now)).unwrap_or_default();
+        CameSince { work, unknown }
     }
 }
 
+/// Begins the second half beside work, and returns where its answer will be; dropping the set ends it. Without a look, the
+/// answer is there: why there is none, or that none was wanted.
+#[must_use]
+pub fn beside_work(look: Option<Result<Look, String>>) -> (watch::Receiver<Option<CameSince>>, JoinSet<()>) {
+    let (tell, known) = watch::channel(None);
+    let mut set = JoinSet::new();
+    match look {
+        Some(Ok(look)) => {
+            set.spawn(async move {
+                tell.send_replace(Some(look.rest().await));
+            });
+        }
+        Some(Err(why)) => {
+            tell.send_replace(Some(CameSince { unknown: Some(why), ..CameSince::default() }));
+        }
+        None => {
+            tell.send_replace(Some(CameSince::default()));
+        }
+    }
+    (known, set)
+}
+
 /// Returns what a plan of now has and the saved one lacks.
-fn came_since(saved: &Plan, now: &Plan) -> Vec<Since> {
-    let planned: BTreeSet<ActionId> = saved.actions.iter().map(|action| action.id).collect();
+fn came_since(planned: &BTreeSet<ActionId>, now: &Plan) -> Vec<Since> {
     let new = now.actions.iter().filter(|action| !planned.contains(&action.id));
     new.map(|action| Since {
         address: action.address.clone(),

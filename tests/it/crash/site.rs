@@ -12,7 +12,9 @@ use bkup::backup::Servers;
 use bkup::catalog::{Reader, Writer};
 use bkup::cli::context::Context;
 use bkup::crypto::Identity;
-use bkup::domain::{ApplyReport, Desired, EnvText, Instant, Observation, Plan, ResolvedTenants, RunId, StoreSpec};
+use bkup::domain::{
+    ApplyReport, CameSince, Desired, EnvText, Instant, Observation, Plan, ResolvedTenants, RunId, StoreSpec,
+};
 use bkup::engine::{Connection, Search};
 use bkup::observe::{self, Sources};
 use bkup::plan::{Request, plan};
@@ -243,7 +245,7 @@ stores:
             tool_version: "0.1.0".to_owned(),
             tenants: tenants.collect(),
             next_runs: desired.schedules.iter().map(|(name, spec)| (name.clone(), next(&spec.when))).collect(),
-            since: tokio::sync::watch::channel(Some(Vec::new())).1,
+            since: tokio::sync::watch::channel(Some(CameSince::default())).1,
             policy_texts: BTreeMap::new(),
             adopted: None,
             lock_timeout: Duration::ZERO,

@@ -489,6 +489,7 @@ pub fn report() -> ApplyReport {
         failure: None,
         finished_before: None,
         since: Vec::new(),
+        since_unknown: None,
         unrecorded: Vec::new(),
     }
 }

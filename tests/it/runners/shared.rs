@@ -155,6 +155,27 @@ async fn a_runner_among_many_takes_its_share_together_whatever_the_others_hold()
 }
 
 #[tokio::test]
+async fn a_group_is_taken_together_also_right_after_others_have_done_the_one_before() {
+    let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
+    only_tenants(&setup);
+    let text = setup.read("bkup.yaml").replace("max_parallel_jobs: 2", "max_parallel_jobs: 1");
+    std::fs::write(setup.path("bkup.yaml"), with_twin(&text, "alpha", "03:00")).unwrap();
+    let _ = setup.first();
+    setup.now("2026-03-03T03:10:00Z");
+    for (narrowing, file) in [("schedule.alpha*", "first.json"), ("*", "second.json")] {
+        let _ = setup.run(&["plan", "--target", narrowing, "--out", file]).exits(0);
+    }
+    let _ = setup.run(&["apply", "first.json"]).exits(0);
+    let ran = setup.run(&["apply", "second.json"]).exits(0);
+    let lines = ran.stderr.lines().filter(|line| line.contains("back up app "));
+    let kinds: Vec<bool> = lines.map(|line| line.starts_with("begin ")).collect();
+    let together: Vec<usize> = kinds.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len).collect();
+    assert_eq!(together, [3], "{}", ran.stderr);
+    setup.assert_converges().await;
+    setup.assert_whole().await;
+}
+
+#[tokio::test]
 async fn what_tenants_share_is_looked_at_only_where_one_of_them_is_still_to_be_backed_up() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex"]).await;
     only_tenants(&setup);
