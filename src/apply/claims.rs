@@ -172,9 +172,8 @@ impl Claims {
         let _ = self.releases.ask(claimed.lease, all).await;
     }
 
-    /// Gives everything back.
+    /// Gives everything back. The run is kept alive, and can be canceled, until it has written its report.
     pub async fn release_all(&self) {
-        self.heart.abort();
         let left: Vec<Lease> = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *held).into_values().map(|held| held.lease).collect()

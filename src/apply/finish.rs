@@ -9,6 +9,7 @@ use super::failure::ApplyError;
 use super::progress::{Progress, millis, outcome_of};
 use super::record;
 use super::runtime::Runtime;
+use super::since;
 use super::stop::Halt;
 use crate::diag::Explain;
 use crate::domain::{ActionOutcome, ApplyReport, CameSince, Instant, Outcome, Plan, RunFailure};
@@ -34,7 +35,7 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
     let until = last_words();
     // First, so that others can go on while this run waits for its report's last part, and writes it.
     let _ = within(until, progress.claims.release_all()).await;
-    let came = runtime.came_since().await;
+    let came = since::came(runtime).await;
     let until = until.or_else(last_words);
     let outcomes: Vec<ActionOutcome> = plan
         .actions

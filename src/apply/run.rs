@@ -11,7 +11,7 @@ use super::finish::{self, Clock};
 use super::progress::{Progress, outcome_of};
 use super::runtime::Runtime;
 use super::stop::Halt;
-use super::{adopt, backups, drills, ensure, prune};
+use super::{adopt, backups, drills, ensure, prune, since};
 use crate::catalog::{Begun, RunBegin};
 use crate::domain::{Action, ApplyReport, Bytes, Event, FinishedBefore, Outcome, Plan, RunFailure};
 
@@ -46,7 +46,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
         return Err(ApplyError::Refused(refusal.words.clone()));
     }
     if plan.actions.is_empty() {
-        let mut report = finish::report(runtime, plan, clock, Vec::new(), runtime.came_since().await);
+        let mut report = finish::report(runtime, plan, clock, Vec::new(), since::came(runtime).await);
         report.interrupted = finish::interrupted(runtime, halt);
         return Ok(report);
     }
@@ -111,7 +111,7 @@ async fn applied_before(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Cloc
     let summary = "this plan was applied before".to_owned();
     let all = |a: &Action| outcome_of(a, Outcome::AlreadyDone { summary: summary.clone() }, 0, 0);
     let actions = plan.actions.iter().map(all).collect();
-    let mut report = finish::report(runtime, plan, clock, actions, runtime.came_since().await);
+    let mut report = finish::report(runtime, plan, clock, actions, since::came(runtime).await);
     report.finished_before = Some(end);
     report.interrupted = finish::interrupted(runtime, halt);
     report

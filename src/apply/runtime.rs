@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::since::Looking;
 use crate::backup::Exporter;
 use crate::catalog::{AuditEvent, Ledger};
 use crate::crypto::{CryptoError, Identity};
-use crate::domain::{CameSince, DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
+use crate::domain::{DocumentOp, Event, Instant, Name, RunId, StoreSpec, Tenant};
 use crate::drill::Stage;
 use crate::engine::Connection;
 use crate::store::{ReadStore, WriteStore};
-
-/// How long a run that is through with its work waits for what its report is to say besides.
-const LAST_LOOK: Duration = Duration::from_secs(15);
 
 /// Fills a buffer with random bytes.
 pub type FillRandom = Arc<dyn Fn(&mut [u8]) -> Result<(), CryptoError> + Send + Sync>;
@@ -66,8 +64,8 @@ pub struct Runtime {
     pub policy_texts: BTreeMap<String, String>,
     /// Where backups lie that are adopted; absent in every other run.
     pub adopted: Option<Arc<dyn ReadStore>>,
-    /// What came since a saved plan was made and is left alone, for the report; absent until whoever looks has looked.
-    pub since: watch::Receiver<Option<CameSince>>,
+    /// What came since a saved plan was made and is left alone, for the report.
+    pub since: Looking,
     /// When each schedule runs next, for people who look into the catalog.
     pub next_runs: Vec<(Name, Option<Instant>)>,
     /// How long work that someone else holds is waited for.
@@ -108,21 +106,6 @@ impl Runtime {
         // A sender that is gone never stops the run.
         if stop.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
-        }
-    }
-
-    /// Returns what came since the plan was made: waits a while for whoever looks, and not at all in a run that must stop.
-    pub(super) async fn came_since(&self) -> CameSince {
-        let mut since = self.since.clone();
-        let unknown = |why: &str| CameSince { unknown: Some(why.to_owned()), ..CameSince::default() };
-        tokio::select! {
-            biased;
-            known = since.wait_for(Option::is_some) => {
-                let known = known.ok().and_then(|known| known.clone());
-                known.unwrap_or_else(|| unknown("the look at it broke off at a fault of bkup's own"))
-            }
-            () = self.until_stopped() => unknown("the run was told to stop before all databases had answered"),
-            () = tokio::time::sleep(LAST_LOOK) => unknown("not all databases had answered when everything else was done"),
         }
     }
 

@@ -13,7 +13,7 @@ use super::github;
 use super::policies;
 use super::survey::Survey;
 use super::version;
-use crate::apply::{Runtime, StoreHandle};
+use crate::apply::{Looking, Runtime, StoreHandle};
 use crate::backup::Servers;
 use crate::catalog::{self, Reader, Writer};
 use crate::crypto::Identity;
@@ -418,7 +418,7 @@ pub async fn runtime(
         tenants: BTreeMap::new(),
         policy_texts: BTreeMap::new(),
         adopted: None,
-        since: tokio::sync::watch::channel(Some(CameSince::default())).1,
+        since: Looking::over(CameSince::default()),
         next_runs: Vec::new(),
         lock_timeout,
         stop: wiring.stop.clone(),

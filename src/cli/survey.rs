@@ -47,9 +47,9 @@ pub struct HalfSurvey {
 }
 
 impl HalfSurvey {
-    /// Asks the databases, at the pace of a look beside work.
-    pub async fn whole(self, session: &Session) -> Survey {
-        let servers = observe::look_at_servers(&self.sources, Pace::BESIDE_WORK, &Context::clock).await;
+    /// Asks the databases, at the pace of a look beside work, and faster from when `waited_for` resolves.
+    pub async fn whole(self, session: &Session, waited_for: impl Future<Output = ()>) -> Survey {
+        let servers = observe::look_at_servers(&self.sources, Pace::BESIDE_WORK, waited_for, &Context::clock).await;
         session.surveyed(self.kept.with(servers), self.clock)
     }
 }

@@ -165,6 +165,17 @@ pub enum HeldReason {
     RowEdited,
 }
 
+impl HeldReason {
+    /// Returns whether something could not even be looked at.
+    #[must_use]
+    pub const fn is_blind(self) -> bool {
+        matches!(
+            self,
+            Self::CatalogUnreachable | Self::StoreUnreachable | Self::DatabaseUnreachable | Self::UnsupportedServer
+        )
+    }
+}
+
 /// A backup that stays, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptBackup {

@@ -7,6 +7,7 @@ mod objects;
 mod signs;
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,13 +41,21 @@ pub struct Pace {
     turn: Duration,
     /// How long a server may take to connect and to answer each question.
     limit: Duration,
+    /// How long they may take in all, once somebody waits for them.
+    last: Duration,
 }
 
 impl Pace {
     /// Where nothing else is done meanwhile.
-    pub const ALONE: Self = Self { turns: DATABASES, turn: Duration::from_secs(30), limit: Duration::from_secs(30) };
+    pub const ALONE: Self =
+        Self { turns: DATABASES, turn: Duration::from_secs(30), limit: Duration::from_secs(30), last: Duration::MAX };
     /// Beside work: one after the other, as far as they answer soon, since processors and servers are for the work.
-    pub const BESIDE_WORK: Self = Self { turns: 1, turn: Duration::from_millis(200), limit: Duration::from_secs(10) };
+    pub const BESIDE_WORK: Self = Self {
+        turns: 1,
+        turn: Duration::from_millis(200),
+        limit: Duration::from_secs(10),
+        last: Duration::from_secs(10),
+    };
 }
 
 /// What is asked. A source that could not even be set up carries the reason instead.
@@ -69,7 +78,7 @@ pub struct Sources {
 pub async fn look(sources: &Sources, now: &(dyn Fn() -> Instant + Send + Sync)) -> Observed {
     let catalog = look_at_catalog(sources, now).await;
     let (stores, servers) =
-        tokio::join!(look_at_stores(sources, &catalog, now), look_at_servers(sources, Pace::ALONE, now));
+        tokio::join!(look_at_stores(sources, &catalog, now), look_at_servers(sources, Pace::ALONE, pending(), now));
     kept(sources, catalog, stores, now).await.with(servers)
 }
 
@@ -80,8 +89,14 @@ pub async fn look_at_kept(sources: &Sources, now: &(dyn Fn() -> Instant + Send +
     kept(sources, catalog, stores, now).await
 }
 
-/// Looks at the databases.
-pub async fn look_at_servers(sources: &Sources, pace: Pace, now: &(dyn Fn() -> Instant + Send + Sync)) -> ServersSeen {
+/// Looks at the databases. From when `waited_for` resolves all have their turn, and those that have not answered soon are
+/// taken for unreachable.
+pub async fn look_at_servers(
+    sources: &Sources,
+    pace: Pace,
+    waited_for: impl Future<Output = ()>,
+    now: &(dyn Fn() -> Instant + Send + Sync),
+) -> ServersSeen {
     let seen = sources.settings.then(Surveyed::default);
     let (seen, turns) = (seen.as_ref(), &Semaphore::new(pace.turns));
     let servers = sources.databases.iter().map(|(name, source)| {
@@ -108,8 +123,25 @@ pub async fn look_at_servers(sources: &Sources, pace: Pace, now: &(dyn Fn() -> I
     });
     let servers: Vec<BoxFuture<'_, _>> = servers.collect();
     // Not in their order: one that is silent would keep all behind it waiting.
-    let mut found: Vec<_> = stream::iter(servers).buffer_unordered(DATABASES).collect().await;
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut looks = stream::iter(servers).buffer_unordered(DATABASES);
+    let over = async {
+        waited_for.await;
+        turns.add_permits(DATABASES);
+        tokio::time::sleep(pace.last).await;
+    };
+    let mut over = pin!(over);
+    let silent = || Observation::Unreachable("it had not answered in time".to_owned());
+    let mut found: BTreeMap<_, _> = sources.databases.keys().map(|name| (name.clone(), silent())).collect();
+    loop {
+        tokio::select! {
+            biased;
+            seen = looks.next() => match seen {
+                Some((name, seen)) => found.insert(name, seen),
+                None => break,
+            },
+            () = &mut over => break,
+        };
+    }
     ServersSeen(found)
 }
 
@@ -169,7 +201,7 @@ async fn kept(
 
 type StoresSeen = Vec<(Name, (Observation<StoreFacts>, Option<StoreSigns>))>;
 /// What the databases said.
-pub struct ServersSeen(Vec<(Name, Observation<ServerSeen>)>);
+pub struct ServersSeen(BTreeMap<Name, Observation<ServerSeen>>);
 /// Facts, how many seconds its clock is ahead, and how it is set, where that was asked.
 type ServerSeen = (ServerFacts, i64, Option<ServerSigns>);
 

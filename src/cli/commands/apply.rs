@@ -22,9 +22,7 @@ use crate::cli::survey::Survey;
 use crate::cli::version;
 use crate::cli::{github, plan_file};
 use crate::diag::Explain;
-use crate::domain::{
-    ApplyReport, Bytes, Desired, EnvText, Held, HeldReason, Instant, Outcome, Period, Plan, RunFailure, RunId,
-};
+use crate::domain::{ApplyReport, Bytes, Desired, EnvText, Instant, Outcome, Period, Plan, RunFailure, RunId};
 use crate::engine::Connection;
 use crate::plan::policy_digest;
 use crate::render::{PlanView, Sources, age, plan_text, report_json, report_markdown, report_text};
@@ -315,8 +313,8 @@ fn perform(
             session::for_the_record(&mut runtime, desired, clock.now);
         }
         runtime.policy_texts = texts.cloned().unwrap_or_default();
-        let (known, look) = since::beside_work(since);
-        runtime.since = known;
+        let (since, look) = since::beside_work(since);
+        runtime.since = since;
         runtime.adopted = adopted.cloned();
         let applied = apply::apply(&runtime, plan).await;
         // It was for the report alone.
@@ -375,13 +373,9 @@ pub fn write_report(context: &Context, args: &ApplyArgs, report: &ApplyReport) -
 pub fn exit(report: &ApplyReport) -> Exit {
     let of = |test: fn(&Outcome) -> bool| report.actions.iter().any(|action| test(&action.outcome));
     // What could not even be looked at is not done either: a night without its store must not end as a success.
-    let blind = |held: &Held| {
-        use HeldReason::{CatalogUnreachable, DatabaseUnreachable, StoreUnreachable, UnsupportedServer};
-        matches!(held.reason, CatalogUnreachable | DatabaseUnreachable | StoreUnreachable | UnsupportedServer)
-    };
     let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached))
         || report.failure.is_some()
-        || report.held.iter().any(blind);
+        || report.held.iter().any(|held| held.reason.is_blind());
     let done = of(|o| matches!(o, Outcome::Done { .. } | Outcome::Violated { .. }));
     if failed && done {
         Exit::PartlyApplied

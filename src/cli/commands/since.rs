@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::apply::Looking;
 use crate::cli::context::Context;
 use crate::cli::failure::CliError;
 use crate::cli::session::{Facts, Session, Wish};
@@ -51,40 +51,53 @@ impl Look {
     }
 
     /// Looks at the databases, plans again, and returns what the saved plan lacks.
-    async fn rest(self) -> CameSince {
+    async fn rest(self, waited_for: impl Future<Output = ()>) -> CameSince {
         let Self { session, planned, wish, seen } = self;
-        let survey = seen.whole(&session).await;
-        let silent = survey.observed.servers.iter().filter(|(_, server)| server.known().is_none());
-        let silent: Vec<String> = silent.map(|(name, _)| format!("database.{name}")).collect();
-        let unknown = (!silent.is_empty()).then(|| format!("{} could not be read", silent.join(", ")));
+        let survey = seen.whole(&session, waited_for).await;
         // Seconds of a processor, of a large world.
-        let now = tokio::task::block_in_place(|| session.plan(&survey, &wish));
-        // What a plan was narrowed to may be gone by now; nothing of it came, then.
-        let work = now.map(|now| came_since(&planned, &now)).unwrap_or_default();
-        CameSince { work, unknown }
+        match tokio::task::block_in_place(|| session.plan(&survey, &wish)) {
+            Ok(now) => CameSince { work: came_since(&planned, &now), unknown: unseen(&now) },
+            Err(error) => CameSince { unknown: Some(error.to_string()), ..CameSince::default() },
+        }
     }
 }
 
 /// Begins the second half beside work, and returns where its answer will be; dropping the set ends it. Without a look, the
 /// answer is there: why there is none, or that none was wanted.
 #[must_use]
-pub fn beside_work(look: Option<Result<Look, String>>) -> (watch::Receiver<Option<CameSince>>, JoinSet<()>) {
-    let (tell, known) = watch::channel(None);
+pub fn beside_work(look: Option<Result<Look, String>>) -> (Looking, JoinSet<()>) {
     let mut set = JoinSet::new();
-    match look {
+    let looking = match look {
         Some(Ok(look)) => {
+            let (looking, lookout) = Looking::new();
             set.spawn(async move {
-                tell.send_replace(Some(look.rest().await));
+                let came = look.rest(lookout.wanted()).await;
+                lookout.tell(came);
             });
+            looking
         }
-        Some(Err(why)) => {
-            tell.send_replace(Some(CameSince { unknown: Some(why), ..CameSince::default() }));
-        }
-        None => {
-            tell.send_replace(Some(CameSince::default()));
-        }
-    }
-    (known, set)
+        Some(Err(why)) => Looking::over(CameSince { unknown: Some(why), ..CameSince::default() }),
+        None => Looking::over(CameSince::default()),
+    };
+    (looking, set)
+}
+
+/// How many things that could not be looked at are named.
+const NAMED: usize = 3;
+
+/// Says what could not be looked at, and so what may be due without being told.
+fn unseen(now: &Plan) -> Option<String> {
+    let blind = now.held.iter().filter(|held| held.reason.is_blind());
+    let words: BTreeSet<String> = blind
+        .map(|held| {
+            let database = held.database.as_ref().map(|name| format!(", database.{name}")).unwrap_or_default();
+            format!("{}{database}: {}", held.address, held.words)
+        })
+        .collect();
+    let named: Vec<&str> = words.iter().map(String::as_str).take(NAMED).collect();
+    let more = words.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    (!words.is_empty()).then(|| format!("{}{more}", named.join("; ")))
 }
 
 /// Returns what a plan of now has and the saved one lacks.

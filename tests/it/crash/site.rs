@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use bkup::apply::{ApplyError, Runtime, StoreHandle, apply};
+use bkup::apply::{ApplyError, Looking, Runtime, StoreHandle, apply};
 use bkup::backup::Servers;
 use bkup::catalog::{Reader, Writer};
 use bkup::cli::context::Context;
@@ -245,7 +245,7 @@ stores:
             tool_version: "0.1.0".to_owned(),
             tenants: tenants.collect(),
             next_runs: desired.schedules.iter().map(|(name, spec)| (name.clone(), next(&spec.when))).collect(),
-            since: tokio::sync::watch::channel(Some(CameSince::default())).1,
+            since: Looking::over(CameSince::default()),
             policy_texts: BTreeMap::new(),
             adopted: None,
             lock_timeout: Duration::ZERO,

@@ -287,7 +287,7 @@ impl Runner {
             policy_texts: BTreeMap::new(),
             adopted: None,
             next_runs: Vec::new(),
-            since: tokio::sync::watch::channel(Some(bkup::domain::CameSince::default())).1,
+            since: bkup::apply::Looking::over(bkup::domain::CameSince::default()),
             lock_timeout: Duration::from_secs(self.world.draw(|random| *random.pick(&[0, 5, 90]))),
             stop: self.stop.subscribe(),
             events,
