@@ -53,9 +53,8 @@ pub(super) async fn finish(mut progress: Progress<'_>, clock: Clock, failure: Op
         matches!(o.outcome, Done { .. } | AlreadyDone { .. } | Skipped { .. } | Violated { .. })
     };
     let final_all = outcomes.iter().all(is_final);
-    let mut report = report(runtime, plan, clock, outcomes, came);
+    let mut report = report(runtime, &progress.halt, plan, clock, outcomes, came);
     report.evidence = std::mem::take(&mut progress.evidence);
-    report.interrupted = interrupted(runtime, &progress.halt);
     report.failure = failure;
     let written = within(until.map(|until| until - FOR_THE_CATALOG), write_down(&mut progress, &mut report, did)).await;
     if written.is_none() {
@@ -108,14 +107,10 @@ async fn within<T>(until: Option<tokio::time::Instant>, work: impl Future<Output
     }
 }
 
-/// Returns why a run was stopped, where it was.
-pub(super) fn interrupted(runtime: &Runtime, halt: &Halt) -> Option<String> {
-    runtime.stopped().then(|| halt.why().unwrap_or_else(|| "the run was told to stop".to_owned()))
-}
-
 /// Puts a report together.
 pub(super) fn report(
     runtime: &Runtime,
+    halt: &Halt,
     plan: &Plan,
     clock: Clock,
     actions: Vec<ActionOutcome>,
@@ -134,7 +129,7 @@ pub(super) fn report(
         held: plan.held.clone(),
         evidence: Vec::new(),
         audit_head: None,
-        interrupted: None,
+        interrupted: runtime.stopped().then(|| halt.why().unwrap_or_else(|| "the run was told to stop".to_owned())),
         failure: None,
         finished_before: None,
         since: came.work,

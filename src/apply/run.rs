@@ -46,9 +46,8 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
         return Err(ApplyError::Refused(refusal.words.clone()));
     }
     if plan.actions.is_empty() {
-        let mut report = finish::report(runtime, plan, clock, Vec::new(), since::came(runtime).await);
-        report.interrupted = finish::interrupted(runtime, halt);
-        return Ok(report);
+        let came = since::came(runtime).await;
+        return Ok(finish::report(runtime, halt, plan, clock, Vec::new(), came));
     }
     let lineage = check_lineage(runtime, plan).await?;
     let made = ensure::catalog(runtime, plan).await?;
@@ -111,9 +110,9 @@ async fn applied_before(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Cloc
     let summary = "this plan was applied before".to_owned();
     let all = |a: &Action| outcome_of(a, Outcome::AlreadyDone { summary: summary.clone() }, 0, 0);
     let actions = plan.actions.iter().map(all).collect();
-    let mut report = finish::report(runtime, plan, clock, actions, since::came(runtime).await);
+    let came = since::came(runtime).await;
+    let mut report = finish::report(runtime, halt, plan, clock, actions, came);
     report.finished_before = Some(end);
-    report.interrupted = finish::interrupted(runtime, halt);
     report
 }
 

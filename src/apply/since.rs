@@ -55,15 +55,14 @@ impl Lookout {
 /// Returns what came since the plan was made: waits a while for whoever looks, and not at all in a run that must stop.
 pub(super) async fn came(runtime: &Runtime) -> CameSince {
     let Looking { mut known, wanted } = runtime.since.clone();
-    let unknown = |why: &str| CameSince { unknown: Some(why.to_owned()), ..CameSince::default() };
     wanted.send_replace(true);
     tokio::select! {
         biased;
         known = known.wait_for(Option::is_some) => {
             let known = known.ok().and_then(|known| known.clone());
-            known.unwrap_or_else(|| unknown("the look at it broke off at a fault of bkup's own"))
+            known.unwrap_or_else(|| CameSince::unknown("the look at it broke off at a fault of bkup's own"))
         }
-        () = runtime.until_stopped() => unknown("the run was told to stop before it had been looked at"),
-        () = tokio::time::sleep(LAST_LOOK) => unknown("it had not been looked at when everything else was done"),
+        () = runtime.until_stopped() => CameSince::unknown("the run was told to stop before it had been looked at"),
+        () = tokio::time::sleep(LAST_LOOK) => CameSince::unknown("it had not been looked at when everything else was done"),
     }
 }

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::engine::{DumpScope, DumpSummary, EngineError, RowKey};
 use crate::store::{
-    ManifestOutcome, PutOptions, ReadStore, SETTLES, WriteStore, layout, read_manifest, write_manifest,
+    ManifestOutcome, PutOptions, ReadStore, WriteStore, layout, read_manifest, settled, write_manifest,
 };
 
 /// How many archives of one backup are read back at once at most: each takes memory.
@@ -320,14 +320,14 @@ pub(super) async fn globals(
 /// Reads a part back that this attempt has just written; once more a moment later, where it reads otherwise: what matters
 /// is what the store holds, and a first look may come before it shows that.
 pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), BackupError> {
-    let mut read = read_back(Arc::clone(&store), part).await;
-    if let Err(error) = &read
-        && error.is_damage()
-    {
-        tracing::warn!(key = %part.key, %error, "written just now, and read otherwise: it is read again");
-        tokio::time::sleep(SETTLES).await;
-        read = read_back(store, part).await;
-    }
+    let otherwise = |read: &Result<(), ArtifactError>| match read {
+        Err(error) if error.is_damage() => {
+            tracing::warn!(key = %part.key, %error, "written just now, and read otherwise: it is read again");
+            true
+        }
+        _ => false,
+    };
+    let read = settled(|| read_back(Arc::clone(&store), part), otherwise).await;
     let told = |error: ArtifactError| if error.is_damage() { BackupError::ReadsOtherwise(error) } else { error.into() };
     read.map_err(told)
 }

@@ -125,6 +125,14 @@ pub struct CameSince {
     pub unknown: Option<String>,
 }
 
+impl CameSince {
+    /// Makes what nothing is known of, with the reason.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { unknown: Some(why.into()), ..Self::default() }
+    }
+}
+
 /// What became of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionOutcome {

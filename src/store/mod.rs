@@ -41,7 +41,7 @@ pub use manifest::{MANIFEST_CAP, ManifestOutcome, read_manifest, write_manifest}
 pub use marker::{LAYOUT_FORMAT, ensure_marker, parse as parse_versioned, read_marker};
 pub use memory::MemoryStore;
 pub use metered::Metered;
-pub use once::{SETTLES, put_once};
+pub use once::{put_once, settled};
 pub use open::{StoreConnection, StoreCredentials, open, open_reader};
 pub use pinned::Pinned;
 pub use probe::{clear_probes, probe};

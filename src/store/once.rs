@@ -8,7 +8,23 @@ use super::{Capabilities, PutOptions, PutOutcome, StoreError, WriteStore};
 
 /// How late a store may show what was just written: some answer a question right after a write with less than all of it.
 /// What reads otherwise is read again this much later before it counts.
-pub const SETTLES: Duration = Duration::from_millis(250);
+const SETTLES: Duration = Duration::from_millis(250);
+
+/// Reads, and once more when the store has had time to settle where what was read is `otherwise`.
+///
+/// # Errors
+/// Those of the last read.
+pub async fn settled<T, E, R: Future<Output = Result<T, E>>>(
+    read: impl Fn() -> R,
+    otherwise: impl Fn(&Result<T, E>) -> bool,
+) -> Result<T, E> {
+    let found = read().await;
+    if !otherwise(&found) {
+        return found;
+    }
+    tokio::time::sleep(SETTLES).await;
+    read().await
+}
 
 /// Writes an object unless its key is taken; the bytes of a taken key are left alone.
 ///
@@ -29,12 +45,8 @@ pub async fn put_once(store: &dyn WriteStore, key: &str, body: Bytes) -> Result<
     if store.put(key, body.clone(), options).await? == PutOutcome::Exists {
         return Ok(PutOutcome::Exists);
     }
-    let mut found = store.get(key, body.len() as u64).await;
-    if !matches!(&found, Ok(found) if *found == body) {
-        tokio::time::sleep(SETTLES).await;
-        found = store.get(key, body.len() as u64).await;
-    }
-    match found {
+    let read = || store.get(key, body.len() as u64);
+    match settled(read, |found| !matches!(found, Ok(found) if *found == body)).await {
         Ok(found) if found == body => Ok(PutOutcome::Created),
         Ok(_) | Err(StoreError::TooLarge { .. }) => {
             Err(StoreError::Overwritten { place: store.place().to_owned(), key: key.to_owned() })

@@ -57,7 +57,7 @@ impl Look {
         // Seconds of a processor, of a large world.
         match tokio::task::block_in_place(|| session.plan(&survey, &wish)) {
             Ok(now) => CameSince { work: came_since(&planned, &now), unknown: unseen(&now) },
-            Err(error) => CameSince { unknown: Some(error.to_string()), ..CameSince::default() },
+            Err(error) => CameSince::unknown(error.to_string()),
         }
     }
 }
@@ -76,7 +76,7 @@ pub fn beside_work(look: Option<Result<Look, String>>) -> (Looking, JoinSet<()>)
             });
             looking
         }
-        Some(Err(why)) => Looking::over(CameSince { unknown: Some(why), ..CameSince::default() }),
+        Some(Err(why)) => Looking::over(CameSince::unknown(why)),
         None => Looking::over(CameSince::default()),
     };
     (looking, set)

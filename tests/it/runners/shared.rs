@@ -24,6 +24,13 @@ async fn hold(setup: &Setup, slug: &str, lease: &str) {
     setup.cluster.exec(CATALOG, &sql).await;
 }
 
+/// Returns how many backups began at once each time, by the lines of a run.
+fn begun_together(said: &str) -> Vec<usize> {
+    let lines = said.lines().filter(|line| line.contains("back up app "));
+    let kinds: Vec<bool> = lines.map(|line| line.starts_with("begin ")).collect();
+    kinds.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len).collect()
+}
+
 #[tokio::test]
 async fn a_runner_that_meets_a_held_claim_goes_on_with_other_work() {
     let mut setup = Setup::start(Major::V17, Place::Folder, &["acme", "globex", "initech"]).await;
@@ -145,10 +152,7 @@ async fn a_runner_among_many_takes_its_share_together_whatever_the_others_hold()
     let told = backups(&report(&setup));
     assert_eq!(told.iter().filter(|(_, outcome)| outcome["done"].is_object()).count(), 7, "{told:?}");
     // A quarter of thirteen is four: what they share with three of them, and the other three.
-    let lines = ran.stderr.lines().filter(|line| line.contains("back up app "));
-    let kinds: Vec<bool> = lines.map(|line| line.starts_with("begin ")).collect();
-    let together: Vec<usize> = kinds.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len).collect();
-    assert_eq!(together, [4, 3], "{}", ran.stderr);
+    assert_eq!(begun_together(&ran.stderr), [4, 3], "{}", ran.stderr);
     setup.end_leases().await;
     let _ = setup.apply().exits(0);
     setup.assert_whole().await;
@@ -167,10 +171,7 @@ async fn a_group_is_taken_together_also_right_after_others_have_done_the_one_bef
     }
     let _ = setup.run(&["apply", "first.json"]).exits(0);
     let ran = setup.run(&["apply", "second.json"]).exits(0);
-    let lines = ran.stderr.lines().filter(|line| line.contains("back up app "));
-    let kinds: Vec<bool> = lines.map(|line| line.starts_with("begin ")).collect();
-    let together: Vec<usize> = kinds.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len).collect();
-    assert_eq!(together, [3], "{}", ran.stderr);
+    assert_eq!(begun_together(&ran.stderr), [3], "{}", ran.stderr);
     setup.assert_converges().await;
     setup.assert_whole().await;
 }
