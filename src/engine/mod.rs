@@ -17,6 +17,7 @@ pub mod git;
 pub mod globals;
 pub mod invocation;
 pub mod kept_globals;
+mod lanes;
 mod listing;
 pub mod meanwhile;
 pub mod pass;
