@@ -134,6 +134,13 @@ pub fn planned(context: &Context, plan: &Plan, next: Option<&str>) {
 pub fn applied(context: &Context, plan: &Plan, report: &ApplyReport) {
     if is_on(context) {
         outputs(context, &plan_outputs(plan));
+    }
+    reported(context, report);
+}
+
+/// Shows the step the report of an apply, also of one that came to nothing.
+pub fn reported(context: &Context, report: &ApplyReport) {
+    if is_on(context) {
         summarize(context, "the report has everything", |limit| report_markdown(report, KEY, limit));
     }
 }

@@ -20,7 +20,7 @@ const WIDEST: usize = 16;
 pub(super) const LONGEST: usize = 16 * 1024;
 
 /// How many blocks make a batch worth hashing, if they are enough messages for all lanes, and how many are at most kept
-/// until they are. With the largest message on top this bounds a batch to 272 KiB.
+/// until they are. With the largest message on top, a batch has 272 KiB at most.
 const WORTH: usize = 512;
 const MOST: usize = 4096;
 

@@ -39,6 +39,7 @@ mod style;
 mod swap;
 mod table;
 mod trial;
+mod verdict;
 mod wrap;
 
 pub use adoption::{adoption_json, adoption_text};

@@ -4,6 +4,7 @@ use super::action::{action_symbol, action_title, count};
 use super::evidence::evidence_text;
 use super::moment::{elapsed, moment};
 use super::style::{Style, Symbol, Tone};
+use super::verdict::{Verdict, came_since, counts, held, is_bad, outcomes};
 use crate::domain::{ActionOutcome, ApplyReport, Outcome};
 
 /// Writes a report for people.
@@ -21,10 +22,7 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
         let help = failure.help.as_ref().map(|help| format!("\n  help: {}", style.name(help))).unwrap_or_default();
         out.push_str(&format!("\n[{}] {}{help}\n", style.name(&failure.code), style.name(&failure.message)));
     }
-    // Where nothing was done, a line for each action would only hide that.
-    let nothing = report.finished_before.is_some() || report.failure.is_some() && !began(report);
-    let actions = if nothing { &[][..] } else { &report.actions };
-    let (bad, rest): (Vec<_>, Vec<_>) = actions.iter().partition(|a| is_bad(&a.outcome));
+    let (bad, rest): (Vec<_>, Vec<_>) = outcomes(report).iter().partition(|a| is_bad(&a.outcome));
     let (deletions, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|a| a.action.kind.deletes());
     for (title, group) in [("Went wrong", bad), ("Deletions", deletions), ("Everything else", rest)] {
         if !group.is_empty() {
@@ -35,8 +33,8 @@ pub fn report_text(report: &ApplyReport, style: &Style) -> String {
     for evidence in &report.evidence {
         out.push_str(&format!("\n{}", evidence_text(evidence, style)));
     }
-    if !report.held.is_empty() && !nothing {
-        out.push_str(&format!("\n{} held: due and not done; `bkup plan` says why\n", count(report.held.len(), "item")));
+    if held(report) > 0 {
+        out.push_str(&format!("\n{} held: due and not done; `bkup plan` says why\n", count(held(report), "item")));
     }
     out.push_str(&since(report, style));
     if !report.unrecorded.is_empty() {
@@ -82,9 +80,6 @@ pub fn outcome_line(outcome: &ActionOutcome, style: &Style) -> String {
     }
 }
 
-/// How much work that came since the plan is listed; deletions always are.
-const MOST_SINCE: usize = 10;
-
 /// What came since the plan was made and was left alone.
 fn since(report: &ApplyReport, style: &Style) -> String {
     let unknown = report.since_unknown.as_ref().map(|why| {
@@ -95,67 +90,31 @@ fn since(report: &ApplyReport, style: &Style) -> String {
     if report.since.is_empty() {
         return unknown;
     }
-    let (deletions, work): (Vec<_>, Vec<_>) = report.since.iter().partition(|since| since.deletes);
     let heading = style.heading("Came since the plan was made, and was left alone");
     let mut out = format!("\n{heading} ({})\n", report.since.len());
-    for since in deletions.iter().chain(work.iter().take(MOST_SINCE)) {
-        out.push_str(&format!("  {}\n", style.name(&since.words)));
-    }
-    let more = work.len().saturating_sub(MOST_SINCE);
+    let (listed, more) = came_since(report);
+    listed.iter().for_each(|since| out.push_str(&format!("  {}\n", style.name(&since.words))));
     if more > 0 {
         out.push_str(&format!("  and {more} more; `bkup plan` shows all\n"));
     }
     out + &unknown
 }
 
-/// Returns whether anything was begun.
-fn began(report: &ApplyReport) -> bool {
-    report.actions.iter().any(|action| !matches!(action.outcome, Outcome::NotReached))
-}
-
-const fn is_bad(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
-}
-
 fn verdict(report: &ApplyReport, style: &Style) -> String {
-    let of = |test: fn(&Outcome) -> bool| report.actions.iter().filter(|a| test(&a.outcome)).count();
-    let parts: Vec<String> = [
-        (of(|o| matches!(o, Outcome::Done { .. })), "done"),
-        (of(|o| matches!(o, Outcome::AlreadyDone { .. })), "already so"),
-        (of(|o| matches!(o, Outcome::Skipped { .. })), "skipped"),
-        (of(|o| matches!(o, Outcome::Claimed { .. })), "held by someone else"),
-        (of(|o| matches!(o, Outcome::Failed { .. })), "failed"),
-        (of(|o| matches!(o, Outcome::Violated { .. })), "violated"),
-        (of(|o| matches!(o, Outcome::NotReached)), "not reached"),
-    ]
-    .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, words)| format!("{number} {words}"))
-    .collect();
-    let parts = if parts.is_empty() { "nothing was to be done".to_owned() } else { parts.join(", ") };
-    if let Some(before) = &report.finished_before {
-        let words = format!(
-            "Already applied: run {} finished this plan {}. Nothing was done.",
-            style.name(&before.run),
-            moment(before.at)
-        );
-        return format!("{} {}", style.mark(Symbol::Good), style.paint(Tone::Good, &words));
-    }
-    if report.failure.is_some() {
-        let words =
-            if began(report) { format!("Broken off: {parts}.") } else { "Not applied: nothing was begun.".to_owned() };
-        return format!("{} {}", style.mark(Symbol::Bad), style.paint(Tone::Bad, &words));
-    }
-    if let Some(why) = &report.interrupted {
-        let words = format!("Interrupted ({}): {parts}.", style.name(why));
-        return format!("{} {}", style.mark(Symbol::Attention), style.paint(Tone::Warn, &words));
-    }
-    if report.actions.iter().any(|a| is_bad(&a.outcome)) {
-        return format!(
-            "{} {}",
-            style.mark(Symbol::Bad),
-            style.paint(Tone::Bad, &format!("Not all applied: {parts}."))
-        );
-    }
-    format!("{} {}", style.mark(Symbol::Good), style.paint(Tone::Good, &format!("Applied: {parts}.")))
+    let counts = counts(report);
+    let (symbol, tone, words) = match Verdict::of(report) {
+        Verdict::AlreadyApplied(before) => {
+            let (run, at) = (style.name(&before.run), moment(before.at));
+            let words = format!("Already applied: run {run} finished this plan {at}. Nothing was done.");
+            (Symbol::Good, Tone::Good, words)
+        }
+        Verdict::NotBegun => (Symbol::Bad, Tone::Bad, "Not applied: nothing was begun.".to_owned()),
+        Verdict::BrokenOff => (Symbol::Bad, Tone::Bad, format!("Broken off: {counts}.")),
+        Verdict::Interrupted(why) => {
+            (Symbol::Attention, Tone::Warn, format!("Interrupted ({}): {counts}.", style.name(why)))
+        }
+        Verdict::NotAll => (Symbol::Bad, Tone::Bad, format!("Not all applied: {counts}.")),
+        Verdict::Applied => (Symbol::Good, Tone::Good, format!("Applied: {counts}.")),
+    };
+    format!("{} {}", style.mark(symbol), style.paint(tone, &words))
 }

@@ -192,6 +192,18 @@ fn why_a_command_failed_is_annotated() {
     assert!(ran.stderr.contains("\n::error title=BK891::no policies found: "), "{}", ran.stderr);
 }
 
+#[test]
+fn an_apply_that_came_to_nothing_says_so_in_the_summary_and_the_markdown() {
+    let cli = cli().env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", "summary");
+    let ran = cli.run(&["apply", "--auto-approve", "--md-out", "report.md"]).exits(3);
+    assert!(ran.stderr.contains("::error title=BK891::"), "{}", ran.stderr);
+    for file in ["summary", "report.md"] {
+        let text = std::fs::read_to_string(cli.path(file)).expect("it is written");
+        assert!(text.contains("### ✗ Not applied: nothing was begun\n"), "{file}: {text}");
+        assert!(text.contains("**`BK891`** no policies found"), "{file}: {text}");
+    }
+}
+
 /// Runs a step's script in a world, as GitHub does.
 #[expect(clippy::disallowed_methods, reason = "a step's shell, which is what is tested")]
 fn step(world: &World, script: &str, env: &[(&str, &str)]) -> Ran {

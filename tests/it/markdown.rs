@@ -1,7 +1,10 @@
 //! Suite: markdown. What stands in a pull request's comment: snapshots to be read as rendered, and the promises that hold
 //! for every plan and every limit: no deletion, refusal or breach is ever left out, and no name is obeyed.
 
-use bkup::domain::{ActionKind, BackupId, KeptBackup, ObjectiveRow, Plan, Scope, Tenant};
+use bkup::domain::{
+    ActionKind, ApplyReport, BackupId, FinishedBefore, KeptBackup, ObjectiveRow, Plan, RunFailure, RunId, Scope, Since,
+    Tenant,
+};
 use bkup::render::{Markdown, PlanMarkdown, plan_findings, plan_markdown, report_markdown, status_markdown};
 
 use crate::render::samples::{HOSTILE, at, plan, quiet_plan, refused_plan, report, rows};
@@ -154,6 +157,50 @@ fn a_report_reads_failures_first() {
     snapshot!("markdown_report", report_markdown(&report(), "default", usize::MAX).text);
 }
 
+fn since(words: &str, deletes: bool) -> Since {
+    let address = "schedule.nightly".parse().expect("an address");
+    Since { address, work: "back_up".to_owned(), deletes, words: words.to_owned() }
+}
+
+/// A report with all that can be said beside actions.
+fn besides() -> ApplyReport {
+    ApplyReport {
+        failure: Some(RunFailure {
+            code: "BK810".to_owned(),
+            message: "the catalog cannot be reached".to_owned(),
+            help: Some("start it".to_owned()),
+        }),
+        since: (0..14).map(|n| since(&format!("thing {n} became due"), n == 13)).collect(),
+        since_unknown: Some("database.app does not answer".to_owned()),
+        unrecorded: vec!["store bench: access denied".to_owned()],
+        ..report()
+    }
+}
+
+#[test]
+fn a_report_says_what_came_since_and_what_is_not_recorded() {
+    snapshot!("markdown_report_besides", report_markdown(&besides(), "default", usize::MAX).text);
+}
+
+#[test]
+fn a_run_that_did_nothing_does_not_look_like_one_that_did_all() {
+    let plan = plan();
+    let failure = besides().failure.expect("a failure");
+    for plan in [None, Some(&plan)] {
+        let run = RunId::of(at("2026-11-20T09:00:00Z"), 0xfeed);
+        let report = ApplyReport::not_begun(run, "0.1.0", plan, at("2026-11-20T09:00:00Z"), failure.clone());
+        let text = report_markdown(&report, "default", 0).text;
+        assert!(text.contains("### ✗ Not applied: nothing was begun\n"), "{text}");
+        assert!(text.contains("**`BK810`** the catalog cannot be reached — help: start it\n"), "{text}");
+        assert!(!text.contains('✓') && !text.contains("not reached") && !text.contains("held"), "{text}");
+    }
+    let before = FinishedBefore { run: "run-1".to_owned(), at: at("2026-11-20T08:00:00Z") };
+    let report = ApplyReport { finished_before: Some(before), interrupted: Some("SIGTERM".to_owned()), ..report() };
+    let text = report_markdown(&report, "default", usize::MAX).text;
+    assert!(text.contains("### ✓ Already applied: run `run-1` finished this plan 2026-11-20 08:00"), "{text}");
+    assert!(!text.contains("Went wrong") && !text.contains("held"), "{text}");
+}
+
 #[test]
 fn a_status_names_what_is_breached() {
     snapshot!("markdown_status", status_markdown(&rows(), at("2026-11-20T09:00:00Z"), "default", usize::MAX).text);
@@ -258,6 +305,13 @@ fn names_of_every_kind_are_shown_and_not_obeyed() {
             *error = format!("{PAGE}{HOSTILE}");
         }
     }
+    report.failure = besides().failure;
+    report.failure.iter_mut().for_each(|failure| {
+        (failure.code, failure.message, failure.help) = (PAGE.to_owned(), PAGE.to_owned(), Some(PAGE.to_owned()));
+    });
+    report.since = vec![since(PAGE, true)];
+    report.since_unknown = Some(PAGE.to_owned());
+    report.unrecorded = vec![PAGE.to_owned()];
     for limit in [0, 2_000, usize::MAX] {
         assert_harmless(&report_markdown(&report, "default", limit).text);
     }

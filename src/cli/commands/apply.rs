@@ -60,7 +60,7 @@ pub struct ApplyArgs {
     pub markdown: MarkdownArgs,
 }
 
-/// Plans or reads a plan, asks, and applies. Whatever becomes of it, `--report` is written.
+/// Plans or reads a plan, asks, and applies. Whatever becomes of it, `--report` and `--md-out` are written.
 ///
 /// # Errors
 /// Where nothing can be applied.
@@ -75,10 +75,11 @@ pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
             CliError::Fault(what.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no words").to_owned())
         }
     };
-    if args.report.is_some() && !told.reported {
+    if !told.reported {
         let report = not_begun(context, told.plan.as_ref(), &error);
-        if let Err(unwritten) = write_report(context, args, &report) {
-            context.ui.failure(&unwritten.explain());
+        github::reported(context, &report);
+        for unwritten in [write_report(context, args, &report), write_markdown(context, args, &report)] {
+            unwritten.unwrap_or_else(|unwritten| context.ui.failure(&unwritten.explain()));
         }
     }
     Err(error)
@@ -286,8 +287,7 @@ fn execute(
     told.reported = true;
     // What was done is shown also where the file cannot be written.
     let written = write_report(context, args, &report);
-    let markdown = &args.markdown;
-    markdown.write(context, || report_markdown(&report, &markdown.md_key, markdown.md_max_bytes))?;
+    write_markdown(context, args, &report)?;
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
     }
@@ -366,6 +366,11 @@ pub fn check_age(args: &ApplyArgs, plan: &Plan, now: Instant) -> Result<(), CliE
 /// Where it cannot be written.
 pub fn write_report(context: &Context, args: &ApplyArgs, report: &ApplyReport) -> Result<(), CliError> {
     args.report.iter().try_for_each(|path| plan_file::write_whole(context, path, &report_json(report)))
+}
+
+fn write_markdown(context: &Context, args: &ApplyArgs, report: &ApplyReport) -> Result<(), CliError> {
+    let asked = &args.markdown;
+    asked.write(context, || report_markdown(report, &asked.md_key, asked.md_max_bytes))
 }
 
 /// Returns how an apply ends, by what became of its actions. Interruption is the context's to know.

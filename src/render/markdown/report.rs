@@ -5,6 +5,7 @@ use super::super::action::{action_symbol, action_title, count};
 use super::super::evidence::evidence_text;
 use super::super::moment::{age, elapsed, moment};
 use super::super::style::Style;
+use super::super::verdict::{Verdict, came_since, counts, held, is_bad, outcomes};
 use super::inline::{block, cell, code, span, words};
 use super::plan::{Markdown, marker};
 use crate::domain::{ActionOutcome, ApplyReport, Instant, ObjectiveRow, Outcome, Period};
@@ -12,7 +13,7 @@ use crate::domain::{ActionOutcome, ApplyReport, Instant, ObjectiveRow, Outcome, 
 /// Writes a report in Markdown of at most `limit` bytes where that can be.
 #[must_use]
 pub fn report_markdown(report: &ApplyReport, key: &str, limit: usize) -> Markdown {
-    let (bad, rest): (Vec<_>, Vec<_>) = report.actions.iter().partition(|a| is_bad(&a.outcome));
+    let (bad, rest): (Vec<_>, Vec<_>) = outcomes(report).iter().partition(|a| is_bad(&a.outcome));
     let (deletions, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|a| a.action.kind.deletes());
     let mut head = format!("{}\n### {}\n\n", marker("report", key), verdict(report));
     head.push_str(&format!(
@@ -22,21 +23,38 @@ pub fn report_markdown(report: &ApplyReport, key: &str, limit: usize) -> Markdow
         elapsed(report.elapsed_ms),
         report.serial
     ));
+    if let Some(failure) = &report.failure {
+        let help = failure.help.as_ref().map(|help| format!(" — help: {}", words(help))).unwrap_or_default();
+        head.push_str(&format!("\n**{}** {}{help}\n", code(&failure.code), words(&failure.message)));
+    }
     if !bad.is_empty() {
         head.push_str(&format!("\n#### Went wrong ({})\n\n{}", bad.len(), list(&bad)));
     }
     if !deletions.is_empty() {
         head.push_str(&format!("\n#### Deletions ({})\n\n{}", deletions.len(), list(&deletions)));
     }
+    head.push_str(&not_known(report));
     let fold =
         |title: &str, inside: &str| format!("\n<details><summary><b>{title}</b></summary>\n\n{inside}\n</details>\n");
     let done = (!rest.is_empty()).then(|| fold(&format!("Everything else ({})", rest.len()), &list(&rest)));
+    let since = (!report.since.is_empty()).then(|| {
+        let (listed, more) = came_since(report);
+        let mut lines: String = listed.iter().map(|since| format!("- {}\n", words(&since.words))).collect();
+        if more > 0 {
+            lines.push_str(&format!("- and {more} more; `bkup plan` shows all\n"));
+        }
+        fold(&format!("Came since the plan was made, and was left alone ({})", report.since.len()), &lines)
+    });
     let mut evidence = String::new();
     for proof in &report.evidence {
         let lines: Vec<String> = evidence_text(proof, &Style::plain()).lines().map(str::to_owned).collect();
         evidence.push_str(&fold("Evidence of a drill", &block("text", &lines)));
     }
-    let parts = [(done.unwrap_or_default(), "what went well"), (evidence, "the evidence of drills")];
+    let parts = [
+        (done.unwrap_or_default(), "what went well"),
+        (since.unwrap_or_default(), "what came since the plan was made"),
+        (evidence, "the evidence of drills"),
+    ];
     let mut left_out = Vec::new();
     for leave in 0..=parts.len() {
         let body: String = parts.iter().skip(leave).map(|(text, _)| text.as_str()).collect();
@@ -55,8 +73,8 @@ fn report_foot(report: &ApplyReport, left_out: &[&str]) -> String {
     if let Some(digest) = report.plan_digest {
         out.push_str(&format!("plan {}\n", code(&digest.to_string())));
     }
-    if !report.held.is_empty() {
-        let held = count(report.held.len(), "item");
+    if held(report) > 0 {
+        let held = count(held(report), "item");
         out.push_str(&format!("\n{held} held, due and not done: `bkup plan` says why\n"));
     }
     if let Some(head) = &report.audit_head {
@@ -91,30 +109,31 @@ fn line(outcome: &ActionOutcome) -> String {
     }
 }
 
-const fn is_bad(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
+/// What this report does not hold, and why.
+fn not_known(report: &ApplyReport) -> String {
+    let mut out = String::new();
+    if let Some(why) = &report.since_unknown {
+        out.push_str(&format!("\n! What came since the plan was made is not all known: {}\n", words(why)));
+    }
+    if !report.unrecorded.is_empty() {
+        let places: String = report.unrecorded.iter().map(|place| format!("- {}\n", words(place))).collect();
+        out.push_str(&format!("\n#### The record of this run is not complete\n\n{places}"));
+    }
+    out
 }
 
 fn verdict(report: &ApplyReport) -> String {
-    let of = |test: fn(&Outcome) -> bool| report.actions.iter().filter(|a| test(&a.outcome)).count();
-    let parts: Vec<String> = [
-        (of(|o| matches!(o, Outcome::Done { .. })), "done"),
-        (of(|o| matches!(o, Outcome::AlreadyDone { .. })), "already so"),
-        (of(|o| matches!(o, Outcome::Skipped { .. })), "skipped"),
-        (of(|o| matches!(o, Outcome::Claimed { .. })), "held by someone else"),
-        (of(|o| matches!(o, Outcome::Failed { .. })), "failed"),
-        (of(|o| matches!(o, Outcome::Violated { .. })), "violated"),
-        (of(|o| matches!(o, Outcome::NotReached)), "not reached"),
-    ]
-    .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, words)| format!("{number} {words}"))
-    .collect();
-    let parts = if parts.is_empty() { "nothing was to be done".to_owned() } else { parts.join(", ") };
-    match &report.interrupted {
-        Some(why) => format!("! Interrupted ({}): {parts}", words(why)),
-        None if report.actions.iter().any(|a| is_bad(&a.outcome)) => format!("✗ Not all applied: {parts}"),
-        None => format!("✓ Applied: {parts}"),
+    let counts = counts(report);
+    match Verdict::of(report) {
+        Verdict::AlreadyApplied(before) => {
+            let (run, at) = (code(&before.run), moment(before.at));
+            format!("✓ Already applied: run {run} finished this plan {at}, nothing was done")
+        }
+        Verdict::NotBegun => "✗ Not applied: nothing was begun".to_owned(),
+        Verdict::BrokenOff => format!("✗ Broken off: {counts}"),
+        Verdict::Interrupted(why) => format!("! Interrupted ({}): {counts}", words(why)),
+        Verdict::NotAll => format!("✗ Not all applied: {counts}"),
+        Verdict::Applied => format!("✓ Applied: {counts}"),
     }
 }
 
