@@ -432,7 +432,8 @@ async fn a_planned_restore_does_what_the_file_says_or_nothing() {
     let _ = kept.says("--keep is for a scratch server");
     // The store alone is enough, and the names are those of the plan.
     let world = world.env("BKUP_CATALOG_URL", "");
-    let _ = world.run(&["apply", "restore.json"]).exits(0);
+    let _ = world.run(&["apply", "restore.json", "--report", "report.json"]).exits(0).says("which has no report");
+    assert!(!world.cli.path("report.json").exists());
     assert_eq!(orders(&world, "tenant_a").await, 200);
     assert_eq!(beside(&world).await, [saved["swap"]["aside"].as_str().unwrap()]);
     // Once is enough: the schema in use is another one by now.

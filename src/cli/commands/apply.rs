@@ -96,6 +96,13 @@ fn begin(context: &mut Context, args: &ApplyArgs, told: &mut Told) -> Result<Exi
     match &args.plan {
         Some(path) => {
             if let Some(plan) = restore::planned::read(context, path)? {
+                // A report is of an apply's actions: that none of them was begun says nothing of a restore.
+                told.reported = true;
+                if args.report.is_some() || args.markdown.md_out.is_some() {
+                    context
+                        .ui
+                        .note("the plan is of a restore, which has no report: --report and --md-out are not written");
+                }
                 let given = RestoreArgs { lock_timeout: args.lock_timeout, ..RestoreArgs::default() };
                 return restore::carry_out(context, &given, &plan);
             }
