@@ -89,7 +89,7 @@ async fn begin(runtime: &Runtime, halt: &Halt, plan: &Plan, clock: Clock) -> Res
         let what = payload.downcast_ref::<String>().map(String::as_str);
         let what = what.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no words were left");
         RunFailure {
-            code: "BK913".to_owned(),
+            code: RunFailure::FAULT.to_owned(),
             message: format!("the run broke off at a fault of bkup's own: {what}"),
             help: Some("what was done is recorded, and the next apply goes on from there; please report it".to_owned()),
         }

@@ -94,6 +94,11 @@ pub struct RunFailure {
     pub help: Option<String>,
 }
 
+impl RunFailure {
+    /// The code of a fault of bkup's own. It can come at any time, and what was at work then has no outcome.
+    pub const FAULT: &str = "BK913";
+}
+
 /// The run that finished a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishedBefore {

@@ -1,7 +1,7 @@
 //! SHA-256 of many short messages at once, each in a lane of the processor's vectors. Pure.
 //!
 //! The rounds of one message follow one another; those of sixteen messages can be taken side by side. A processor with
-//! vectors but without SHA instructions hashes two blocks in 0.08 µs (AVX-512) or 0.2 µs (AVX2) so, and in 1.0 µs one
+//! vectors but without SHA instructions hashes two blocks in 0.09 µs (AVX-512) or 0.2 µs (AVX2) so, and in 1.0 µs one
 //! message after the other. With SHA instructions one after the other is as fast, and there it is left at that.
 //! The vectors come from `pulp`, which asks the processor what it has; this module has nothing unsafe.
 
@@ -19,10 +19,9 @@ const WIDEST: usize = 16;
 /// The longest message that waits for others, in bytes before padding.
 pub(super) const LONGEST: usize = 16 * 1024;
 
-/// How many blocks make a batch worth hashing, if they are enough messages for all lanes, and how many are at most kept
-/// until they are. With the largest message on top, a batch has 272 KiB at most.
+/// How many blocks make a batch worth hashing, once they are enough messages for all lanes. With the longest of messages
+/// that bounds a batch to 257 KiB, and what is reserved for it to twice as much.
 const WORTH: usize = 512;
-const MOST: usize = 4096;
 
 /// The round constants: the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2).
 const ROUNDS: [u32; 64] = [
@@ -107,10 +106,13 @@ impl Lanes {
         None
     }
 
-    /// Whatever vectors there are, for tests; they may hold one message.
+    /// All the vectors that this processor has, and none.
     #[cfg(test)]
-    pub(super) fn any() -> [Self; 2] {
-        [Self(Arch::new()), Self(Arch::Scalar)]
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![Arch::new(), Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        all.into_iter().map(Self).collect()
     }
 }
 
@@ -141,7 +143,7 @@ impl Batch {
 
     /// Whether the time has come to hash.
     pub(super) fn is_full(&self) -> bool {
-        self.blocks.len() >= MOST || (self.blocks.len() >= WORTH && self.messages.len() >= WIDEST)
+        self.blocks.len() >= WORTH && self.messages.len() >= WIDEST
     }
 
     /// Hashes all that wait, each from the state `start`, and gives out each one's last state, in any order.
@@ -221,16 +223,13 @@ impl WithSimd for Together<'_> {
 fn compress<S: Simd>(simd: S, state: &mut [S::u32s; 8], mut w: [S::u32s; 16]) {
     let mut now = *state;
     for (pass, constants) in ROUNDS.as_chunks::<16>().0.iter().enumerate() {
-        // Written out, so that every word has a register or a fixed place.
-        macro_rules! rounds {
-            ($($i:literal)*) => {$(
-                now = round(simd, now, simd.add_u32s(w[$i], simd.splat_u32s(constants[$i])));
-                if pass < 3 {
-                    w[$i] = scheduled(simd, w[$i], w[($i + 1) % 16], w[($i + 9) % 16], w[($i + 14) % 16]);
-                }
-            )*};
+        // Not written out sixteen times: a tenth faster, and a frame of 860 KB where nothing is optimized.
+        for (i, constant) in constants.iter().enumerate() {
+            now = round(simd, now, simd.add_u32s(w[i], simd.splat_u32s(*constant)));
+            if pass < 3 {
+                w[i] = scheduled(simd, w[i], w[(i + 1) % 16], w[(i + 9) % 16], w[(i + 14) % 16]);
+            }
         }
-        rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
     for (word, more) in state.iter_mut().zip(now) {
         *word = simd.add_u32s(*word, more);

@@ -114,6 +114,7 @@ fn verdict(report: &ApplyReport, style: &Style) -> String {
             (Symbol::Attention, Tone::Warn, format!("Interrupted ({}): {counts}.", style.name(why)))
         }
         Verdict::NotAll => (Symbol::Bad, Tone::Bad, format!("Not all applied: {counts}.")),
+        Verdict::LeftAlone => (Symbol::Attention, Tone::Warn, format!("Nothing was done: {counts}.")),
         Verdict::Applied => (Symbol::Good, Tone::Good, format!("Applied: {counts}.")),
     };
     format!("{} {}", style.mark(symbol), style.paint(tone, &words))

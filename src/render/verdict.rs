@@ -1,6 +1,6 @@
 //! What a report comes to, whatever it is written in. Pure.
 
-use crate::domain::{ActionOutcome, ApplyReport, FinishedBefore, Outcome, Since};
+use crate::domain::{ActionOutcome, ApplyReport, FinishedBefore, Outcome, RunFailure, Since};
 
 /// How a run ended.
 pub(super) enum Verdict<'a> {
@@ -12,9 +12,11 @@ pub(super) enum Verdict<'a> {
     BrokenOff,
     /// It was told to end, for this reason.
     Interrupted(&'a str),
-    /// Not everything was done.
+    /// Not everything was done, or could be looked at.
     NotAll,
-    /// Everything was.
+    /// Others do it, or its time has passed.
+    LeftAlone,
+    /// Everything was done.
     Applied,
 }
 
@@ -22,12 +24,14 @@ impl<'a> Verdict<'a> {
     pub(super) fn of(report: &'a ApplyReport) -> Self {
         if let Some(before) = &report.finished_before {
             Self::AlreadyApplied(before)
-        } else if report.failure.is_some() {
-            if began(report) { Self::BrokenOff } else { Self::NotBegun }
+        } else if let Some(failure) = &report.failure {
+            if failure.code == RunFailure::FAULT || began(report) { Self::BrokenOff } else { Self::NotBegun }
         } else if let Some(why) = &report.interrupted {
             Self::Interrupted(why)
-        } else if report.actions.iter().any(|action| is_bad(&action.outcome)) {
+        } else if blind(report) > 0 || report.actions.iter().any(|action| is_bad(&action.outcome)) {
             Self::NotAll
+        } else if !report.actions.is_empty() && report.actions.iter().all(|action| is_left_alone(&action.outcome)) {
+            Self::LeftAlone
         } else {
             Self::Applied
         }
@@ -58,6 +62,15 @@ pub(super) const fn is_bad(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { .. } | Outcome::Violated { .. } | Outcome::NotReached)
 }
 
+const fn is_left_alone(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Skipped { .. } | Outcome::Claimed { .. })
+}
+
+/// How much is held because it could not even be looked at. It is not done either.
+fn blind(report: &ApplyReport) -> usize {
+    report.held.iter().filter(|held| held.reason.is_blind()).count()
+}
+
 /// How many actions came to what.
 pub(super) fn counts(report: &ApplyReport) -> String {
     let of = |test: fn(&Outcome) -> bool| report.actions.iter().filter(|a| test(&a.outcome)).count();
@@ -69,6 +82,7 @@ pub(super) fn counts(report: &ApplyReport) -> String {
         (of(|o| matches!(o, Outcome::Failed { .. })), "failed"),
         (of(|o| matches!(o, Outcome::Violated { .. })), "violated"),
         (of(|o| matches!(o, Outcome::NotReached)), "not reached"),
+        (blind(report), "could not be looked at"),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)

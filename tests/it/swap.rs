@@ -432,8 +432,11 @@ async fn a_planned_restore_does_what_the_file_says_or_nothing() {
     let _ = kept.says("--keep is for a scratch server");
     // The store alone is enough, and the names are those of the plan.
     let world = world.env("BKUP_CATALOG_URL", "");
-    let _ = world.run(&["apply", "restore.json", "--report", "report.json"]).exits(0).says("which has no report");
-    assert!(!world.cli.path("report.json").exists());
+    let refused = world.run(&["apply", "restore.json", "--report", "report.json"]).exits(2);
+    let _ = refused.says("the plan is of a restore, which has no report");
+    let report = world.cli.read("report.json");
+    assert!(report.contains("the plan is of a restore"), "{report}");
+    let _ = world.run(&["apply", "restore.json"]).exits(0);
     assert_eq!(orders(&world, "tenant_a").await, 200);
     assert_eq!(beside(&world).await, [saved["swap"]["aside"].as_str().unwrap()]);
     // Once is enough: the schema in use is another one by now.

@@ -77,10 +77,10 @@ pub fn run(context: &mut Context, args: &ApplyArgs) -> Result<Exit, CliError> {
     };
     if !told.reported {
         let report = not_begun(context, told.plan.as_ref(), &error);
-        github::reported(context, &report);
         for unwritten in [write_report(context, args, &report), write_markdown(context, args, &report)] {
             unwritten.unwrap_or_else(|unwritten| context.ui.failure(&unwritten.explain()));
         }
+        github::reported(context, &report);
     }
     Err(error)
 }
@@ -96,13 +96,9 @@ fn begin(context: &mut Context, args: &ApplyArgs, told: &mut Told) -> Result<Exi
     match &args.plan {
         Some(path) => {
             if let Some(plan) = restore::planned::read(context, path)? {
-                // A report is of an apply's actions: that none of them was begun says nothing of a restore.
+                refuse_report_of_restore(args)?;
+                // Nor is one made where it fails: that no action was begun says nothing of a restore.
                 told.reported = true;
-                if args.report.is_some() || args.markdown.md_out.is_some() {
-                    context
-                        .ui
-                        .note("the plan is of a restore, which has no report: --report and --md-out are not written");
-                }
                 let given = RestoreArgs { lock_timeout: args.lock_timeout, ..RestoreArgs::default() };
                 return restore::carry_out(context, &given, &plan);
             }
@@ -127,6 +123,17 @@ fn not_begun(context: &Context, plan: Option<&Plan>, error: &CliError) -> ApplyR
     let failure = RunFailure { code: finding.code.to_string(), message: finding.message, help: finding.help };
     let run = RunId::of(context.now, Context::random().unwrap_or_default());
     ApplyReport::not_begun(run, version::SHORT, plan, context.now, failure)
+}
+
+/// A report is of an apply's actions. A file that is asked for and not written would be taken for this run's.
+fn refuse_report_of_restore(args: &ApplyArgs) -> Result<(), CliError> {
+    if args.report.is_none() && args.markdown.md_out.is_none() {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "the plan is of a restore, which has no report".to_owned(),
+        "leave out --report and --md-out; what a restore did is printed".to_owned(),
+    ))
 }
 
 /// A consent is for what somebody has seen. An apply that plans anew might find another change, and delete that.
@@ -293,12 +300,11 @@ fn execute(
     let report = perform(context, plan, catalog, clock, args.lock_timeout, record)?;
     told.reported = true;
     // What was done is shown also where the file cannot be written.
-    let written = write_report(context, args, &report);
-    write_markdown(context, args, &report)?;
+    let written = [write_report(context, args, &report), write_markdown(context, args, &report)];
     if !context.ui.is_json() {
         context.ui.print(&report_text(&report, &context.ui.style));
     }
-    written.map(|()| exit(&report))
+    written.into_iter().collect::<Result<(), _>>().map(|()| exit(&report))
 }
 
 fn perform(
@@ -387,7 +393,7 @@ pub fn exit(report: &ApplyReport) -> Exit {
     // What could not even be looked at is not done either: a night without its store must not end as a success.
     let failed = of(|o| matches!(o, Outcome::Failed { .. } | Outcome::NotReached))
         || report.failure.is_some()
-        || report.held.iter().any(|held| held.reason.is_blind());
+        || (report.finished_before.is_none() && report.held.iter().any(|held| held.reason.is_blind()));
     let done = of(|o| matches!(o, Outcome::Done { .. } | Outcome::Violated { .. }));
     if failed && done {
         Exit::PartlyApplied

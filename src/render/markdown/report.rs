@@ -33,17 +33,17 @@ pub fn report_markdown(report: &ApplyReport, key: &str, limit: usize) -> Markdow
     if !deletions.is_empty() {
         head.push_str(&format!("\n#### Deletions ({})\n\n{}", deletions.len(), list(&deletions)));
     }
-    head.push_str(&not_known(report));
+    head.push_str(&besides(report));
     let fold =
         |title: &str, inside: &str| format!("\n<details><summary><b>{title}</b></summary>\n\n{inside}\n</details>\n");
     let done = (!rest.is_empty()).then(|| fold(&format!("Everything else ({})", rest.len()), &list(&rest)));
-    let since = (!report.since.is_empty()).then(|| {
-        let (listed, more) = came_since(report);
+    let (listed, more) = came_since(report);
+    let since = (!listed.is_empty()).then(|| {
         let mut lines: String = listed.iter().map(|since| format!("- {}\n", words(&since.words))).collect();
         if more > 0 {
             lines.push_str(&format!("- and {more} more; `bkup plan` shows all\n"));
         }
-        fold(&format!("Came since the plan was made, and was left alone ({})", report.since.len()), &lines)
+        fold(&format!("Came since the plan was made ({})", report.since.len()), &lines)
     });
     let mut evidence = String::new();
     for proof in &report.evidence {
@@ -109,15 +109,27 @@ fn line(outcome: &ActionOutcome) -> String {
     }
 }
 
-/// What this report does not hold, and why.
-fn not_known(report: &ApplyReport) -> String {
+/// How many places that were not written to are named.
+const MOST_UNRECORDED: usize = 10;
+
+/// What came since the plan was made, in a line, and what is not known or recorded.
+fn besides(report: &ApplyReport) -> String {
     let mut out = String::new();
+    if !report.since.is_empty() {
+        let deletions = report.since.iter().filter(|since| since.deletes).count();
+        let came = count(report.since.len(), "item");
+        out.push_str(&format!("\n{came} came since the plan was made, of which {deletions} delete; left alone\n"));
+    }
     if let Some(why) = &report.since_unknown {
         out.push_str(&format!("\n! What came since the plan was made is not all known: {}\n", words(why)));
     }
     if !report.unrecorded.is_empty() {
-        let places: String = report.unrecorded.iter().map(|place| format!("- {}\n", words(place))).collect();
-        out.push_str(&format!("\n#### The record of this run is not complete\n\n{places}"));
+        out.push_str(&format!("\n#### The record of this run is not complete ({})\n\n", report.unrecorded.len()));
+        let named = report.unrecorded.iter().take(MOST_UNRECORDED);
+        named.for_each(|place| out.push_str(&format!("- {}\n", words(place))));
+        if report.unrecorded.len() > MOST_UNRECORDED {
+            out.push_str(&format!("- and {} more; the report has all\n", report.unrecorded.len() - MOST_UNRECORDED));
+        }
     }
     out
 }
@@ -133,6 +145,7 @@ fn verdict(report: &ApplyReport) -> String {
         Verdict::BrokenOff => format!("✗ Broken off: {counts}"),
         Verdict::Interrupted(why) => format!("! Interrupted ({}): {counts}", words(why)),
         Verdict::NotAll => format!("✗ Not all applied: {counts}"),
+        Verdict::LeftAlone => format!("! Nothing was done: {counts}"),
         Verdict::Applied => format!("✓ Applied: {counts}"),
     }
 }
