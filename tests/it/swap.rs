@@ -432,7 +432,7 @@ async fn a_planned_restore_does_what_the_file_says_or_nothing() {
     let _ = kept.says("--keep is for a scratch server");
     // The store alone is enough, and the names are those of the plan.
     let world = world.env("BKUP_CATALOG_URL", "");
-    let refused = world.run(&["apply", "restore.json", "--report", "report.json"]).exits(2);
+    let refused = world.run(&["apply", "restore.json", "--report", "report.json"]).exits(64);
     let _ = refused.says("the plan is of a restore, which has no report");
     let report = world.cli.read("report.json");
     assert!(report.contains("the plan is of a restore"), "{report}");
