@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::restore::{content, flip};
-use crate::world::cluster::Major;
+use crate::world::cluster::{Major, fresh_folder};
 use crate::world::place::World;
 use crate::world::run::Ran;
 
@@ -138,6 +138,7 @@ async fn what_is_not_whole_is_told_and_left_alone() {
     flip(&old.join(format!("daily/{daily}.dump")));
     let tar = old.join(format!("full/app_full_{full}.tar.gz"));
     flip(&tar);
+    let evil = fresh_folder("e");
     sh(
         &world,
         major,
@@ -145,11 +146,12 @@ async fn what_is_not_whole_is_told_and_left_alone() {
         &format!(
             "head -c 3000 tenants/a/a_{tenant}.dump > t && mv t tenants/a/a_{tenant}.dump
              zcat full/backup_{sql}.sql.gz | head -n -20 | gzip > t && mv t full/backup_{sql}.sql.gz && rm full/*.meta
-             (echo '\\! touch /tmp/bkup-it/evil'; pg_dump app) | gzip > full/backup_{five}.sql.gz
+             (echo '\\! touch {evil}'; pg_dump app) | gzip > full/backup_{five}.sql.gz
              : > daily/{six}.dump
              pg_dump -Fc app > daily/20260101_030000.dump
              pg_dump -Fc --file={seven}.dump app; printf 'something else' >> {seven}.dump
-             cp full/backup_{five}.sql.gz full/latest.tar.gz; echo hello > daily/20990101_000000.dump"
+             cp full/backup_{five}.sql.gz full/latest.tar.gz; echo hello > daily/20990101_000000.dump",
+            evil = evil.display(),
         ),
     );
     let ran = adopt(&world, &old, &["--auto-approve"]).exits(0);
@@ -168,7 +170,7 @@ async fn what_is_not_whole_is_told_and_left_alone() {
     }
     assert!(ran.stdout.contains("Adopt: 0 backups"), "{}", ran.stdout);
     assert!(world.backups("database").is_empty() && world.backups("tenant=a").is_empty());
-    assert!(!Path::new("/tmp/bkup-it/evil").exists());
+    assert!(!evil.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Suite: every effect of an apply can be its last. Whole applies over real adapters are written down as the numbered
 //! list of what they change outside: each request that writes to the store, each commit in the catalog. For every one of
-//! them the runner dies before it, dies after it, loses its reply, or finds its connection broken; then a fresh apply
-//! runs, and the end is that of an apply that nothing happened to.
+//! them the runner dies before it and dies after it; some of each kind lose their reply, or find their connection broken
+//! (all of them with `BKUP_CRASH_ALL`, every night). Then a fresh apply runs, and the end is that of an apply that nothing
+//! happened to.
 
 mod bin;
 mod end;
@@ -9,6 +10,7 @@ mod scenes;
 mod site;
 mod swap;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant as Monotonic;
@@ -22,8 +24,9 @@ use site::{Ground, Site, State};
 
 /// How many sites work at once: a site waits for its programs most of the time.
 const WORKERS: usize = 4;
-/// Before each how-manieth effect the connection breaks, where nobody asks for all of them with `BKUP_CRASH_ALL`.
-const BREAKS: usize = 3;
+/// How many effects of a kind lose their reply, besides the last one, where nobody asks for all with `BKUP_CRASH_ALL`: what
+/// the same statement does for the tenth backup is what it did for the first one. The runner dies after every one of them.
+const REPLIES: usize = 2;
 /// A recovery may need one more apply than the one that does the work: to collect what that found too young.
 const APPLIES: usize = 2;
 
@@ -204,17 +207,33 @@ fn difference(scene: &Scene, wanted: &[String], found: &[String]) -> Option<Stri
     (!lacks.is_empty() || !more.is_empty()).then(|| format!("it lacks {lacks:#?}, it has {more:#?}"))
 }
 
-/// Disturbs the scene at every point in every way, and says how it went.
+/// Returns the numbers of the first so many effects of each kind, and of its last one. A kind is a statement in the
+/// catalog; in the store it is a method and the end of a name, without what tells one backup from another.
+fn of_each_kind(labels: &[String], first: usize) -> BTreeSet<usize> {
+    let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (label, number) in labels.iter().zip(1..) {
+        let kind = label.split_once(" /").map_or_else(
+            || label.clone(),
+            |(method, target)| format!("{method} {}", target.rsplit('/').next().unwrap_or_default()),
+        );
+        let kind = kind.chars().filter(|c| !c.is_ascii_digit()).collect();
+        kinds.entry(kind).or_default().push(number);
+    }
+    kinds.into_values().flat_map(|all| all.iter().take(first).chain(all.last()).copied().collect::<Vec<_>>()).collect()
+}
+
+/// Disturbs the scene at every point, and says how it went.
 async fn every_point(ground: &Arc<Ground>, scene: Scene) {
     let begun = Monotonic::now();
     let record = record(ground, &scene).await;
     let count = record.labels.len();
     assert!(count >= scene.least, "{} has only {count} effects: {:#?}", scene.name, record.labels);
     let mut fates: Vec<Fate> = (0..=count).map(Fate::DiesAfter).collect();
-    fates.extend((1..=count).map(Fate::LosesReplyOf));
-    // A connection that breaks is met by what a death and a lost reply are met by: a third of them is looked at.
-    let each = if chosen("BKUP_CRASH_ALL").is_some() { 1 } else { BREAKS };
-    fates.extend((1..=count).step_by(each).map(Fate::BreaksBefore));
+    let all = chosen("BKUP_CRASH_ALL").is_some();
+    let few = |each| if all { (1..=count).collect() } else { of_each_kind(&record.labels, each) };
+    fates.extend(few(REPLIES).into_iter().map(Fate::LosesReplyOf));
+    // A connection that breaks is met by what a death and a lost reply are met by.
+    fates.extend(few(0).into_iter().map(Fate::BreaksBefore));
     if let Some(only) = chosen(&format!("BKUP_CRASH_{}", scene.name.to_uppercase())) {
         fates.retain(|fate| format!("{fate:?}") == only);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bkup::engine::scratch::make_template;
 
-use crate::world::cluster::{Major, fresh_folder};
+use crate::world::cluster::{Major, fresh_folder, tests_folder};
 
 /// The folder with the programs, gone with the value.
 pub struct Bin {
@@ -48,8 +48,8 @@ impl Bin {
 
 /// Lets the unprivileged user of the servers read the template.
 fn open_up(folder: &Path) {
-    let mut parent = Some(folder);
-    while let Some(above) = parent.filter(|path| path.starts_with("/tmp/bkup-it/")) {
+    let (mut parent, all) = (Some(folder), tests_folder());
+    while let Some(above) = parent.filter(|path| path.starts_with(&all) && *path != all) {
         std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
         parent = above.parent();
     }

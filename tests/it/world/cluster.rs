@@ -80,18 +80,26 @@ impl Major {
 /// A data folder that clusters are copied from. Statics are not dropped, so the next run sweeps what this one leaves.
 struct Template(PathBuf);
 
+/// Returns the one folder of tests, below the one that `BKUP_TEST_FOLDER` names or below `/tmp`. Short, for the sockets in
+/// it, and open to the servers' user, as a `TMPDIR` may not be.
+pub fn tests_folder() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "tests are told by scripts/test where there is room in memory")]
+    let above = std::env::var_os("BKUP_TEST_FOLDER").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    above.join("bkup-it")
+}
+
 /// Returns a short path that nobody has, below the one folder of tests, and sweeps what dead test runs left there.
 pub fn fresh_folder(kind: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     static SWEPT: std::sync::Once = std::sync::Once::new();
-    let parent = Path::new("/tmp/bkup-it");
-    std::fs::create_dir_all(parent).expect("a folder for clusters");
+    let parent = tests_folder();
+    std::fs::create_dir_all(&parent).expect("a folder for clusters");
     let own = std::process::id();
     SWEPT.call_once(|| {
         use std::os::unix::fs::PermissionsExt;
         // Another user may have made it; then it is open already.
-        let _open = std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o1777));
-        for item in std::fs::read_dir(parent).expect("the folder lists").flatten() {
+        let _open = std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o1777));
+        for item in std::fs::read_dir(&parent).expect("the folder lists").flatten() {
             let name = item.file_name().to_string_lossy().into_owned();
             let pid = name.split('-').nth(1).and_then(|pid| pid.parse::<u32>().ok());
             if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
