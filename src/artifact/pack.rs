@@ -16,7 +16,7 @@ use super::compress::{BLOCK, Compressor, Desk};
 use super::{ArtifactError, PipeReader};
 use crate::crypto::{ContentHasher, DigestKey, Encrypting, Recipient, encrypting};
 use crate::domain::{Compression, DataPart, Digest, PartKind};
-use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore};
+use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore, put_whole};
 
 /// Up to how much is packed, or read back, without threads: most tenants' archives are no larger.
 pub(crate) const SMALL: usize = 64 * 1024;
@@ -134,7 +134,7 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
 /// # Errors
 /// When compression or encryption breaks, or the store fails. No object is visible then.
 pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
-    let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
+    let PackRequest { store, key, kind, compression, recipient, digest_key, estimate: _ } = request;
     let broken = |detail: String| ArtifactError::Broken { key: key.clone(), detail };
     let encrypted = recipient.is_some();
     let small = content.iter().map(Bytes::len).sum::<usize>() <= SMALL;
@@ -146,14 +146,7 @@ pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<Dat
         spawn_blocking(work).await.map_err(|error| broken(format!("a thread died: {error}")))?
     };
     let Whole { sealed, original_size, plain, outer } = worked.map_err(|error| broken(error.to_string()))?;
-    let mut upload = Uploader::new(store, &key, estimate);
-    for frame in sealed {
-        if let Err(error) = upload.write(frame).await {
-            upload.abort().await;
-            return Err(error.into());
-        }
-    }
-    let size = upload.finish().await?;
+    let size = put_whole(store, &key, sealed, outer).await?;
     Ok(DataPart {
         kind,
         size,

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::domain::{Instant, StoreSettings};
+use crate::domain::{Digest, Instant, StoreSettings};
 
 /// What a store says of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,9 @@ pub struct PutOptions {
     pub if_absent: bool,
     /// The CRC32C to send; absent: computed where the store is known to check it.
     pub crc32c: Option<u32>,
+    /// The body's SHA-256, where it was taken already: it is what is signed, so that the store refuses another body.
+    /// Absent: taken anew.
+    pub sha256: Option<Digest>,
     /// What the object is for.
     pub role: StorageRole,
 }

@@ -48,5 +48,5 @@ pub use probe::{clear_probes, probe};
 pub use read::{ByteStream, READ_MEMORY, read};
 pub use retry::{RetryPolicy, Retrying};
 pub use s3::S3Store;
-pub use upload::{UPLOAD_MEMORY, Uploader};
+pub use upload::{UPLOAD_MEMORY, Uploader, put_whole};
 pub use versions::{VersionsGone, destroy_versions, versions};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
+use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -19,7 +20,9 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, StorageClass};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 use secrecy::ExposeSecret;
@@ -33,7 +36,7 @@ use super::{
     StorageRole, StoreConnection, StoreCredentials, StoreError, UnfinishedUpload, UploadId, VersionPage, VersionsFrom,
     WriteStore,
 };
-use crate::domain::{Instant, StoreSettings, StoreUrl};
+use crate::domain::{Digest, Instant, StoreSettings, StoreUrl};
 
 /// The region of a custom endpoint whose policy names none; such servers mostly ignore it.
 const ANY_REGION: &str = "us-east-1";
@@ -74,6 +77,28 @@ impl Intercept for ClockReader {
             let clock = ServerClock { said: said.timestamp(), heard: std::time::Instant::now() };
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
         }
+        Ok(())
+    }
+}
+
+/// Signs the body by a digest that was taken before.
+#[derive(Debug)]
+struct SignedAs(Digest);
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for SignedAs {
+    fn name(&self) -> &'static str {
+        "SignedAs"
+    }
+
+    fn read_before_signing(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let _none_before =
+            config.interceptor_state().store_put(PayloadSigningOverride::Precomputed(self.0.to_string()));
         Ok(())
     }
 }
@@ -377,7 +402,11 @@ impl WriteStore for S3Store {
             .set_checksum_crc32_c(self.checksum(options.crc32c, &body))
             .set_storage_class(self.class_of(options.role))
             .body(body.into());
-        match request.send().await {
+        let sent = match options.sha256 {
+            Some(sha256) => request.customize().interceptor(SignedAs(sha256)).send().await,
+            None => request.send().await,
+        };
+        match sent {
             Ok(_) => Ok(PutOutcome::Created),
             Err(error) => match self.asked("write", key).answer(error) {
                 Answer::Exists if options.if_absent => Ok(PutOutcome::Exists),

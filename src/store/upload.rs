@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{PartTag, PutOptions, StorageRole, StoreError, UploadId, WriteStore};
+use crate::domain::Digest;
 
 const MIB: u64 = 1024 * 1024;
 /// The usual size of a part.
@@ -23,6 +24,37 @@ const GROW_EVERY: u32 = 1000;
 /// 140 GiB (75 GiB without an estimate); past that, 10,000 parts need larger ones, and the part being filled and one
 /// under way are what is held.
 pub const UPLOAD_MEMORY: u64 = PART * (PARALLEL + 1);
+
+/// Puts data that is whole and whose SHA-256 is known: the store checks the bytes it gets against that one. What does not
+/// fit one part is uploaded in parts. Returns its size.
+///
+/// # Errors
+/// When the store refuses or cannot be reached. No object is visible then.
+pub async fn put_whole(
+    store: Arc<dyn WriteStore>,
+    key: &str,
+    mut pieces: Vec<Bytes>,
+    sha256: Digest,
+) -> Result<u64, StoreError> {
+    let size: usize = pieces.iter().map(Bytes::len).sum();
+    if size as u64 > PART {
+        let mut upload = Uploader::new(store, key, Some(size as u64));
+        for piece in pieces {
+            if let Err(error) = upload.write(piece).await {
+                upload.abort().await;
+                return Err(error);
+            }
+        }
+        return upload.finish().await;
+    }
+    let body = match pieces.len() {
+        1 => pieces.remove(0),
+        _ => Bytes::from(pieces.concat()),
+    };
+    let options = PutOptions { role: StorageRole::Data, sha256: Some(sha256), ..PutOptions::default() };
+    let _overwrites_nothing_but_its_own_attempt = store.put(key, body, options).await?;
+    Ok(size as u64)
+}
 
 /// An upload under way. Nothing is visible before [`Uploader::finish`]. Dropping it aborts the upload in the
 /// background, as far as there still is a runtime; what a killed process leaves behind is found by

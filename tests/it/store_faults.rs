@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bkup::crypto::ContentHasher;
 use bkup::diag::Explain;
 use bkup::domain::{BackupId, Manifest, Scope};
 use bkup::store::faults::{Fault, Faulty, Operation};
 use bkup::store::{
     FolderStore, ManifestOutcome, MemoryStore, PutOptions, PutOutcome, ReadStore, Retrying, StoreCredentials,
     StoreError, UPLOAD_MEMORY, Uploader, WriteStore, ensure_marker, layout, list, manifests, open, open_reader, probe,
-    put_once, read, read_manifest, read_marker, write_manifest,
+    put_once, put_whole, read, read_manifest, read_marker, write_manifest,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -38,6 +39,27 @@ async fn a_storm_of_503_is_waited_out_and_counted() {
     assert_eq!(store.put("x", Bytes::from_static(b"x"), PutOptions::default()).await.unwrap(), PutOutcome::Created);
     assert_eq!(store.get("x", 10).await.unwrap(), Bytes::from_static(b"x"));
     assert_eq!(store.retries(), 5);
+}
+
+#[tokio::test]
+async fn a_store_checks_what_it_gets_against_the_digest_that_is_recorded() {
+    let server = S3Server::start();
+    let store = open(server.connection("p")).await.unwrap();
+    let sha256 = |body: &Bytes| {
+        let mut hasher = ContentHasher::new(None);
+        hasher.update(body);
+        hasher.finish()
+    };
+    for size in [0, 1, MIB, 16 * MIB, 16 * MIB + 1] {
+        let body = noise(size, 1);
+        let pieces = vec![body.slice(..size / 3), body.slice(size / 3..)];
+        assert_eq!(put_whole(store.clone(), "x", pieces, sha256(&body)).await.unwrap(), size as u64);
+        assert_eq!(store.get("x", size as u64).await.unwrap(), body);
+    }
+    // Another body than the one that was digested: damaged in memory, before it was sent.
+    let put = put_whole(store.clone(), "y", vec![noise(MIB, 2)], sha256(&noise(MIB, 1))).await;
+    assert!(matches!(put, Err(StoreError::DamagedInTransit { .. })), "{put:?}");
+    assert_eq!((server.keys(), server.unfinished()), (vec!["p/x".to_owned()], 0));
 }
 
 #[tokio::test]
