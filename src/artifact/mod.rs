@@ -16,7 +16,7 @@ mod unpack;
 
 pub use error::{ArtifactError, Damage};
 pub(crate) use pack::SMALL;
-pub use pack::{PACK_MEMORY, PackRequest, pack, pack_whole};
+pub use pack::{PACK_MEMORY, PackRequest, Sent, pack, pack_whole};
 pub use pipe::{PipeClosed, PipeError, PipeReader, PipeWriter, pipe};
 pub use tar::{TarError, TarMember, TarReader, TarWriter};
-pub use unpack::{UNPACK_MEMORY, UnpackKeys, read_back, unpack};
+pub use unpack::{UNPACK_MEMORY, UnpackKeys, read_back, read_back_sent, unpack};

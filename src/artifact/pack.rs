@@ -14,8 +14,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::compress::{BLOCK, Compressor, Desk};
 use super::{ArtifactError, PipeReader};
-use crate::crypto::{ContentHasher, DigestKey, Encrypting, Recipient, encrypting};
-use crate::domain::{Compression, DataPart, Digest, PartKind};
+use crate::crypto::{ContentHasher, DigestKey, Encrypting, PlainHasher, Recipient, encrypting};
+use crate::domain::{Compression, DataPart, Digest, PartKind, PlainDigest};
 use crate::store::{UPLOAD_MEMORY, Uploader, WriteStore, put_whole};
 
 /// Up to how much is packed, or read back, without threads: most tenants' archives are no larger.
@@ -44,7 +44,7 @@ pub struct PackRequest {
     pub compression: Compression,
     /// To whom it is encrypted: the attempt's data key; absent: it is not.
     pub recipient: Option<Recipient>,
-    /// The key of the content's digest; absent: plain SHA-256.
+    /// The key of the content's digest; absent: it has none.
     pub digest_key: Option<DigestKey>,
     /// The object's likely size, where there is an idea; only matters above 140 GiB.
     pub estimate: Option<u64>,
@@ -61,7 +61,7 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
         match source.next().await {
             Some(Ok(piece)) => first.push(piece),
             Some(Err(error)) => return Err(ArtifactError::Source { key: request.key, detail: error.to_string() }),
-            None => return pack_whole(request, first).await,
+            None => return pack_whole(request, first).await.map(|sent| sent.part),
         }
     }
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate } = request;
@@ -87,7 +87,7 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
     // An empty content still is one frame: an empty file is none to the standard tools.
     let at_least_one = workers > 0;
     let feeder =
-        spawn_blocking(move || feed(first, source, ContentHasher::new(digest_key.as_ref()), &to_workers, at_least_one));
+        spawn_blocking(move || feed(first, source, PlainHasher::new(digest_key.as_ref()), &to_workers, at_least_one));
     let sealer = spawn_blocking(move || seal(recipient.as_ref(), &from_workers, piece_sender));
 
     let mut upload = Uploader::new(store, &key, estimate);
@@ -128,12 +128,21 @@ pub async fn pack(request: PackRequest, mut source: PipeReader) -> Result<DataPa
     }
 }
 
+/// A part that was packed whole.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its entry for the manifest.
+    pub part: DataPart,
+    /// What was uploaded, of which the entry's digest was taken.
+    pub object: Vec<Bytes>,
+}
+
 /// Packs what is whole already and no larger than a few blocks, on one thread: where there are many of these, side by
 /// side is what they are to each other.
 ///
 /// # Errors
 /// When compression or encryption breaks, or the store fails. No object is visible then.
-pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<DataPart, ArtifactError> {
+pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<Sent, ArtifactError> {
     let PackRequest { store, key, kind, compression, recipient, digest_key, estimate: _ } = request;
     let broken = |detail: String| ArtifactError::Broken { key: key.clone(), detail };
     let encrypted = recipient.is_some();
@@ -146,8 +155,8 @@ pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<Dat
         spawn_blocking(work).await.map_err(|error| broken(format!("a thread died: {error}")))?
     };
     let Whole { sealed, original_size, plain, outer } = worked.map_err(|error| broken(error.to_string()))?;
-    let size = put_whole(store, &key, sealed, outer).await?;
-    Ok(DataPart {
+    let size = put_whole(store, &key, sealed.clone(), outer).await?;
+    let part = DataPart {
         kind,
         size,
         original_size,
@@ -156,14 +165,15 @@ pub async fn pack_whole(request: PackRequest, content: Vec<Bytes>) -> Result<Dat
         compression: compression.to_string(),
         encrypted,
         key,
-    })
+    };
+    Ok(Sent { part, object: sealed })
 }
 
 /// A content, compressed and encrypted.
 struct Whole {
     sealed: Vec<Bytes>,
     original_size: u64,
-    plain: Digest,
+    plain: PlainDigest,
     outer: Digest,
 }
 
@@ -173,7 +183,7 @@ fn seal_whole(
     recipient: Option<&Recipient>,
     digest_key: Option<&DigestKey>,
 ) -> io::Result<Whole> {
-    let mut hasher = ContentHasher::new(digest_key);
+    let mut hasher = PlainHasher::new(digest_key);
     let mut desk = Desk::take(compression)?;
     let original_size = content.iter().map(Bytes::len).sum::<usize>();
     let mut sealing = Sealing::Begin { recipient, frames: original_size.div_ceil(BLOCK) };
@@ -250,17 +260,17 @@ enum Failure {
     Stopped,
 }
 
-struct End {
+struct End<D> {
     size: u64,
-    digest: Digest,
+    digest: D,
     blocks: u64,
 }
 
 async fn outcome(
-    feeder: JoinHandle<Result<End, Failure>>,
+    feeder: JoinHandle<Result<End<PlainDigest>, Failure>>,
     workers: Vec<JoinHandle<Result<(), Failure>>>,
-    sealer: JoinHandle<Result<End, Failure>>,
-) -> Result<(End, End), Failure> {
+    sealer: JoinHandle<Result<End<Digest>, Failure>>,
+) -> Result<(End<PlainDigest>, End<Digest>), Failure> {
     let died = |error: tokio::task::JoinError| Failure::Broken(format!("a thread died: {error}"));
     let mut failures = Vec::new();
     for worker in workers {
@@ -289,10 +299,10 @@ async fn outcome(
 fn feed(
     first: Vec<Bytes>,
     mut source: PipeReader,
-    mut hasher: ContentHasher,
+    mut hasher: PlainHasher,
     workers: &[SyncSender<io::Result<Vec<u8>>>],
     at_least_one: bool,
-) -> Result<End, Failure> {
+) -> Result<End<PlainDigest>, Failure> {
     let (mut size, mut blocks) = (0, 0);
     let mut block = Vec::new();
     let mut send = |block: Vec<u8>| {
@@ -338,7 +348,7 @@ fn seal(
     recipient: Option<&Recipient>,
     workers: &[Receiver<io::Result<Vec<u8>>>],
     pieces: mpsc::Sender<Bytes>,
-) -> Result<End, Failure> {
+) -> Result<End<Digest>, Failure> {
     let failed = |error: io::Error| {
         if error.kind() == io::ErrorKind::BrokenPipe { Failure::Stopped } else { Failure::Broken(error.to_string()) }
     };

@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::BackupError;
-use super::logical::prove;
-use crate::artifact::{ArtifactError, PackRequest, PipeWriter, SMALL, pack, pack_whole, pipe};
+use super::logical::{proof, prove};
+use crate::artifact::{ArtifactError, PackRequest, PipeWriter, SMALL, Sent, pack, pack_whole, pipe, read_back_sent};
 use crate::domain::DataPart;
 use crate::engine::archive::Home;
 use crate::engine::{DumpSummary, EngineError};
@@ -241,7 +241,7 @@ impl<'a> Lanes<'a> {
                 let slots = if size <= SMALL { 1 } else { LARGER };
                 self.tasks.spawn(async move {
                     let _slots = uploads.acquire_many_owned(slots).await;
-                    let part = proven(store, pack_whole(request, held).await).await;
+                    let part = proven_sent(store, pack_whole(request, held).await).await;
                     drop(permit);
                     (home, part)
                 });
@@ -308,6 +308,13 @@ async fn proven(store: Arc<dyn ReadStore>, packed: Result<DataPart, ArtifactErro
     let part = packed?;
     prove(store, &part).await?;
     Ok(part)
+}
+
+/// The same of what is still at hand.
+async fn proven_sent(store: Arc<dyn ReadStore>, sent: Result<Sent, ArtifactError>) -> Result<DataPart, BackupError> {
+    let sent = sent?;
+    proof(&sent.part, || read_back_sent(Arc::clone(&store), &sent)).await?;
+    Ok(sent.part)
 }
 
 const fn is_open(lane: &Lane) -> bool {

@@ -317,9 +317,17 @@ pub(super) async fn globals(
     pack_part(order, destination, data_key, PartKind::Globals, "globals.sql", text).await.map(Some)
 }
 
-/// Reads a part back that this attempt has just written; once more a moment later, where it reads otherwise: what matters
-/// is what the store holds, and a first look may come before it shows that.
+/// Reads a part back that this attempt has just written.
 pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(), BackupError> {
+    proof(part, || read_back(Arc::clone(&store), part)).await
+}
+
+/// Reads a part that was just written by some means; once more a moment later, where it reads otherwise: what matters is
+/// what the store holds, and a first look may come before it shows that.
+pub(super) async fn proof<R: Future<Output = Result<(), ArtifactError>>>(
+    part: &DataPart,
+    read: impl Fn() -> R,
+) -> Result<(), BackupError> {
     let otherwise = |read: &Result<(), ArtifactError>| match read {
         Err(error) if error.is_damage() => {
             tracing::warn!(key = %part.key, %error, "written just now, and read otherwise: it is read again");
@@ -327,7 +335,7 @@ pub(super) async fn prove(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<
         }
         _ => false,
     };
-    let read = settled(|| read_back(Arc::clone(&store), part), otherwise).await;
+    let read = settled(read, otherwise).await;
     let told = |error: ArtifactError| if error.is_damage() { BackupError::ReadsOtherwise(error) } else { error.into() };
     read.map_err(told)
 }

@@ -7,6 +7,7 @@
 mod digest;
 mod error;
 mod keys;
+mod plain;
 mod sparse;
 mod stream;
 
@@ -15,6 +16,7 @@ pub use error::CryptoError;
 pub use keys::{
     DataKey, GeneratedIdentity, Identity, OpenedKey, Recipient, fingerprint, generate_identity, open_key_object,
 };
+pub use plain::PlainHasher;
 pub use sparse::SparseHasher;
 pub use stream::{Decrypting, Encrypting, decrypting, encrypting};
 

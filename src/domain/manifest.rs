@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::AskedFor;
 
 /// The version of the manifest's form, `major.minor`. A reader refuses a larger major and ignores unknown fields.
-pub const MANIFEST_FORMAT: &str = "1.0";
+pub const MANIFEST_FORMAT: &str = "1.1";
 
 /// One backup's manifest, `manifest.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
-    /// Version of this form, `1.0`.
+    /// Version of this form, `1.1`.
     pub format_version: String,
     /// The backup's id.
     pub backup_id: String,
@@ -71,7 +71,7 @@ pub struct Manifest {
     /// Where an adopted backup was found, for people; absent for those that bkup made.
     #[serde(default)]
     pub adopted_from: Option<String>,
-    /// Which key the content digests are keyed with; absent when they are plain SHA-256.
+    /// Which key the content digests are keyed with; absent when they are not keyed.
     #[serde(default)]
     pub digest_key_id: Option<String>,
     /// The shared archive that must be restored before it, as a backup id.
@@ -195,7 +195,8 @@ pub struct DataPart {
     pub original_size: u64,
     /// SHA-256 of the object as stored, 64 hexadecimal digits.
     pub ciphertext_sha256: String,
-    /// Digest of the bytes before compression, HMAC-SHA-256 under the digest key, plain SHA-256 without one.
+    /// Digest of the bytes before compression: `blake3:` and 64 hexadecimal digits, keyed with the digest key where there
+    /// is one. 64 digits alone, in manifests of format 1.0, are HMAC-SHA-256 under that key, SHA-256 without one.
     pub plaintext_digest: String,
     /// `none`, `lz4` or `zstd:LEVEL`.
     pub compression: String,

@@ -25,6 +25,7 @@ mod manifest;
 mod name;
 mod observed;
 mod on_demand;
+mod plain_digest;
 mod plan;
 mod quantity;
 mod rebuilt;
@@ -84,6 +85,7 @@ pub use observed::{
     StoreFacts, StoreMarker,
 };
 pub use on_demand::{AskedFor, OnDemand, Wanted};
+pub use plain_digest::PlainDigest;
 pub use plan::{
     Connections, Consent, Counts, GuardRefusal, Held, HeldReason, KeptBackup, Narrowing, ObjectiveRow, PLAN_FORMAT,
     Plan,

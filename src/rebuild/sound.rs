@@ -1,7 +1,7 @@
 //! Whether a manifest is one that this catalog recorded: its form, its names and its digests have to agree with each
 //! other and with the place it lies in. Pure. Manifests carry no signature; what is authentic is their parts.
 
-use crate::domain::{ActionId, BackupId, Digest, Instant, Manifest};
+use crate::domain::{ActionId, BackupId, Digest, Instant, Manifest, PlainDigest};
 use crate::store::layout;
 
 /// What a manifest is for the store it lies in.
@@ -26,7 +26,7 @@ pub(super) fn judge(manifest: &Manifest, lineage: &str, store_id: &str) -> Resul
         return Err("its id is not that of its slot, schedule and action".to_owned());
     }
     for part in &manifest.parts {
-        let sum = part.ciphertext_sha256.parse::<Digest>().and_then(|_| part.plaintext_digest.parse::<Digest>());
+        let sum = part.ciphertext_sha256.parse::<Digest>().and_then(|_| part.plaintext_digest.parse::<PlainDigest>());
         if layout::check_key(&part.key).is_err() || !part.key.starts_with(layout::BACKUPS) || sum.is_err() {
             return Err(format!("its part {:?} has no sound key or digest", part.key));
         }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bkup::artifact::{
-    ArtifactError, Damage, PACK_MEMORY, PackRequest, PipeError, PipeReader, UnpackKeys, pack, pipe, read_back, unpack,
+    ArtifactError, Damage, PACK_MEMORY, PackRequest, PipeError, PipeReader, Sent, UnpackKeys, pack, pack_whole, pipe,
+    read_back, read_back_sent, unpack,
 };
 use bkup::crypto::{
-    CryptoError, DataKey, DigestKey, Identity, Recipient, fingerprint, generate_identity, open_key_object,
-    system_random,
+    ContentHasher, CryptoError, DataKey, DigestKey, Identity, Recipient, fingerprint, generate_identity,
+    open_key_object, system_random,
 };
 use bkup::diag::Explain;
 use bkup::domain::{Compression, DataPart, PartKind, sha256};
@@ -86,7 +87,8 @@ async fn round_trip(content: Bytes, compression: Compression, encrypted: bool) {
     assert_eq!((part.size, part.original_size), (object.len() as u64, content.len() as u64));
     assert_eq!(part.ciphertext_sha256, sha256(&object).to_string());
     assert_eq!((part.encrypted, part.compression.as_str()), (encrypted, compression.to_string().as_str()));
-    assert_eq!(part.plaintext_digest == sha256(&content).to_string(), !encrypted, "keyed exactly when there is a key");
+    let unkeyed = format!("blake3:{}", blake3::hash(&content));
+    assert_eq!(part.plaintext_digest == unkeyed, !encrypted, "keyed exactly when there is a key");
     read_back(store.clone(), &part).await.unwrap();
     let (got, result) = unpacked(store, &part, keys).await;
     result.unwrap();
@@ -179,6 +181,85 @@ async fn a_cut_lengthened_missing_or_swapped_part_is_named() {
     bkup::store::WriteStore::delete(store.as_ref(), &part.key).await.unwrap();
     let error = unpacked(store, &part, keys).await.1.unwrap_err();
     assert!(matches!(&error, ArtifactError::Store(StoreError::NotFound { key, .. }) if *key == part.key));
+}
+
+#[tokio::test]
+async fn content_is_held_against_the_digest_of_either_format() {
+    for encrypted in [false, true] {
+        let content = rows(100_000);
+        let Packed { store, mut part, keys } = packed(content.clone(), Compression::Zstd(3), encrypted).await;
+        let first_format = |content: &Bytes| {
+            let mut hasher = ContentHasher::new(keys.digest_key.as_ref());
+            hasher.update(content);
+            hasher.finish().to_string()
+        };
+        let now = part.plaintext_digest.clone();
+        for (digest, fits) in [
+            (now.clone(), true),
+            (first_format(&content), true),
+            (first_format(&rows(99_999)), false),
+            // The digits of one are not those of the other.
+            (now.trim_start_matches("blake3:").to_owned(), false),
+            (format!("blake3:{}", first_format(&content)), false),
+        ] {
+            part.plaintext_digest = digest;
+            let (got, result) = unpacked(store.clone(), &part, keys.clone()).await;
+            if fits {
+                result.unwrap();
+                assert!(got.unwrap() == content);
+            } else {
+                assert_eq!(
+                    result,
+                    Err(ArtifactError::Damaged { key: part.key.clone(), damage: Damage::Content }),
+                    "{}",
+                    part.plaintext_digest
+                );
+                assert!(got.is_err());
+            }
+        }
+        part.plaintext_digest = format!("blake4:{}", "0".repeat(64));
+        let error = unpacked(store, &part, keys.clone()).await.1.unwrap_err();
+        assert!(matches!(&error, ArtifactError::Entry { what, .. } if what.contains("blake4:")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_at_hand_is_held_against_what_the_store_has() {
+    for (size, compression, encrypted) in [
+        (0, Compression::Zstd(3), true),
+        (1, Compression::None, false),
+        (200_000, Compression::Zstd(3), true),
+        // More than one request, and more than one frame.
+        (FRAME + MIB, Compression::Lz4, false),
+    ] {
+        let store = Arc::new(MemoryStore::default());
+        let (data, digest) = (DataKey::generate(), DigestKey::generate(&mut system_random).unwrap());
+        let request = request(store.clone(), compression, encrypted.then_some((&data, &digest)));
+        let content = vec![rows(size).slice(..size / 3), rows(size).slice(size / 3..)];
+        let sent: Sent = pack_whole(request, content).await.unwrap();
+        read_back_sent(store.clone(), &sent).await.unwrap();
+        read_back(store.clone(), &sent.part).await.unwrap();
+        let object = store.bytes(&sent.part.key).unwrap();
+        assert!(sent.object.concat() == object, "what is at hand is what was uploaded");
+        for place in [0, object.len() / 2, object.len() - 1] {
+            let mut flipped = object.to_vec();
+            flipped[place] ^= 1;
+            let cut = object.slice(..place);
+            let longer = Bytes::from([&object[..], &object[place..]].concat());
+            for (wrong, damage) in [
+                (flipped.into(), Damage::Ciphertext),
+                (cut.clone(), Damage::Size { found: cut.len() as u64, expected: sent.part.size }),
+                (longer.clone(), Damage::Size { found: longer.len() as u64, expected: sent.part.size }),
+            ] {
+                store.set(&sent.part.key, wrong);
+                let read = read_back_sent(store.clone(), &sent).await;
+                assert_eq!(read, Err(ArtifactError::Damaged { key: sent.part.key.clone(), damage }), "{size}");
+            }
+        }
+        bkup::store::WriteStore::delete(store.as_ref(), &sent.part.key).await.unwrap();
+        let error = read_back_sent(store, &sent).await.unwrap_err();
+        assert!(matches!(error, ArtifactError::Store(StoreError::NotFound { .. })), "{error}");
+    }
 }
 
 #[tokio::test]
