@@ -1,16 +1,15 @@
 //! `pg_dump` as a stream of bytes whose content is digested as it passes.
 //!
-//! One task reads the program's stdout and hands every piece to two bounded channels: to the caller, and to a thread
+//! One thread reads the program's stdout and hands every piece to two bounded channels: to the caller, and to a thread
 //! that parses the archive and digests its rows. Neither can run away from the other, and nothing is kept but the table
 //! of contents. Always a pipe, never a file as stdout: from 16 on, `pg_dump -Fc` into a seekable stdout appends its
 //! table of contents as garbage.
 
 use std::collections::VecDeque;
+use std::io::{self, PipeReader, Read};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
-use tokio::process::ChildStdout;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -20,11 +19,15 @@ use super::process::{Ended, Process};
 use super::sql::{exact_pattern, table_pattern};
 use super::tables::TableName;
 use super::task::{self, Task};
-use super::{Connection, EngineError, Invocation, Program, Programs, RowKey};
+use super::{Connection, EngineError, Invocation, Output, Program, Programs, RowKey};
 use crate::domain::{SequenceDigest, TableDigest};
 
 /// How much is read at once.
 const PIECE: usize = 256 * 1024;
+/// How much at least makes it worth to read again at once.
+const WORTH: usize = 64 * 1024;
+/// How long the pipe fills otherwise: less than it takes any source to fill it.
+const FILLS: Duration = Duration::from_millis(1);
 /// How many pieces each channel holds.
 pub(super) const PIECES: usize = 16;
 /// How many pieces are remembered, to be filled again.
@@ -94,7 +97,8 @@ impl DumpRequest {
             .arg(format!("--encoding={encoding}"))
             .arg(format!("--lock-wait-timeout={}", self.lock_wait.as_millis()))
             .arg(format!("--dbname={}", keyword(self.connection.database())))
-            .envs(self.connection.env());
+            .envs(self.connection.env())
+            .output(Output::Stream);
         if let Some(snapshot) = &self.snapshot {
             invocation = invocation.arg(format!("--snapshot={snapshot}"));
         }
@@ -194,54 +198,76 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
 }
 
 /// Takes the program's stdout.
-pub(super) fn stdout_of(process: &mut Process) -> Result<ChildStdout, EngineError> {
-    process.take_wide_stdout().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))
+pub(super) fn stdout_of(process: &mut Process) -> Result<PipeReader, EngineError> {
+    process.take_stream().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))
 }
 
 /// Reads a program's stdout to its end, hands every piece to the takers, and waits for the program. Returns how it
 /// ended and how many bytes came.
 pub(super) async fn read(
     process: Process,
-    mut stdout: ChildStdout,
+    stdout: PipeReader,
     to_parser: mpsc::Sender<Bytes>,
     to_caller: Option<mpsc::Sender<Bytes>>,
 ) -> Result<(Ended, u64), EngineError> {
+    // Should this task be aborted, the program is killed with it, which ends the thread.
+    let reading = tokio::task::spawn_blocking(move || hand_on(stdout, &to_parser, to_caller.as_ref()));
+    let read = reading.await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())));
+    let total = read.map_err(|e| EngineError::io("reading pg_dump", e))?;
+    Ok((process.wait().await?, total))
+}
+
+fn hand_on(
+    mut stdout: PipeReader,
+    to_parser: &mpsc::Sender<Bytes>,
+    to_caller: Option<&mpsc::Sender<Bytes>>,
+) -> io::Result<u64> {
     let mut total = 0_u64;
     // Pieces that were handed out. The first that nobody holds any more is filled again: memory that is given back and
     // taken anew costs as much as what is done with it.
     let mut handed: VecDeque<Bytes> = VecDeque::new();
     loop {
         let again = handed.pop_front_if(|piece| piece.is_unique()).and_then(|piece| piece.try_into_mut().ok());
-        let mut buffer = again.unwrap_or_else(|| BytesMut::with_capacity(PIECE));
-        buffer.clear();
-        // A pipe gives what is there, at times little; pieces are filled up so that there are few of them.
-        while buffer.len() < PIECE {
-            let count = stdout.read_buf(&mut buffer).await.map_err(|e| EngineError::io("reading pg_dump", e))?;
-            if count == 0 {
-                break;
-            }
+        let mut buffer = again.unwrap_or_default();
+        // What it held is written over; of a new one, or one that was cut, the rest is zeroed once.
+        buffer.resize(PIECE, 0);
+        let filled = fill(&mut stdout, &mut buffer)?;
+        if filled == 0 {
+            return Ok(total);
         }
-        if buffer.is_empty() {
-            break;
-        }
-        total += buffer.len() as u64;
+        buffer.truncate(filled);
+        total += filled as u64;
         let piece = buffer.freeze();
         handed.push_back(piece.clone());
         if handed.len() > HANDED {
             handed.pop_front();
         }
+        let wanted = to_parser.blocking_send(piece.clone()).is_ok();
         // A parser that stopped has an error to tell, which `finish` asks for: the dump is of no use by then.
-        if to_parser.send(piece.clone()).await.is_err() {
-            break;
-        }
-        if let Some(to_caller) = &to_caller
-            && to_caller.send(piece).await.is_err()
-        {
-            break;
+        if !wanted || to_caller.is_some_and(|caller| caller.blocking_send(piece).is_err()) {
+            return Ok(total);
         }
     }
-    drop((to_parser, to_caller, stdout));
-    Ok((process.wait().await?, total))
+}
+
+/// Fills a piece, or as much of it as there is before the end. A pipe gives what is there, at times a single row; to be
+/// woken for each costs both sides more than what is done with it.
+fn fill(stdout: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match stdout.read(&mut piece[filled..]) {
+            Ok(0) => break,
+            Ok(count) => {
+                filled += count;
+                if count < WORTH && filled < piece.len() {
+                    std::thread::sleep(FILLS);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 impl Dump {

@@ -25,6 +25,8 @@ pub enum Output {
     /// A pipe: [`super::Process::take_stdout`].
     #[default]
     Pipe,
+    /// A wide pipe for a thread that reads gigabytes: [`super::Process::take_stream`].
+    Stream,
     /// Nowhere.
     Nothing,
     /// Together with stderr to the end of this file: for servers, which may outlive bkup.

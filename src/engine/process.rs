@@ -2,6 +2,7 @@
 //! whole process group killed and reaped when the handle is dropped.
 
 use std::collections::VecDeque;
+use std::io::PipeReader;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -71,8 +72,14 @@ impl Invocation {
         }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(if self.input == Input::Pipe { Stdio::piped() } else { Stdio::null() });
+        let mut stream = None;
         match &self.output {
             Output::Pipe => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+            Output::Stream => {
+                let (reader, writer) = wide_pipe().map_err(|e| EngineError::io("making a pipe", e))?;
+                stream = Some(reader);
+                command.stdout(Stdio::from(writer)).stderr(Stdio::piped())
+            }
             Output::Nothing => command.stdout(Stdio::null()).stderr(Stdio::piped()),
             Output::Log(path) => {
                 let log = std::fs::OpenOptions::new().append(true).create(true).open(path);
@@ -105,7 +112,7 @@ impl Invocation {
             (kept, reader)
         });
         let id = child.id();
-        Ok(Process { name: self.name(), child, group: id, stderr })
+        Ok(Process { name: self.name(), child, group: id, stream, stderr })
     }
 
     /// Runs it to its end and returns its stdout.
@@ -126,6 +133,16 @@ impl Invocation {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts programs")]
 fn command(program: &Path) -> tokio::process::Command {
     tokio::process::Command::new(program)
+}
+
+/// Makes a pipe as large as an unprivileged user may have it, where the system can: a stream of gigabytes through 64 KiB
+/// wakes both sides for each of them. Never to be given to the runtime: Linux wakes whoever polls a pipe at every write
+/// to it, and `pg_dump` writes 4 KiB at a time.
+fn wide_pipe() -> std::io::Result<(PipeReader, std::io::PipeWriter)> {
+    let (reader, writer) = std::io::pipe()?;
+    #[cfg(target_os = "linux")]
+    let _stays_as_it_was = rustix::pipe::fcntl_setpipe_size(&reader, WIDE_PIPE);
+    Ok((reader, writer))
 }
 
 fn reason_of(error: &std::io::Error, program: &Path) -> String {
@@ -171,6 +188,7 @@ pub struct Process {
     name: String,
     child: Child,
     group: Option<u32>,
+    stream: Option<PipeReader>,
     stderr: Option<Stderr>,
 }
 
@@ -232,13 +250,9 @@ impl Process {
         kept.unwrap_or_default()
     }
 
-    /// Takes the pipe it writes to, made as large as an unprivileged user may have it, where the system can: a stream of
-    /// gigabytes through 64 KiB wakes both sides for each of them.
-    pub fn take_wide_stdout(&mut self) -> Option<ChildStdout> {
-        let stdout = self.take_stdout()?;
-        #[cfg(target_os = "linux")]
-        let _stays_as_it_was = rustix::pipe::fcntl_setpipe_size(&stdout, WIDE_PIPE);
-        Some(stdout)
+    /// Takes the wide pipe it writes to. It ends when the program does, or is killed by dropping this handle.
+    pub const fn take_stream(&mut self) -> Option<PipeReader> {
+        self.stream.take()
     }
 
     /// Sends a signal to the program itself.
