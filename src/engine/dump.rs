@@ -305,3 +305,50 @@ impl Dump {
         Ok(summary)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+
+    use super::fill;
+
+    /// A pipe that gives a few bytes at a time, and is disturbed before each.
+    struct Drops {
+        left: usize,
+        disturbed: bool,
+        end: Option<io::ErrorKind>,
+    }
+
+    impl Read for Drops {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.disturbed = !self.disturbed;
+            if self.disturbed {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let count = buffer.len().min(self.left).min(7);
+            if let Some(end) = self.end.filter(|_| count == 0) {
+                return Err(end.into());
+            }
+            buffer[..count].fill(b'x');
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn drops_become_whole_pieces_and_the_last_one_what_is_left() {
+        let mut drops = Drops { left: 45, disturbed: false, end: None };
+        let mut filled = || {
+            let mut piece = [b'.'; 20];
+            let count = fill(&mut drops, &mut piece).unwrap();
+            (count, String::from_utf8_lossy(&piece).trim_end_matches('.').len())
+        };
+        assert_eq!([filled(), filled(), filled(), filled()], [(20, 20), (20, 20), (5, 5), (0, 0)]);
+    }
+
+    #[test]
+    fn a_pipe_that_breaks_is_not_one_that_ends() {
+        let mut drops = Drops { left: 10, disturbed: false, end: Some(io::ErrorKind::ConnectionReset) };
+        assert_eq!(fill(&mut drops, &mut [0; 20]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}
