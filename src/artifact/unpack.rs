@@ -113,7 +113,7 @@ pub async fn read_back(store: Arc<dyn ReadStore>, part: &DataPart) -> Result<(),
 }
 
 /// Reads back a part that is still at hand, as [`read_back`] does: what is equal to the bytes whose digest was taken has
-/// that digest, and to compare costs a tenth.
+/// that digest, and to compare costs little.
 ///
 /// # Errors
 /// As [`read_back`].

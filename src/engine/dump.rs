@@ -180,12 +180,11 @@ pub struct Dump {
 /// # Errors
 /// [`EngineError::Start`].
 pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
-    let mut process = request.invocation().spawn()?;
+    let process = request.invocation().spawn()?;
     let pid = process.id();
     let (to_caller, chunks) = mpsc::channel::<Bytes>(PIECES);
     let (to_parser, mut pieces) = mpsc::channel::<Bytes>(PIECES);
-    let stdout = stdout_of(&mut process)?;
-    let reader = task::spawn(read(process, stdout, to_parser, Some(to_caller)));
+    let reader = task::spawn(read(process, to_parser, Some(to_caller)));
     let row_key = request.row_key.clone();
     let parser = tokio::task::spawn_blocking(move || {
         let mut contents = Contents::new(row_key);
@@ -197,23 +196,19 @@ pub fn dump(request: &DumpRequest) -> Result<Dump, EngineError> {
     Ok(Dump { chunks, reader, parser, pid, line: request.programs.line.clone(), scope: request.scope.clone() })
 }
 
-/// Takes the program's stdout.
-pub(super) fn stdout_of(process: &mut Process) -> Result<PipeReader, EngineError> {
-    process.take_stream().ok_or_else(|| EngineError::io("reading pg_dump", std::io::ErrorKind::BrokenPipe.into()))
-}
-
 /// Reads a program's stdout to its end, hands every piece to the takers, and waits for the program. Returns how it
 /// ended and how many bytes came.
 pub(super) async fn read(
-    process: Process,
-    stdout: PipeReader,
+    mut process: Process,
     to_parser: mpsc::Sender<Bytes>,
     to_caller: Option<mpsc::Sender<Bytes>>,
 ) -> Result<(Ended, u64), EngineError> {
+    let failed = |error| EngineError::io("reading pg_dump", error);
+    let stdout = process.take_stream().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     // Should this task be aborted, the program is killed with it, which ends the thread.
     let reading = tokio::task::spawn_blocking(move || hand_on(stdout, &to_parser, to_caller.as_ref()));
     let read = reading.await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())));
-    let total = read.map_err(|e| EngineError::io("reading pg_dump", e))?;
+    let total = read.map_err(failed)?;
     Ok((process.wait().await?, total))
 }
 

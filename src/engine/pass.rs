@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::archive::{Home, Homes, Portion, Publications, Splitter};
 use super::contents::{Gathered, check_scope, summary_of_home};
-use super::dump::{PIECES, read, stdout_of};
+use super::dump::{PIECES, read};
 use super::process::Ended;
 use super::task::{self, Task};
 use super::{DumpRequest, DumpScope, DumpSummary, EngineError};
@@ -113,11 +113,10 @@ struct Split {
 /// # Errors
 /// [`EngineError::Start`].
 pub fn pass(request: &PassRequest) -> Result<Pass, EngineError> {
-    let mut process = request.dump.invocation().spawn()?;
-    let stdout = stdout_of(&mut process)?;
+    let process = request.dump.invocation().spawn()?;
     let (to_splitter, pieces) = mpsc::channel::<Bytes>(PIECES);
     let (to_caller, portions) = mpsc::channel(PORTIONS);
-    let reader = task::spawn(read(process, stdout, to_splitter, None));
+    let reader = task::spawn(read(process, to_splitter, None));
     let request = request.clone();
     let splitter = tokio::task::spawn_blocking(move || split(&request, pieces, to_caller));
     Ok(Pass { portions, reader, splitter })
