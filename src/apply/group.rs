@@ -29,8 +29,8 @@ use crate::backup::{BackupError, Destination, Member, MemberEnd, Policies, run_m
 use crate::domain::{Action, ActionId, BackupWork, Bytes, Engine, Event, Instant, Outcome, Scope};
 use crate::store::Metered;
 
-/// How many backups a runner takes together at most.
-const MOST: usize = 500;
+/// How many backups a runner takes together at most: each group is a dump, and reads the whole of the server's catalog.
+const MOST: usize = 2500;
 /// How many stored bytes are expected of them together; the first is taken however large it is.
 const BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -64,9 +64,11 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Returns how many of them are this runner's.
+    /// Returns how many of them this runner takes at once: of its share, in as few groups as can be and equal ones, since
+    /// a last one of a few costs a dump, too.
     const fn most(&self) -> usize {
-        self.of.div_ceil(self.runners.div_ceil(self.groups))
+        let own = self.of.div_ceil(self.runners.div_ceil(self.groups));
+        own.div_ceil(own.div_ceil(MOST))
     }
 }
 
@@ -119,7 +121,7 @@ pub(super) async fn companions(
         bytes = bytes.saturating_add(**more);
         bytes <= BYTES
     });
-    let most = by_bytes.count().min(share.most() - 1).min(MOST - 1);
+    let most = by_bytes.count().min(share.most() - 1);
     let more = if most == 0 { Vec::new() } else { queue.more(progress, &lead.id, fits, most).await };
     (more, share)
 }
@@ -483,5 +485,33 @@ impl Round<'_> {
                 end(self.shop, self.tell, piece, Ended::Settled(Outcome::NotReached)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// No group is larger than the bound, none of a runner's is needless, and the last is no remainder of a few.
+        #[test]
+        fn a_share_is_cut_into_few_and_equal_groups(of in 1..30_000_usize, runners in 1..9_usize, groups in 1..9_usize) {
+            let most = Share { of, runners, groups }.most();
+            let own = of.div_ceil(runners.div_ceil(groups));
+            prop_assert!((1..=MOST).contains(&most));
+            prop_assert_eq!(own.div_ceil(most), own.div_ceil(MOST));
+            let last = own - most * (own.div_ceil(most) - 1);
+            prop_assert!(most - last < own.div_ceil(most), "{} of {most}", last);
+        }
+    }
+
+    #[test]
+    fn two_thousand_tenants_and_what_they_share_are_one_group() {
+        let alone = |of| Share { of, runners: 1, groups: 1 }.most();
+        assert_eq!((alone(1), alone(2001), alone(2501), alone(10_001)), (1, 2001, 1251, 2001));
+        assert_eq!(Share { of: 2001, runners: 4, groups: 1 }.most(), 501);
+        assert_eq!(Share { of: 2001, runners: 4, groups: 4 }.most(), 2001);
     }
 }
