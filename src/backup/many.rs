@@ -6,11 +6,12 @@
 //! schemas are in the way; these are left to be taken apart, at an instant of their own, and the others go on at this
 //! one. An attempt that may have left an object in the store is never written to again.
 
+mod early;
 mod recover;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -18,6 +19,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant as Monotonic;
+
+use early::Early;
 
 use super::lanes::{LaneEnd, Lanes};
 use super::logical::{self, Destination, Order, Taken, already, conclude, lap, prove, seal_keys};
@@ -93,6 +96,8 @@ struct Run<'a> {
     /// How many passes there were: objects of a later one have other names.
     passes: u32,
     blind: u32,
+    /// The pass that comes next, if it has begun. What is under way cannot be looked at by two, hence the lock.
+    early: Mutex<Option<Early>>,
     /// Tenants whose backups an earlier attempt has made.
     there: Vec<(usize, Taken)>,
     /// Whether what the tenants share was not taken.
@@ -116,6 +121,7 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
         begun: Vec::new(),
         passes: 0,
         blind: 0,
+        early: Mutex::default(),
         there: Vec::new(),
         unready: AtomicBool::new(false),
         globals: None,
@@ -123,12 +129,14 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
     };
     run.begun.resize_with(members.len(), || None);
     let room = source.room().await;
-    // It reads the server's catalog for a while before anything comes. What nobody wants of it after all is dropped.
-    let early = room.as_ref().ok().and_then(|room| run.begin_early(room));
+    if let Ok(room) = &room {
+        let all = run.cut(room, (0..members.len()).collect()).into_iter().next();
+        run.foresee(all);
+    }
     let waiting = run.prepare().await;
     if !waiting.is_empty() {
         match room {
-            Ok(room) => run.take(&room, waiting, early).await,
+            Ok(room) => run.take(&room, waiting).await,
             Err(error) => run.fail_all(waiting, error).await,
         }
     }
@@ -140,20 +148,14 @@ pub async fn run_many<'a>(members: &'a [Member], source: &'a dyn Source, settle:
 
 impl<'a> Run<'a> {
     /// Takes what is not there yet.
-    async fn take(&mut self, room: &LockRoom, waiting: Vec<usize>, mut early: Option<Early>) {
+    async fn take(&mut self, room: &LockRoom, waiting: Vec<usize>) {
         let mut passes: VecDeque<Vec<usize>> = self.cut(room, waiting).into();
         while let Some(pass) = passes.pop_front() {
-            for next in self.pass(pass, early.take()).await.into_iter().rev() {
+            let after = passes.front().cloned();
+            for next in self.pass(pass, after).await.into_iter().rev() {
                 passes.push_front(next);
             }
         }
-    }
-
-    /// Begins the first pass as it is if nothing is there yet. One that cannot begin is met again.
-    fn begin_early(&self, room: &LockRoom) -> Option<Early> {
-        let wanted = self.cut(room, (0..self.members.len()).collect()).into_iter().next()?;
-        let passing = self.begin(&wanted).ok()?;
-        Some(Early { wanted, passing })
     }
 
     fn begin(&self, wanted: &[usize]) -> Result<Passing, EngineError> {
@@ -246,8 +248,9 @@ impl<'a> Run<'a> {
         passes
     }
 
-    /// Makes one pass; returns the passes that are to be made instead or besides.
-    async fn pass(&mut self, pass: Vec<usize>, early: Option<Early>) -> Vec<Vec<usize>> {
+    /// Makes one pass, and begins the one `after` it once this one's data is there; returns the passes that are to be made
+    /// instead or besides.
+    async fn pass(&mut self, pass: Vec<usize>, after: Option<Vec<usize>>) -> Vec<Vec<usize>> {
         let (mut wanted, mut lost) = (Vec::new(), Vec::new());
         for place in pass {
             if self.unready.load(Ordering::Relaxed) && !self.shared(place) {
@@ -261,11 +264,11 @@ impl<'a> Run<'a> {
         for place in lost {
             let _ = self.tell(place, MemberEnd::Lost).await;
         }
+        let early = self.foreseen(&wanted);
         if wanted.is_empty() {
             return Vec::new();
         }
         self.passes += 1;
-        let early = early.filter(|early| early.wanted == wanted).map(|early| early.passing);
         // Who refers to whom is only told in the manifests: the server need not be done with it before the pass begins.
         let references = async {
             tokio::select! {
@@ -276,7 +279,12 @@ impl<'a> Run<'a> {
         let (dumped, globals, ()) = tokio::join!(self.dump(&wanted, early), self.globals(&wanted), references);
         self.globals = globals.or(self.globals.take());
         match dumped {
-            Ok(dumped) => self.conclude(dumped).await,
+            Ok(dumped) => {
+                // What was set aside comes first.
+                let aside = dumped.ends.iter().any(|(.., end)| matches!(end, LaneEnd::SetAside));
+                self.foresee(after.filter(|_| !aside));
+                self.conclude(dumped).await
+            }
             Err(broke) => self.recover(wanted, broke).await,
         }
     }
@@ -527,12 +535,6 @@ impl<'a> Run<'a> {
         }
         self.source.rewritten().await.map_err(|error| error.to_string())
     }
-}
-
-/// A pass that was begun before it was known whether all of it is wanted.
-struct Early {
-    wanted: Vec<usize>,
-    passing: Passing,
 }
 
 /// A pass that is whole.

@@ -2,13 +2,17 @@
 //! found, and nobody loses the others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bkup::backup::{Destination, Exporter, Member, MemberEnd, Order, Policies, Servers, Source, run_many};
+use bkup::backup::{
+    Archive, Destination, Exporter, Member, MemberEnd, Order, Passing, Policies, Servers, Source, run_many,
+};
 use bkup::domain::{BackupId, Instant, Manifest, PartKind, RunId, Scope, sha256};
-use bkup::engine::{Programs, Search};
+use bkup::engine::meanwhile::LockRoom;
+use bkup::engine::snapshot::SnapshotFacts;
+use bkup::engine::{DumpScope, EngineError, Programs, RowKey, Search};
 use bkup::restore::{Loaded, Opened, Origin, RestoreError, has_bridge, load_all, open, prove_but};
 use bkup::store::{MemoryStore, ReadStore, WriteStore};
 use futures_util::FutureExt;
@@ -25,6 +29,50 @@ pub struct Site {
     pub cluster: Cluster,
     pub store: Arc<MemoryStore>,
     tenants: Vec<String>,
+}
+
+/// A source that counts the passes that are begun.
+struct Counting {
+    inner: Box<dyn Source>,
+    passes: AtomicUsize,
+}
+
+impl Counting {
+    fn new(inner: Box<dyn Source>) -> Self {
+        Self { inner, passes: AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Source for Counting {
+    fn facts(&self) -> &SnapshotFacts {
+        self.inner.facts()
+    }
+    async fn references(&self) -> Result<&[(String, String)], EngineError> {
+        self.inner.references().await
+    }
+    fn dump(&self, scope: DumpScope, row_key: RowKey) -> Result<Archive, EngineError> {
+        self.inner.dump(scope, row_key)
+    }
+    fn pass(&self, tenants: &[String], leave_out: Option<&[String]>, row_key: RowKey) -> Result<Passing, EngineError> {
+        self.passes.fetch_add(1, Ordering::SeqCst);
+        self.inner.pass(tenants, leave_out, row_key)
+    }
+    async fn room(&self) -> Result<LockRoom, EngineError> {
+        self.inner.room().await
+    }
+    async fn suspects(&self) -> Result<BTreeSet<String>, EngineError> {
+        self.inner.suspects().await
+    }
+    async fn rewritten(&self) -> Result<BTreeSet<(String, String)>, EngineError> {
+        self.inner.rewritten().await
+    }
+    async fn globals(&self) -> Result<bytes::Bytes, EngineError> {
+        self.inner.globals().await
+    }
+    async fn close(self: Box<Self>) -> Result<(), EngineError> {
+        self.inner.close().await
+    }
 }
 
 /// What became of each scope.
@@ -123,8 +171,14 @@ impl Site {
 }
 
 pub async fn taken(members: &[Member], source: &dyn Source) -> Ends {
+    taken_and(members, source, &|| ()).await
+}
+
+/// Takes members, and calls someone whenever it is told of one.
+async fn taken_and(members: &[Member], source: &dyn Source, hears: &(dyn Fn() + Sync)) -> Ends {
     let ends = Mutex::new(Ends::new());
     let settle = |place: usize, end: MemberEnd| -> BoxFuture<'_, bool> {
+        hears();
         let there = matches!(end, MemberEnd::Taken(_));
         let scope = members[place].order.work.scope.to_string();
         let twice = ends.lock().unwrap().insert(scope, end);
@@ -260,10 +314,17 @@ async fn few_locks_make_more_passes_of_the_same_instant() {
         }
         site.exec(&std::mem::take(&mut sql)).await;
     }
-    let source = site.export().await;
+    let source = Counting::new(site.export().await);
     let room = source.room().await.expect("answers");
     assert!(room.budget() < room.of_all_but(&[]), "{} of {}", room.budget(), room.of_all_but(&[]));
-    let ends = taken(&site.members(1), source.as_ref()).await;
+    let when_told = OnceLock::new();
+    let hears = || {
+        let _ = when_told.set(source.passes.load(Ordering::SeqCst));
+    };
+    let ends = taken_and(&site.members(1), &source, &hears).await;
+    assert_eq!(when_told.get(), Some(&2), "the next reads the catalog while the manifests of the first are written");
+    let made = source.passes.load(Ordering::SeqCst);
+    assert!((3..=slugs.len() / 3).contains(&made), "each is begun once: {made}");
     are_taken(&ends, &[]);
     for end in ends.values() {
         assert!(site.manifest(end).await.notes.is_empty(), "of one instant");
