@@ -32,9 +32,13 @@ const FILLS: Duration = Duration::from_millis(1);
 pub(super) const PIECES: usize = 16;
 /// How many pieces are remembered, to be filled again.
 const HANDED: usize = PIECES + 2;
-/// How many schemas go into one `-N`: one query of `pg_dump` each, so fewer is faster; one argument of the system is at
-/// most 128 KiB, and regular expressions have a limit of their own.
+/// How many schemas go into one pattern where they are few: `pg_dump` asks the server for each pattern by itself.
 const SCHEMAS_AT_ONCE: usize = 40;
+/// How many are few. The server looks one name up in its index, but matches alternatives against every schema that it
+/// has: of 10,000 the same names took thirteen times as long together as one by one, of 200 half as long.
+const FEW: usize = 256;
+/// How many bytes of names go one by one: with what surrounds them, all arguments are at most 2 MiB.
+const NAMES: usize = 1024 * 1024;
 
 /// What is dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +132,11 @@ impl DumpRequest {
     }
 }
 
-/// Returns arguments whose patterns match exactly these names: alternatives of quoted names, since outside of quotes `|`
-/// keeps its meaning in these patterns.
+/// Returns arguments whose patterns match exactly these names. Several in one are alternatives of quoted names, since
+/// outside of quotes `|` keeps its meaning in these patterns.
 fn patterns(option: &str, schemas: &[String]) -> impl Iterator<Item = String> {
-    schemas.chunks(SCHEMAS_AT_ONCE).map(move |some| {
+    let are_many = schemas.len() > FEW && schemas.iter().map(String::len).sum::<usize>() <= NAMES;
+    schemas.chunks(if are_many { 1 } else { SCHEMAS_AT_ONCE }).map(move |some| {
         let names: Vec<String> = some.iter().map(|schema| exact_pattern(schema)).collect();
         format!("{option}={}", names.join("|"))
     })
@@ -305,7 +310,7 @@ impl Dump {
 mod tests {
     use std::io::{self, Read};
 
-    use super::fill;
+    use super::{FEW, NAMES, exact_pattern, fill, patterns};
 
     /// A pipe that gives a few bytes at a time, and is disturbed before each.
     struct Drops {
@@ -345,5 +350,21 @@ mod tests {
     fn a_pipe_that_breaks_is_not_one_that_ends() {
         let mut drops = Drops { left: 10, disturbed: false, end: Some(io::ErrorKind::ConnectionReset) };
         assert_eq!(fill(&mut drops, &mut [0; 20]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn many_schemas_are_named_one_by_one_and_few_together() {
+        let named =
+            |count: usize, length: usize| -> Vec<String> { (0..count).map(|n| format!("{n:0length$}")).collect() };
+        let args = |schemas: &[String]| -> Vec<String> { patterns("-n", schemas).collect() };
+        assert_eq!(args(&named(3, 1)), [r#"-n="0"|"1"|"2""#]);
+        assert_eq!(args(&named(FEW, 9)).len(), FEW.div_ceil(super::SCHEMAS_AT_ONCE));
+        let many = named(FEW + 1, 9);
+        let one_by_one: Vec<String> = many.iter().map(|name| format!("-n={}", exact_pattern(name))).collect();
+        assert_eq!(args(&many), one_by_one);
+        // What would be more arguments than a program takes goes together again.
+        let huge = named(NAMES / 63 + 1, 63);
+        let (count, bytes) = (args(&huge).len(), args(&huge).iter().map(String::len).sum::<usize>());
+        assert!(count < huge.len() / 30 && bytes < 2 * NAMES, "{count} of {bytes}");
     }
 }
