@@ -32,6 +32,13 @@ pub(super) struct Progress<'a> {
     pub evidence: Vec<Evidence>,
     /// Where the record of the run could not be written.
     pub unrecorded: Vec<String>,
+    /// How many outcomes were no success.
+    pub misses: usize,
+}
+
+/// Whether what waits for it may begin.
+const fn is_success(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done { .. } | Outcome::AlreadyDone { .. })
 }
 
 /// An action whose work this run holds.
@@ -72,6 +79,7 @@ impl<'a> Progress<'a> {
             audit: Vec::new(),
             evidence: Vec::new(),
             unrecorded: Vec::new(),
+            misses: 0,
         }
     }
 
@@ -124,7 +132,7 @@ impl<'a> Progress<'a> {
     }
 
     fn succeeded(&self, id: &ActionId) -> bool {
-        matches!(self.outcomes.get(id), Some((Outcome::Done { .. } | Outcome::AlreadyDone { .. }, ..)))
+        self.outcomes.get(id).is_some_and(|(outcome, ..)| is_success(outcome))
     }
 
     /// Ends a turn: gives the work back, and settles it.
@@ -149,6 +157,7 @@ impl<'a> Progress<'a> {
         for (id, outcome, elapsed_ms, retries) in ends {
             self.runtime.tell(Event::ActionFinished { id, outcome: outcome.clone(), elapsed_ms, retries });
             rows.extend(self.planned(&id).map(|action| outcome_of(action, outcome.clone(), elapsed_ms, retries)));
+            self.misses += usize::from(!is_success(&outcome));
             self.outcomes.insert(id, (outcome, elapsed_ms, retries));
         }
         if !rows.is_empty() {

@@ -36,12 +36,14 @@ pub(super) struct Queue {
     held: BTreeSet<ActionId>,
     asked: Option<Instant>,
     idle_since: Option<Instant>,
+    /// How many outcomes had been no success when it was last looked what can never begin.
+    judged: Option<usize>,
 }
 
 impl Queue {
     /// Takes the actions in their order.
     pub fn new(waiting: Vec<Action>) -> Self {
-        Self { waiting, held: BTreeSet::new(), asked: None, idle_since: None }
+        Self { waiting, held: BTreeSet::new(), asked: None, idle_since: None, judged: None }
     }
 
     /// Returns what waits.
@@ -58,6 +60,8 @@ impl Queue {
     pub fn give_back(&mut self, action: Action) {
         self.held.insert(action.id);
         self.asked = Some(Instant::now());
+        // What it waits for may have failed while it was away.
+        self.judged = None;
         self.waiting.push(action);
     }
 
@@ -166,26 +170,27 @@ impl Queue {
         // Of those behind the last one nothing is known.
         let last = candidates.iter().rposition(|id| mine.contains(id)).map_or(candidates.len(), |last| last + 1);
         self.held.extend(candidates.into_iter().take(last).filter(|id| !mine.contains(id)));
-        claimed.into_iter().filter_map(|one| Some((self.take_out(one.lease.action)?, one))).collect()
+        let mut taken = self.take_out_all(&mine);
+        claimed.into_iter().filter_map(|one| Some((taken.remove(&one.lease.action)?, one))).collect()
     }
 
-    /// Settles what can never begin, and returns what could begin now.
+    /// Settles what can never begin, and returns what could begin now. It is called whenever something ends, of thousands.
     async fn look(&mut self, progress: &mut Progress<'_>, fits: &impl Fn(&Action) -> bool) -> Vec<ActionId> {
-        loop {
+        while self.judged != Some(progress.misses) {
+            self.judged = Some(progress.misses);
             let standing = |action: &Action| match progress.standing(action) {
                 Standing::Never(outcome) => Some((action.id, outcome)),
                 _ => None,
             };
             let hopeless: Vec<(ActionId, Outcome)> = self.waiting.iter().filter_map(standing).collect();
             if hopeless.is_empty() {
-                let ready = self.waiting.iter().filter(|a| matches!(progress.standing(a), Standing::Ready) && fits(a));
-                return ready.map(|action| action.id).collect();
+                break;
             }
-            for (id, _) in &hopeless {
-                self.take_out(*id);
-            }
+            self.take_out_all(&hopeless.iter().map(|(id, _)| *id).collect());
             progress.settle_all(hopeless.into_iter().map(|(id, outcome)| (id, outcome, 0, 0)).collect()).await;
         }
+        let ready = self.waiting.iter().filter(|a| fits(a) && matches!(progress.standing(a), Standing::Ready));
+        ready.map(|action| action.id).collect()
     }
 
     /// Claims the first of these that is free. Where they are not all known to be held (`is_again`), those that turn out to
@@ -227,9 +232,9 @@ impl Queue {
         let mut done = self.taken(progress, |action| asked.contains(&action.id)).await;
         self.leave_open(progress, &mut done).await;
         candidates.retain(|candidate| !done.contains_key(candidate));
+        self.take_out_all(&done.keys().copied().collect());
         let mut settled = Vec::new();
         for (id, backup) in done {
-            self.take_out(id);
             let summary = format!("the slot is held by {backup}");
             settled.push((id, Outcome::AlreadyDone { summary }, 0, 0));
             self.idle_since = None;
@@ -295,6 +300,12 @@ impl Queue {
             let by = holders.get(id).cloned().unwrap_or_else(|| "another runner".to_owned());
             progress.settle(*id, Outcome::Claimed { by }, 0, 0).await;
         }
+    }
+
+    /// Takes actions out, all in one pass: of a group there are thousands.
+    fn take_out_all(&mut self, ids: &BTreeSet<ActionId>) -> BTreeMap<ActionId, Action> {
+        self.held.retain(|id| !ids.contains(id));
+        self.waiting.extract_if(.., |action| ids.contains(&action.id)).map(|action| (action.id, action)).collect()
     }
 
     fn take_out(&mut self, id: ActionId) -> Option<Action> {

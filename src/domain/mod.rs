@@ -54,7 +54,7 @@ pub use action::{
 pub use alert::{AlertsSpec, ChannelSpec, Routes, Thresholds};
 pub use backup::{Backup, BackupMethod, BackupStatus, BackupType, Engine, Verification};
 pub use by_hand::{ByHand, HandPlan, HandSchedule};
-pub use canonical::{canonical_json, canonical_value, digest_of, sha256};
+pub use canonical::{ObjectDigest, canonical_json, canonical_value, digest_of, sha256};
 pub use configuration::{ConfigurationDigests, ConfigurationSeen, MASKED, ServerConfiguration, is_secret};
 pub use coverage::{COVERAGE_FORMAT, CoveringSchedule, DatabaseCoverage, TenantCoverage, WorstLoss};
 pub use desired::{

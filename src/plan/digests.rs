@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{ActionClass, ActionKind, Desired, Digest, Plan, canonical_value, digest_of, sha256};
+use crate::domain::{ActionClass, ActionKind, Desired, Digest, ObjectDigest, Plan, digest_of};
 
 /// Fills in both digests.
 pub fn seal(mut plan: Plan) -> Plan {
@@ -12,16 +12,55 @@ pub fn seal(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Returns the digest over everything but the digests themselves, and why backups stay, which nothing is done by.
+/// Returns the digest over everything but the digests themselves, and why backups stay, which nothing is done by: of the
+/// canonical JSON of what is left.
 #[must_use]
 pub fn digest(plan: &Plan) -> Digest {
-    let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("digest");
-        fields.remove("change_digest");
-        fields.remove("kept");
+    let Plan {
+        format_version,
+        tool_version,
+        as_of,
+        simulated,
+        lineage,
+        serial,
+        policy_digest,
+        connections,
+        rules,
+        actions,
+        held,
+        kept: _,
+        objectives,
+        findings,
+        offers,
+        refusals,
+        consent,
+        narrowing,
+        digest: _,
+        change_digest: _,
+    } = plan;
+    let mut all = ObjectDigest::new();
+    all.list("actions", actions);
+    all.field("as_of", as_of);
+    all.field("connections", connections);
+    if let Some(consent) = consent {
+        all.field("consent", consent);
     }
-    sha256(canonical_value(&value).as_bytes())
+    all.list("findings", findings);
+    all.field("format_version", format_version);
+    all.list("held", held);
+    all.field("lineage", lineage);
+    all.field("narrowing", narrowing);
+    all.list("objectives", objectives);
+    if !offers.is_empty() {
+        all.list("offers", offers);
+    }
+    all.field("policy_digest", policy_digest);
+    all.list("refusals", refusals);
+    all.field("rules", rules);
+    all.field("serial", serial);
+    all.field("simulated", simulated);
+    all.field("tool_version", tool_version);
+    all.finish()
 }
 
 /// Returns the digest over changes and the deletions they cause.

@@ -200,7 +200,14 @@ impl Model {
 
     /// Plans.
     pub fn plan(&self) -> Plan {
-        plan(&self.desired, &self.observed, &self.request)
+        let plan = plan(&self.desired, &self.observed, &self.request);
+        let mut whole = serde_json::to_value(&plan).expect("a plan is JSON");
+        whole
+            .as_object_mut()
+            .expect("an object")
+            .retain(|name, _| !["digest", "change_digest", "kept"].contains(&name.as_str()));
+        assert_eq!(plan.digest, digest_of(&whole), "the digest is of all of it");
+        plan
     }
 
     /// Returns the catalog's facts.
