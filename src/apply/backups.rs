@@ -43,6 +43,7 @@ pub(super) struct Shop {
 }
 
 /// How an action ended in this run.
+#[derive(Clone)]
 pub(super) enum Ended {
     /// So.
     Settled(Outcome),

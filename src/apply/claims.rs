@@ -14,8 +14,8 @@ use super::runtime::Runtime;
 use super::stop::Halt;
 use super::together::Together;
 use crate::backup::Taken;
-use crate::catalog::{AuditEvent, CatalogError, Completed, Completion, LEASE, Lease, ToComplete};
-use crate::domain::{ActionId, Instant, Name, Outcome, Verification};
+use crate::catalog::{AuditEvent, CatalogError, Completed, Completion, Failure, LEASE, Lease, ToComplete};
+use crate::domain::{ActionId, BackupWork, Instant, Name, Outcome, Verification};
 
 /// How often leases are renewed, and the run looks whether somebody canceled it: many times within a lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub struct Claims {
     heart: JoinHandle<()>,
     renewals: Together<Lease, bool>,
     completions: Together<Done, Result<Completion, Outcome>>,
+    failures: Together<Failure, ()>,
     releases: Together<Lease, ()>,
 }
 
@@ -97,8 +98,8 @@ impl Claims {
     pub fn new(runtime: &Runtime, halt: Halt) -> Self {
         let held: Arc<Mutex<BTreeMap<ActionId, Held>>> = Arc::default();
         let heart = tokio::spawn(beat(runtime.clone(), halt, Arc::clone(&held)));
-        let (renewals, completions, releases) = Default::default();
-        Self { runtime: runtime.clone(), held, heart, renewals, completions, releases }
+        let (renewals, completions, failures, releases) = Default::default();
+        Self { runtime: runtime.clone(), held, heart, renewals, completions, failures, releases }
     }
 
     /// Claims the first of these pieces of work that nobody holds; never waits for what someone else holds.
@@ -160,6 +161,16 @@ impl Claims {
             Ok(answers) => answers.into_iter().map(|answer| answer.map_err(|error| failed(&error))).collect(),
             Err(error) => vec![Err(failed(&error)); all.len()],
         }
+    }
+
+    /// Records that an attempt left nothing that counts. Where that cannot be recorded, the end of its lease says it.
+    pub(super) async fn fail(&self, claimed: &Claimed, work: &BackupWork, error: &str) {
+        let failure = Failure { lease: claimed.lease.clone(), backup: work.backup.clone(), error: error.to_owned() };
+        let all = async |failures: Vec<Failure>| {
+            let _ = self.runtime.catalog.fail_backups(&failures, (self.runtime.now)()).await;
+            vec![(); failures.len()]
+        };
+        let _ = self.failures.ask(failure, all).await;
     }
 
     /// Gives a piece of work back, done or not. A lease that cannot be given back ends by itself.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant as Monotonic;
 
@@ -53,8 +53,8 @@ struct Left {
 
 /// What a group was claimed by.
 pub(super) struct Share {
-    /// How many backups of the plan may be taken together, those that are done or held among them: to share what is left
-    /// would make each share smaller than the one before, and each is a dump.
+    /// How many backups of the plan may be taken together, those that are done or held among them, and the lead: to share
+    /// what is left would make each share smaller than the one before, and each is a dump.
     of: usize,
     /// How many runners were at work.
     runners: usize,
@@ -91,14 +91,16 @@ pub(super) async fn companions(
         return none();
     }
     let key = Batch::key(work);
-    let together = |action: &Action| {
-        work_of(action).is_some_and(|other| {
-            Batch::key(other) == key
-                && other.store == work.store
-                && other.engine == work.engine
-                && matches!(other.scope, Scope::Tenant(_))
-                && other.start_before.is_none_or(|before| now <= before)
-        })
+    let alike = |other: &BackupWork| {
+        Batch::key(other) == key
+            && other.store == work.store
+            && other.engine == work.engine
+            && other.start_before.is_none_or(|before| now <= before)
+    };
+    let together =
+        |action: &Action| work_of(action).is_some_and(|other| alike(other) && matches!(other.scope, Scope::Tenant(_)));
+    let is_one = |action: &&Action| {
+        work_of(action).is_some_and(|other| alike(other) && matches!(other.scope, Scope::Shared | Scope::Tenant(_)))
     };
     let waiting = queue.waiting();
     let urgency = urgencies(waiting);
@@ -114,7 +116,7 @@ pub(super) async fn companions(
         return none();
     }
     let groups: BTreeSet<_> = waiting.iter().filter_map(|action| Some(Batch::key(work_of(action)?))).collect();
-    let of = 1 + progress.plan.actions.iter().filter(|action| action.id != lead.id && together(action)).count();
+    let of = progress.plan.actions.iter().filter(is_one).count().max(1);
     let share = Share { of, runners: runners(progress.runtime).await, groups: groups.len() };
     let mut bytes = lead.bytes.map_or(0, |bytes| bytes.0);
     let by_bytes = of_these.iter().take_while(|more| {
@@ -142,9 +144,8 @@ pub(super) async fn run(
     if let Some(work) = pieces.first().and_then(|piece| work_of(&piece.action)) {
         let _ = batch.open(runtime, work).await;
         let now = Share { runners: runners(runtime).await.max(share.runners), ..share };
-        for piece in pieces.split_off(now.most().min(pieces.len())) {
-            end(shop, tell, piece, Ended::Back).await;
-        }
+        let others = pieces.split_off(now.most().min(pieces.len()));
+        end_all(shop, tell, others, &Ended::Back).await;
     }
     let mut ready = !pieces.iter().any(is_shared);
     let mut apart = Vec::new();
@@ -171,9 +172,7 @@ pub(super) async fn run(
         pieces = retaken(shop, again, tell).await;
         // Tenants name what they share. Where that is not there and not this group's any more, they wait in the queue.
         if !ready && !pieces.iter().any(is_shared) {
-            for piece in pieces.drain(..) {
-                end(shop, tell, piece, Ended::Back).await;
-            }
+            end_all(shop, tell, std::mem::take(&mut pieces), &Ended::Back).await;
         }
     }
     for Left { action, retries, begun, .. } in apart {
@@ -281,9 +280,7 @@ async fn round(shop: &Shop, pieces: Vec<Piece>, batch: &Batch, tell: &UnboundedS
     let common = match opened {
         Ok(common) => common,
         Err(outcome) => {
-            for piece in pieces {
-                end(shop, tell, piece, Ended::Settled(outcome.clone())).await;
-            }
+            end_all(shop, tell, pieces, &Ended::Settled(outcome)).await;
             return none();
         }
     };
@@ -316,9 +313,7 @@ async fn intended(shop: &Shop, pieces: Vec<Piece>, tell: &UnboundedSender<End>) 
     let (shared, tenants): (Vec<Piece>, Vec<Piece>) = pieces.into_iter().partition(is_shared);
     for pieces in [shared, tenants].into_iter().filter(|pieces| !pieces.is_empty()) {
         if unready {
-            for piece in pieces {
-                end(shop, tell, piece, Ended::Back).await;
-            }
+            end_all(shop, tell, pieces, &Ended::Back).await;
             continue;
         }
         let all: Vec<(&BackupWork, &Claimed)> =
@@ -366,6 +361,11 @@ async fn end(shop: &Shop, tell: &UnboundedSender<End>, piece: Piece, ended: Ende
     shop.claims.release(claimed).await;
     // A run that nobody waits for any more has settled it as not reached.
     let _ = tell.send(End { action, ended, elapsed_ms: millis(begun), retries });
+}
+
+/// Gives many back at the same time, so that the catalog is told of them together: of a stop it is told within seconds.
+async fn end_all(shop: &Shop, tell: &UnboundedSender<End>, pieces: Vec<Piece>, ended: &Ended) {
+    join_all(pieces.into_iter().map(|piece| end(shop, tell, piece, ended.clone()))).await;
 }
 
 /// Tells how many bytes each has moved, for as long as it is let.
@@ -451,8 +451,7 @@ impl Round<'_> {
 
     async fn abandon(&self, piece: &Piece, error: &str) {
         let Some(work) = work_of(&piece.action) else { return };
-        let (catalog, now) = (&self.shop.runtime.catalog, (self.shop.runtime.now)());
-        let _ = catalog.fail_backup(&piece.claimed.lease, &work.backup, error, now).await;
+        self.shop.claims.fail(&piece.claimed, work, error).await;
     }
 
     async fn release(&self, piece: Piece, apart: Option<String>) -> Left {
@@ -478,13 +477,11 @@ impl Round<'_> {
 
     /// Ends what a stop left.
     async fn give_up(&self) {
-        for piece in &self.pieces {
-            let piece = piece.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(piece) = piece {
-                self.abandon(&piece, &BackupError::Interrupted.to_string()).await;
-                end(self.shop, self.tell, piece, Ended::Settled(Outcome::NotReached)).await;
-            }
-        }
+        let left = self.pieces.iter().filter_map(|piece| piece.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let left: Vec<Piece> = left.collect();
+        let why = BackupError::Interrupted.to_string();
+        join_all(left.iter().map(|piece| self.abandon(piece, &why))).await;
+        end_all(self.shop, self.tell, left, &Ended::Settled(Outcome::NotReached)).await;
     }
 }
 

@@ -158,7 +158,9 @@ impl Queue {
         most: usize,
     ) -> Vec<(Action, Claimed)> {
         let beside = self.others_last(|action| progress.ready_beside(action, lead) && fits(action));
-        let mut candidates: Vec<ActionId> = beside.into_iter().take(most.max(AGAIN)).map(|a| a.id).collect();
+        // Others may be claiming the first of them at this moment.
+        let offered = most.saturating_mul(2).max(AGAIN);
+        let mut candidates: Vec<ActionId> = beside.into_iter().take(offered).map(|a| a.id).collect();
         if candidates.is_empty() {
             return Vec::new();
         }
@@ -227,7 +229,7 @@ impl Queue {
 
     /// Settles the backups that others have taken meanwhile, without a claim for each.
     async fn settle_done(&mut self, progress: &mut Progress<'_>, candidates: &mut Vec<ActionId>) {
-        // Of a group there are hundreds, and of what waits many thousands.
+        // Of a group there are thousands, and of what waits many more.
         let asked: BTreeSet<ActionId> = candidates.iter().copied().collect();
         let mut done = self.taken(progress, |action| asked.contains(&action.id)).await;
         self.leave_open(progress, &mut done).await;

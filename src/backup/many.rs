@@ -187,13 +187,6 @@ impl<'a> Run<'a> {
         settled
     }
 
-    async fn fail_all(&self, places: Vec<usize>, error: EngineError) {
-        let error = Arc::new(error);
-        for place in places {
-            let _ = self.tell(place, MemberEnd::Failed(BackupError::Pass(Arc::clone(&error)))).await;
-        }
-    }
-
     /// Looks whether each is there already, and writes the keys of those that are not.
     async fn prepare(&mut self) -> Vec<usize> {
         let members = self.members;
@@ -248,22 +241,21 @@ impl<'a> Run<'a> {
         passes
     }
 
-    /// Makes one pass, and begins the one `after` it once this one's data is there; returns the passes that are to be made
-    /// instead or besides.
+    /// Makes one pass, and begins the one `after` it once this one's manifests are all that is left to write; returns the
+    /// passes that are to be made instead or besides.
     async fn pass(&mut self, pass: Vec<usize>, after: Option<Vec<usize>>) -> Vec<Vec<usize>> {
-        let (mut wanted, mut lost) = (Vec::new(), Vec::new());
+        let (mut wanted, mut lost, mut unready) = (Vec::new(), Vec::new(), Vec::new());
         for place in pass {
             if self.unready.load(Ordering::Relaxed) && !self.shared(place) {
-                let _ = self.tell(place, MemberEnd::Unready).await;
+                unready.push(place);
             } else if (self.members[place].is_lost)() {
                 lost.push(place);
             } else {
                 wanted.push(place);
             }
         }
-        for place in lost {
-            let _ = self.tell(place, MemberEnd::Lost).await;
-        }
+        self.tell_all(unready, || MemberEnd::Unready).await;
+        self.tell_all(lost, || MemberEnd::Lost).await;
         let early = self.foreseen(&wanted);
         if wanted.is_empty() {
             return Vec::new();
@@ -279,12 +271,7 @@ impl<'a> Run<'a> {
         let (dumped, globals, ()) = tokio::join!(self.dump(&wanted, early), self.globals(&wanted), references);
         self.globals = globals.or(self.globals.take());
         match dumped {
-            Ok(dumped) => {
-                // What was set aside comes first.
-                let aside = dumped.ends.iter().any(|(.., end)| matches!(end, LaneEnd::SetAside));
-                self.foresee(after.filter(|_| !aside));
-                self.conclude(dumped).await
-            }
+            Ok(dumped) => self.conclude(dumped, after).await,
             Err(broke) => self.recover(wanted, broke).await,
         }
     }
@@ -361,7 +348,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the manifests of a pass that is whole.
-    async fn conclude(&mut self, dumped: Dumped) -> Vec<Vec<usize>> {
+    async fn conclude(&mut self, dumped: Dumped, after: Option<Vec<usize>>) -> Vec<Vec<usize>> {
         let Dumped { tenants, ends, end } = dumped;
         let emptied = self.emptied(&ends).await;
         let mut whole: Vec<(usize, Vec<DataPart>, Box<DumpSummary>)> = Vec::new();
@@ -443,6 +430,9 @@ impl<'a> Run<'a> {
             let globals = self.globals.take();
             self.publish(one, globals).await;
         }
+        // What is set aside comes first, and without what is shared nothing comes.
+        let is_next = aside.is_empty() && !self.unready.load(Ordering::Relaxed);
+        self.foresee(after.filter(|_| is_next));
         let run = &*self;
         let publish = |one: Ready| async move {
             if run.unready.load(Ordering::Relaxed) {
@@ -451,7 +441,7 @@ impl<'a> Run<'a> {
                 run.publish(one, None).await;
             }
         };
-        stream::iter(tenants).for_each_concurrent(SETTLING, publish).await;
+        run.not_for_long(stream::iter(tenants).for_each_concurrent(SETTLING, publish)).await;
         if aside.is_empty() { Vec::new() } else { vec![aside] }
     }
 

@@ -51,6 +51,17 @@ pub struct ToComplete<'a> {
     pub at: Instant,
 }
 
+/// An attempt that failed and is to be recorded together with others.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The lease of the action that made it; its token is the attempt.
+    pub lease: Lease,
+    /// The backup.
+    pub backup: BackupId,
+    /// Why.
+    pub error: String,
+}
+
 const ABANDON: &str = "UPDATE bkup.executions SET status = 'FAILED', error_message = $3, abandoned_at = $4, \
      lease_until = NULL, updated_at = now() WHERE backup_id = $1 AND attempt = $2 AND status IN ('PENDING', 'RUNNING')";
 
@@ -202,6 +213,31 @@ impl Writer {
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
         abandon(&mut transaction, lease, backup.as_str(), error, at).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records failed attempts together. Those whose leases are over are passed over: others have recorded them.
+    ///
+    /// # Errors
+    /// When the catalog cannot be asked.
+    pub async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Result<(), CatalogError> {
+        let mut transaction = self.session().begin().await?;
+        let leases: Vec<&Lease> = failures.iter().map(|failure| &failure.lease).collect();
+        let held = held(&mut transaction, &leases).await?;
+        let of = |failure: &&Failure| held.contains(&failure.lease);
+        let failures: Vec<&Failure> = failures.iter().filter(of).collect();
+        sqlx::query(
+            "UPDATE bkup.executions e SET status = 'FAILED', error_message = w.error, abandoned_at = $4, \
+                 lease_until = NULL, updated_at = now() \
+             FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w (backup_id, attempt, error) \
+             WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND e.status IN ('PENDING', 'RUNNING')",
+        )
+        .bind(failures.iter().map(|failure| failure.backup.as_str()).collect::<Vec<_>>())
+        .bind(failures.iter().map(|failure| bigint(failure.lease.token)).collect::<Vec<_>>())
+        .bind(failures.iter().map(|failure| plain(&failure.error).into_owned()).collect::<Vec<_>>())
+        .bind(Stamp(at))
+        .execute(&mut *transaction)
+        .await?;
         Ok(transaction.commit().await?)
     }
 

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use super::session::answered;
 use super::{
     AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange,
-    ErasureAsked, ErasureBegun, Intended, Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader, Reading,
-    ReadingEnd, ReadingKind, Recorded, RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord, ToComplete,
-    Validation, Writer,
+    ErasureAsked, ErasureBegun, Failure, Intended, Intent, Lease, MarkOutcome, Meta, OutcomeRow, PlanEnd, Reader,
+    Reading, ReadingEnd, ReadingKind, Recorded, RecordedBackup, RecordedObjects, Rename, RunBegin, StoreRecord,
+    ToComplete, Validation, Writer,
 };
 use crate::domain::{
     Action, ActionId, ActionOutcome, Address, ApplyReport, BackupId, CatalogFacts, CatalogSigns, CatalogState, Digest,
@@ -201,6 +201,13 @@ pub trait Ledger: Send + Sync {
         Ok(answers)
     }
     async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()>;
+    /// A catalog may record them one by one.
+    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {
+        for Failure { lease, backup, error } in failures {
+            let _ = self.fail_backup(lease, backup, error, at).await;
+        }
+        Ok(())
+    }
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome>;
     async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()>;
 
@@ -497,6 +504,10 @@ impl Ledger for Writer {
 
     async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {
         answered(Self::fail_backup(self, lease, backup, error, at)).await
+    }
+
+    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {
+        answered(Self::fail_backups(self, failures, at)).await
     }
 
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome> {

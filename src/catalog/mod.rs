@@ -45,7 +45,7 @@ mod writer;
 
 pub use archive::ARCHIVED_AFTER;
 pub use audit::{AuditEvent, AuditVerdict};
-pub use backups::{Completed, Completion, ToComplete};
+pub use backups::{Completed, Completion, Failure, ToComplete};
 pub use cancel::{CancelWish, CanceledExecution};
 pub use claims::{ClaimOutcome, LEASE, Lease};
 pub use completion::checksum;

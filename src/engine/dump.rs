@@ -32,13 +32,16 @@ const FILLS: Duration = Duration::from_millis(1);
 pub(super) const PIECES: usize = 16;
 /// How many pieces are remembered, to be filled again.
 const HANDED: usize = PIECES + 2;
-/// How many schemas go into one pattern where they are few: `pg_dump` asks the server for each pattern by itself.
+/// How many schemas go into one pattern where they are few, or too many for an argument each: `pg_dump` asks the server
+/// for each pattern by itself, and regular expressions have a limit of their own.
 const SCHEMAS_AT_ONCE: usize = 40;
 /// How many are few. The server looks one name up in its index, but matches alternatives against every schema that it
 /// has: of 10,000 the same names took thirteen times as long together as one by one, of 200 half as long.
 const FEW: usize = 256;
-/// How many bytes of names go one by one: with what surrounds them, all arguments are at most 2 MiB.
-const NAMES: usize = 1024 * 1024;
+/// How many bytes of arguments go one by one: all that a program is given is at most 2 MiB, and one argument 128 KiB.
+const ARGUMENTS: usize = 1024 * 1024;
+/// What an argument takes besides a name: the option, quotes, its end, and where it is.
+const ARGUMENT: usize = 32;
 
 /// What is dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +138,8 @@ impl DumpRequest {
 /// Returns arguments whose patterns match exactly these names. Several in one are alternatives of quoted names, since
 /// outside of quotes `|` keeps its meaning in these patterns.
 fn patterns(option: &str, schemas: &[String]) -> impl Iterator<Item = String> {
-    let are_many = schemas.len() > FEW && schemas.iter().map(String::len).sum::<usize>() <= NAMES;
+    let bytes: usize = schemas.iter().map(|schema| schema.len() + ARGUMENT).sum();
+    let are_many = schemas.len() > FEW && bytes <= ARGUMENTS;
     schemas.chunks(if are_many { 1 } else { SCHEMAS_AT_ONCE }).map(move |some| {
         let names: Vec<String> = some.iter().map(|schema| exact_pattern(schema)).collect();
         format!("{option}={}", names.join("|"))
@@ -310,7 +314,7 @@ impl Dump {
 mod tests {
     use std::io::{self, Read};
 
-    use super::{FEW, NAMES, exact_pattern, fill, patterns};
+    use super::{ARGUMENTS, FEW, exact_pattern, fill, patterns};
 
     /// A pipe that gives a few bytes at a time, and is disturbed before each.
     struct Drops {
@@ -363,8 +367,12 @@ mod tests {
         let one_by_one: Vec<String> = many.iter().map(|name| format!("-n={}", exact_pattern(name))).collect();
         assert_eq!(args(&many), one_by_one);
         // What would be more arguments than a program takes goes together again.
-        let huge = named(NAMES / 63 + 1, 63);
-        let (count, bytes) = (args(&huge).len(), args(&huge).iter().map(String::len).sum::<usize>());
-        assert!(count < huge.len() / 30 && bytes < 2 * NAMES, "{count} of {bytes}");
+        for length in [5, 8, 20, 63] {
+            for many in [ARGUMENTS / (length + super::ARGUMENT), ARGUMENTS / (length + super::ARGUMENT) + 1, 31_000] {
+                let args: Vec<String> = patterns("--exclude-schema", &named(many, length)).collect();
+                let bytes: usize = args.iter().map(|arg| arg.len() + 1 + size_of::<usize>()).sum();
+                assert!(bytes <= 2 * ARGUMENTS, "{} arguments of {bytes} bytes for {many} of {length}", args.len());
+            }
+        }
     }
 }

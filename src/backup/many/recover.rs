@@ -2,11 +2,23 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::{BLIND, Broke, MemberEnd, Run};
 use crate::backup::BackupError;
 use crate::engine::EngineError;
 
 impl Run<'_> {
+    /// Tells of many that ended alike, at the same time, so that the catalog is told of them together.
+    pub(super) async fn tell_all(&self, places: Vec<usize>, end: impl Fn() -> MemberEnd) {
+        let _all = join_all(places.into_iter().map(|place| self.tell(place, end()))).await;
+    }
+
+    pub(super) async fn fail_all(&self, places: Vec<usize>, error: EngineError) {
+        let error = Arc::new(error);
+        self.tell_all(places, || MemberEnd::Failed(BackupError::Pass(Arc::clone(&error)))).await;
+    }
+
     /// Finds out who is in the way of a pass that failed, and goes on without.
     pub(super) async fn recover(&mut self, wanted: Vec<usize>, broke: Broke) -> Vec<Vec<usize>> {
         let Broke { error, at, touched } = broke;
@@ -16,9 +28,7 @@ impl Run<'_> {
         }
         let BackupError::Engine(error) = error else {
             let error = Arc::new(error);
-            for place in wanted {
-                let _ = self.tell(place, MemberEnd::Again(BackupError::Shared(Arc::clone(&error)))).await;
-            }
+            self.tell_all(wanted, || MemberEnd::Again(BackupError::Shared(Arc::clone(&error)))).await;
             return Vec::new();
         };
         let suspects = match self.source.suspects().await {
@@ -45,9 +55,7 @@ impl Run<'_> {
         if apart.is_empty() {
             return self.halve(rest, &touched, &error).await;
         }
-        for place in apart {
-            let _ = self.tell(place, MemberEnd::Apart(error.to_string())).await;
-        }
+        self.tell_all(apart, || MemberEnd::Apart(error.to_string())).await;
         self.go_on(rest, &touched, &error).await.into_iter().collect()
     }
 
@@ -56,9 +64,7 @@ impl Run<'_> {
         self.blind += 1;
         let blind = self.blind > BLIND || !matches!(**error, EngineError::Program { .. } | EngineError::Locks(_));
         if blind || rest.len() == 1 {
-            for place in rest {
-                let _ = self.tell(place, MemberEnd::Failed(BackupError::Pass(Arc::clone(error)))).await;
-            }
+            self.tell_all(rest, || MemberEnd::Failed(BackupError::Pass(Arc::clone(error)))).await;
             return Vec::new();
         }
         let second = rest.split_off(rest.len() / 2);
@@ -72,9 +78,7 @@ impl Run<'_> {
     /// Lets those go on that have left nothing in the store; the others need another attempt.
     async fn go_on(&self, rest: Vec<usize>, touched: &[usize], error: &Arc<EngineError>) -> Option<Vec<usize>> {
         let (again, rest): (Vec<usize>, Vec<usize>) = rest.into_iter().partition(|place| touched.contains(place));
-        for place in again {
-            let _ = self.tell(place, MemberEnd::Again(BackupError::Pass(Arc::clone(error)))).await;
-        }
+        self.tell_all(again, || MemberEnd::Again(BackupError::Pass(Arc::clone(error)))).await;
         (!rest.is_empty()).then_some(rest)
     }
 }

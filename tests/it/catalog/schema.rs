@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use super::build::{at, facts, take};
 use super::scratch::{database, newer_database};
 
-async fn rows(url: &str, sql: &str) -> Vec<String> {
+pub async fn rows(url: &str, sql: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap()
 }

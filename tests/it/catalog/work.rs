@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use bkup::catalog::{Begun, CatalogError, ClaimOutcome, Completion, Intended, Intent, LEASE, Lease, Writer};
+use bkup::catalog::{Begun, CatalogError, ClaimOutcome, Completion, Failure, Intended, Intent, LEASE, Lease, Writer};
 use bkup::domain::{
     Action, ActionClass, ActionId, ActionKind, ActionOutcome, Address, BackupId, Outcome, PLAN_FORMAT, Period, Plan,
     Precondition, Reason, ReasonCode, Scope, Section, digest_of,
 };
 
 use super::build::{action, at, claim, complete, facts, manifest, name, other_action, prune, run, take, work};
+use super::schema::rows;
 use super::scratch::{Guard, database};
 
 const SLOT: &str = "2026-03-01T02:00:00Z";
@@ -95,6 +96,27 @@ async fn a_lease_that_ended_is_taken_over_and_the_runner_that_lost_it_is_fenced(
     writer.release(&alive).await.unwrap();
     let released = writer.settle(&alive, &name("nightly"), None, &[slot], 1, slot).await;
     assert!(matches!(released, Err(CatalogError::Fenced { .. })), "a released lease writes no more");
+}
+
+#[tokio::test]
+async fn attempts_that_fail_together_are_recorded_each_under_its_own_lease() {
+    let (guard, url, writer) = made().await;
+    let (slot, run) = (at(SLOT), run());
+    let mut failures = Vec::new();
+    for (tenant, error) in [("a", "disk full\0"), ("b", "late")] {
+        let work = work(Scope::Tenant(tenant.to_owned()), slot);
+        let lease = claim(&writer, action(&work.scope, slot)).await;
+        writer.intend_backup(&lease, &Intent { work: &work, run: &run, started_at: slot }).await.unwrap();
+        failures.push(Failure { lease, backup: work.backup, error: error.to_owned() });
+    }
+    guard
+        .admin(&format!("UPDATE bkup.claims SET token = token + 1 WHERE action_id = '{}'", failures[1].lease.action))
+        .await;
+    writer.fail_backups(&failures, slot).await.unwrap();
+    writer.fail_backups(&[], slot).await.unwrap();
+    let recorded = "SELECT scope || ' ' || status || ' ' || coalesce(error_message, '') || ' ' || (abandoned_at IS NOT NULL) \
+                    FROM bkup.executions ORDER BY scope";
+    assert_eq!(rows(&url, recorded).await, ["tenant=a FAILED disk full\u{fffd} true", "tenant=b RUNNING  false"]);
 }
 
 #[tokio::test]
