@@ -31,6 +31,8 @@ async fn a_full_disk_in_the_live_server_is_told_and_what_is_in_use_goes_on() {
     let _ = world.apply();
     world.cluster.exec("app", "DELETE FROM tenant_a.orders WHERE id > 50").await;
     let before = content(&world, "app", "tenant_a").await;
+    // What is in use must not be what cannot be written.
+    world.cluster.exec("app", "CHECKPOINT").await;
     limit(&world, "20000000");
     for into in [
         &["restore", "--latest", "--tenant", "a", "--into", "live", "--auto-approve"][..],
