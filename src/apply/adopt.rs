@@ -80,8 +80,7 @@ async fn one(
         Err(error) => {
             let outcome =
                 if matches!(error, backup::BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
-            let now = (runtime.now)();
-            let _ = catalog.fail_backup(&claimed.lease, &work.backup, &error.to_string(), now).await;
+            progress.claims.fail(claimed, work, &error.to_string()).await;
             Err(outcome)
         }
     }

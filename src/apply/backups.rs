@@ -375,7 +375,6 @@ pub(super) async fn attempt(
     notes: Vec<String>,
 ) -> Result<Outcome, Miss> {
     let runtime = &shop.runtime;
-    let catalog = &runtime.catalog;
     let lasting = |outcome: Outcome| Miss::lasting(outcome);
     if let Some(outcome) = intend(runtime, work, claimed).await.map_err(lasting)? {
         return Ok(outcome);
@@ -406,7 +405,7 @@ pub(super) async fn attempt(
         Err(BackupError::Fenced) => Err(Miss { lease_lost: true, ..Miss::lasting(failed(&BackupError::Fenced)) }),
         Err(error) => {
             let outcome = if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
-            let _ = catalog.fail_backup(&claimed.lease, &work.backup, &error.to_string(), (runtime.now)()).await;
+            shop.claims.fail(claimed, work, &error.to_string()).await;
             Err(Miss { outcome, transient: error.is_worth_another(), lease_lost: false })
         }
     }

@@ -62,9 +62,6 @@ pub struct Failure {
     pub error: String,
 }
 
-const ABANDON: &str = "UPDATE bkup.executions SET status = 'FAILED', error_message = $3, abandoned_at = $4, \
-     lease_until = NULL, updated_at = now() WHERE backup_id = $1 AND attempt = $2 AND status IN ('PENDING', 'RUNNING')";
-
 impl Writer {
     /// Records a backup as completed with all that its manifest says. Where the manifest is an earlier attempt's, that
     /// attempt is the completed one, and this one's data is garbage.
@@ -150,7 +147,7 @@ impl Writer {
                 }
             };
             if manifest.attempt != lease.token {
-                abandon(&mut transaction, lease, &manifest.backup_id, "an earlier attempt had completed it", at)
+                abandon(&mut transaction, &[(lease, &manifest.backup_id, "an earlier attempt had completed it")], at)
                     .await?;
                 changed = true;
             }
@@ -160,7 +157,8 @@ impl Writer {
                     Completion::Already
                 }
                 Some(_) => {
-                    abandon(&mut transaction, lease, &manifest.backup_id, "another backup has the slot", at).await?;
+                    abandon(&mut transaction, &[(lease, &manifest.backup_id, "another backup has the slot")], at)
+                        .await?;
                     changed = true;
                     Completion::SlotTaken
                 }
@@ -183,7 +181,8 @@ impl Writer {
             (Err(CatalogError::Conflict { .. }), &[(lease, done, at)]) => {
                 transaction.rollback().await?;
                 let mut connection = self.session().connection().await?;
-                abandon(&mut connection, lease, &done.manifest.backup_id, "another backup has the slot", at).await?;
+                abandon(&mut connection, &[(lease, &done.manifest.backup_id, "another backup has the slot")], at)
+                    .await?;
                 return Ok(vec![Ok(Completion::SlotTaken)]);
             }
             (other, _) => other?,
@@ -212,7 +211,7 @@ impl Writer {
     ) -> Result<(), CatalogError> {
         let mut transaction = self.session().begin().await?;
         fence(&mut transaction, lease).await?;
-        abandon(&mut transaction, lease, backup.as_str(), error, at).await?;
+        abandon(&mut transaction, &[(lease, backup.as_str(), error)], at).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -224,20 +223,10 @@ impl Writer {
         let mut transaction = self.session().begin().await?;
         let leases: Vec<&Lease> = failures.iter().map(|failure| &failure.lease).collect();
         let held = held(&mut transaction, &leases).await?;
-        let of = |failure: &&Failure| held.contains(&failure.lease);
-        let failures: Vec<&Failure> = failures.iter().filter(of).collect();
-        sqlx::query(
-            "UPDATE bkup.executions e SET status = 'FAILED', error_message = w.error, abandoned_at = $4, \
-                 lease_until = NULL, updated_at = now() \
-             FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w (backup_id, attempt, error) \
-             WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND e.status IN ('PENDING', 'RUNNING')",
-        )
-        .bind(failures.iter().map(|failure| failure.backup.as_str()).collect::<Vec<_>>())
-        .bind(failures.iter().map(|failure| bigint(failure.lease.token)).collect::<Vec<_>>())
-        .bind(failures.iter().map(|failure| plain(&failure.error).into_owned()).collect::<Vec<_>>())
-        .bind(Stamp(at))
-        .execute(&mut *transaction)
-        .await?;
+        let of_these = failures.iter().filter(|failure| held.contains(&failure.lease));
+        let ended: Vec<Abandoned<'_>> =
+            of_these.map(|one| (&one.lease, one.backup.as_str(), one.error.as_str())).collect();
+        abandon(&mut transaction, &ended, at).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -275,20 +264,22 @@ impl Writer {
     }
 }
 
-async fn abandon(
-    connection: &mut PgConnection,
-    lease: &Lease,
-    backup: &str,
-    error: &str,
-    at: Instant,
-) -> Result<(), CatalogError> {
-    sqlx::query(ABANDON)
-        .bind(backup)
-        .bind(bigint(lease.token))
-        .bind(plain(error))
-        .bind(Stamp(at))
-        .execute(connection)
-        .await?;
+/// The lease that an attempt was made under, its backup, and why it does not count.
+type Abandoned<'a> = (&'a Lease, &'a str, &'a str);
+
+async fn abandon(connection: &mut PgConnection, attempts: &[Abandoned<'_>], at: Instant) -> Result<(), CatalogError> {
+    sqlx::query(
+        "UPDATE bkup.executions e SET status = 'FAILED', error_message = w.error, abandoned_at = $4, \
+             lease_until = NULL, updated_at = now() \
+         FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w (backup_id, attempt, error) \
+         WHERE e.backup_id = w.backup_id AND e.attempt = w.attempt AND e.status IN ('PENDING', 'RUNNING')",
+    )
+    .bind(attempts.iter().map(|(_, backup, _)| *backup).collect::<Vec<_>>())
+    .bind(attempts.iter().map(|(lease, ..)| bigint(lease.token)).collect::<Vec<_>>())
+    .bind(attempts.iter().map(|(.., error)| plain(error).into_owned()).collect::<Vec<_>>())
+    .bind(Stamp(at))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -1,9 +1,8 @@
 //! Canonical JSON (RFC 8785, without floating point) and SHA-256 over it: what ids and digests are made of.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
 use serde_json::Value;
-
-use aws_lc_rs::digest::{Context, SHA256};
 
 use super::Digest;
 
