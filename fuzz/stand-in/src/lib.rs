@@ -26,4 +26,27 @@ pub mod digest {
     pub fn digest(_: &'static Algorithm, bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
     }
+
+    /// A digest of which the bytes come in parts.
+    #[derive(Debug, Clone)]
+    pub struct Context(Sha256);
+
+    impl Context {
+        /// Returns the digest of nothing so far.
+        #[must_use]
+        pub fn new(_: &'static Algorithm) -> Self {
+            Self(Sha256::new())
+        }
+
+        /// Takes the next bytes.
+        pub fn update(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        /// Returns the digest of all bytes taken.
+        #[must_use]
+        pub fn finish(self) -> Digest {
+            Digest(self.0.finalize().into())
+        }
+    }
 }
