@@ -49,7 +49,7 @@ timed() {
 
 # tenants N ROWS: a database `shop` with N tenants.
 tenants() {
-  dropdb --if-exists shop
+  PGOPTIONS="-c client_min_messages=warning" dropdb --if-exists shop
   createdb shop
   psql -XAtq -v ON_ERROR_STOP=1 -d shop >/dev/null <<SQL
 CREATE TABLE public.plans (id int PRIMARY KEY, name text);
