@@ -84,6 +84,7 @@ fn history(desired: &Desired) -> Vec<Backup> {
                     quarantine: None,
                     tombstoned_at: None,
                     purge_after: None,
+                    purging: false,
                     marks: 0,
                     content: None,
                     asked_for: None,

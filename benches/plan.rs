@@ -83,6 +83,7 @@ fn backup(night: i64, scope: Scope, shared: Option<BackupId>, words: &Words) -> 
         quarantine: None,
         tombstoned_at: None,
         purge_after: None,
+        purging: false,
         marks: 0,
         content: None,
         asked_for: None,

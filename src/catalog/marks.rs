@@ -8,7 +8,7 @@ use super::failure::CatalogError;
 use super::stamp::{Cells, Stamp, bigint, plain};
 use super::state::verification_word;
 use super::writer::{Writer, fence};
-use crate::domain::{BackupId, Instant, Name, PruneWork, RunId, Verification};
+use crate::domain::{BackupId, Between, Instant, Name, PruneWork, RunId, Verification};
 
 /// What came of marking a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,22 @@ async fn floor(
     })
 }
 
+/// Returns whether the newest backup of a backup's schedule and scope is of that time.
+async fn newest_is(connection: &mut PgConnection, backup: &BackupId, time: Between) -> Result<bool, CatalogError> {
+    let row = sqlx::query(
+        "SELECT max(o.consistent_at) AS newest FROM bkup.executions me JOIN bkup.executions o \
+              ON o.schedule = me.schedule AND o.database IS NOT DISTINCT FROM me.database AND o.scope = me.scope \
+             AND o.status = 'COMPLETED' AND NOT o.deleted AND o.tombstoned_at IS NULL \
+         WHERE me.backup_id = $1 AND me.status = 'COMPLETED'",
+    )
+    .bind(backup.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.maybe_at("newest")?.is_some_and(|at| time.has(at)))
+}
+
+const OTHER_BUCKET: &str = "the newest backup of its scope fell into another hour, day or longer tier of the rule than \
+                            the plan reckoned with; plan again";
 const NOT_THERE: &str = "the catalog has no such completed backup";
 
 impl Writer {
@@ -162,6 +178,9 @@ impl Writer {
             && let Some(why) = floor(&mut transaction, &work.backup, work.min_keep, work.any_schedule).await?
         {
             return refused(why);
+        }
+        if !work.newest.is_all() && !newest_is(&mut transaction, &work.backup, work.newest).await? {
+            return refused(OTHER_BUCKET);
         }
         sqlx::query(
             "UPDATE bkup.executions SET tombstoned_at = $2, purge_after = $3, expires_at = $3, marks = marks + 1, \

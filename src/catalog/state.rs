@@ -222,7 +222,7 @@ async fn backups(
 }
 
 /// The columns of a backup in the order in which [`backup`] reads them.
-pub(super) const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "backup_id",
     "database",
     "filed_under",
@@ -241,6 +241,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "quarantine",
     "tombstoned_at",
     "purge_after",
+    "purge_begun_at",
     "marks",
     "shared",
     "parent",
@@ -253,7 +254,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "request_reason",
     "request_tables",
 ];
-const PLACES: [Place; 29] = Place::all(0, COLUMNS);
+const PLACES: [Place; 30] = Place::all(0, COLUMNS);
 
 /// Reads a backup from a row that has [`COLUMNS`] and nothing before them.
 pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogError> {
@@ -276,6 +277,7 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
         quarantine,
         tombstoned_at,
         purge_after,
+        purge_begun_at,
         marks,
         shared,
         parent,
@@ -308,6 +310,7 @@ pub(super) fn backup(row: &PgRow, texts: &mut Texts) -> Result<Backup, CatalogEr
         quarantine: row.maybe_text(quarantine)?,
         tombstoned_at: row.maybe_at(tombstoned_at)?,
         purge_after: row.maybe_at(purge_after)?,
+        purging: row.maybe_at(purge_begun_at)?.is_some(),
         marks: u32::try_from(row.count(marks)?).map_err(|_| CatalogError::corrupt("marks", "is too large"))?,
         shared: texts.maybe_id(row, shared)?,
         parent: texts.maybe_id(row, parent)?,

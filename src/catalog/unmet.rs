@@ -124,7 +124,8 @@ async fn purgeable(
     now: Instant,
 ) -> Result<Option<String>, CatalogError> {
     let row = sqlx::query(
-        "SELECT deleted, tombstoned_at IS NULL AS undeleted, coalesce(purge_after > $2, false) AS waiting, \
+        "SELECT deleted, tombstoned_at IS NULL AS undeleted, \
+                purge_begun_at IS NULL AND coalesce(purge_after > $2, false) AS waiting, \
                 EXISTS (SELECT FROM bkup.restores r WHERE r.lease_until > clock_timestamp() AND $1 = ANY(r.backups)) \
                     AS leased \
          FROM bkup.executions WHERE backup_id = $1 AND status = 'COMPLETED'",

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionId, Address, AskedFor, BackupId, BackupMethod, BackupType, Bytes, Check, Compression, Digest, Engine,
-    FoundBackup, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant, TenantWork,
+    ActionId, Address, AskedFor, BackupId, BackupMethod, BackupType, Between, Bytes, Check, Compression, Digest,
+    Engine, FoundBackup, Instant, Name, Period, RemovedBackups, RetentionRule, Scope, SourceLocation, Tenant,
+    TenantWork,
 };
 
 /// One thing to do.
@@ -385,6 +386,9 @@ pub struct PruneWork {
     /// Whether backups of other schedules count for that: those of its own schedule are given up together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_schedule: bool,
+    /// For a tombstone that counts on backups of this plan: of when the newest of its schedule and scope must be.
+    #[serde(default, skip_serializing_if = "Between::is_all")]
+    pub newest: Between,
 }
 
 impl PruneWork {

@@ -138,6 +138,9 @@ pub struct Backup {
     /// Until when its tombstone promised that it can be brought back.
     #[serde(default)]
     pub purge_after: Option<Instant>,
+    /// Whether its purge has begun: objects of it may be gone, and nothing brings it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purging: bool,
     /// How often it has been tombstoned or undeleted; the ordinal of the next mark.
     pub marks: u32,
     /// The shared archive it needs.

@@ -114,7 +114,7 @@ pub use swap::{RESTORE_PLAN_FORMAT, RESTORE_PLAN_KIND, RestorePlan, SwapPlan, Sw
 pub use tally::Tally;
 pub use tenant::{Tenant, TenantRecord, TenantWork};
 pub use text::EnvText;
-pub use time::{CivilTime, Instant, ParsePeriodError, Period, ZoneName};
+pub use time::{Between, CivilTime, Instant, ParsePeriodError, Period, ZoneName};
 pub use transition::{Moved, Removed, RemovedBackups, Suspension};
 pub use trial::{TRIAL_FORMAT, TrialDifference, TrialFailure, TrialOutcome, TrialReport, TrialThing};
 pub use when::{DayRule, Frequency, Timing, When};

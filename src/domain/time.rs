@@ -273,3 +273,28 @@ impl fmt::Display for CivilTime {
         write!(f, "{:02}:{:02}", self.hour, self.minute)
     }
 }
+
+/// A time that may be open at either end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Between {
+    /// Its first instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Instant>,
+    /// The first one behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+}
+
+impl Between {
+    /// Returns whether it has no ends.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.from.is_none() && self.until.is_none()
+    }
+
+    /// Returns whether an instant is in it.
+    #[must_use]
+    pub fn has(&self, instant: Instant) -> bool {
+        self.from.is_none_or(|from| from <= instant) && self.until.is_none_or(|until| instant < until)
+    }
+}

@@ -234,6 +234,7 @@ impl World {
             quarantine: None,
             tombstoned_at: None,
             purge_after: None,
+            purging: false,
             marks: 0,
             shared: work.shared.clone(),
             parent: None,

@@ -1,5 +1,6 @@
 //! What is tombstoned and purged. Verdicts count the backups that this plan takes as if they were there, so that a
-//! second plan finds nothing new; a deletion that only holds with one of them comes after it, and falls with it.
+//! second plan finds nothing new; a deletion that only holds with one of them comes after it, falls with it, and says of
+//! when it must be: what is applied behind midnight fills another day.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,12 +11,12 @@ use super::guards::in_force;
 use super::removed::Fates;
 use super::world::{Eligible, GroupKey, View, schedule_address};
 use crate::domain::{
-    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Bytes, Garbage, Guards, Held, HeldReason,
-    Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RemovedBackups, RetentionRule, Scope,
-    Section,
+    Action, ActionClass, ActionId, ActionKind, Address, Backup, BackupId, Between, Bytes, Garbage, Guards, Held,
+    HeldReason, Instant, KeptBackup, Name, Plan, Precondition, PruneWork, Reason, ReasonCode, RemovedBackups,
+    RetentionRule, Scope, Section,
 };
 use crate::retention::{
-    DropReason, Floors, KeepReason, Point, PurgeState, Tenure, Verdict, decide_in, holds, purge_state,
+    DropReason, Floors, KeepReason, Point, PurgeState, Tenure, Terms, Verdict, holds, purge_state, stands_between,
 };
 
 /// Plans tombstones, purges and the collection of what attempts left behind. Returns every deletion that a change of
@@ -130,6 +131,7 @@ struct Judged<'a> {
     today: Option<Vec<Verdict>>,
     /// By what was applied before, where that differs.
     before: Option<Vec<Verdict>>,
+    terms: Terms<'a>,
 }
 
 /// The rules a group is judged by: the one in force, and the one that was applied before.
@@ -170,15 +172,14 @@ impl<'a> Prune<'a, '_> {
             ..Point::new(&p.work.backup, now)
         }));
         let floors = Floors { min_keep: self.guards.min_keep };
-        let tenure = view.tenure(database, scope);
-        let verdicts = decide_in(&points, rules.wanted, floors, tenure, now);
+        let terms = Terms { rule: rules.wanted, floors, tenure: view.tenure(database, scope), now };
+        let verdicts = terms.decide(&points);
         // Most groups are judged once: nothing comes, and the rule is the one that was applied.
-        let today =
-            (!coming.is_empty()).then(|| decide_in(&points[..backups.len()], rules.wanted, floors, tenure, now));
+        let today = (!coming.is_empty()).then(|| terms.decide(&points[..backups.len()]));
         let same = rules.wanted == rules.applied && self.guards.min_keep == self.before.min_keep;
         let floors_before = Floors { min_keep: self.before.min_keep };
-        let before = (!same).then(|| decide_in(&points, rules.applied, floors_before, tenure, now));
-        Some(Judged { backups, points, verdicts, today, before })
+        let before = (!same).then(|| Terms { rule: rules.applied, floors: floors_before, ..terms }.decide(&points));
+        Some(Judged { backups, points, verdicts, today, before, terms })
     }
 
     /// Returns what the rules alone drop of a group.
@@ -195,9 +196,11 @@ impl<'a> Prune<'a, '_> {
         let Some(judged) = self.judge(schedule, database, scope) else { return };
         let coming = self.coming(schedule, database, scope);
         let drilled = self.drilled;
-        let Judged { backups, points, verdicts, today, before } = judged;
+        let Judged { backups, points, verdicts, today, before, terms } = judged;
         let today = today.as_ref().unwrap_or(&verdicts);
         let before = before.as_ref().unwrap_or(&verdicts);
+        // Asked for by the first one that waits: mostly none does.
+        let mut stands: Option<Vec<Between>> = None;
         for (index, backup) in backups.iter().enumerate() {
             if backup.tombstoned_at.is_some() {
                 if view.wants("retention") {
@@ -232,14 +235,16 @@ impl<'a> Prune<'a, '_> {
                 continue;
             }
             let mut after: BTreeSet<ActionId> = BTreeSet::new();
+            let mut newest = Between::default();
             if today[index].keep {
+                newest = stands.get_or_insert_with(|| stands_between(&points, backups.len(), terms))[index];
                 after.extend(coming.iter().map(|p| p.action));
                 after.extend(coming.iter().filter_map(|p| drilled.get(&p.work.backup)));
                 after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
             }
             // Without the drills of this plan the floor of the newest drilled one might still hold an older one.
             after.extend(backups.iter().filter_map(|b| drilled.get(&b.id)));
-            self.tombstone(backup, verdict.dropped, caused_by_change, after);
+            self.tombstone(backup, verdict.dropped, caused_by_change, newest, after);
         }
     }
 
@@ -257,7 +262,7 @@ impl<'a> Prune<'a, '_> {
         }
         self.caused.push(backup.id.clone());
         if self.view.wants("retention") {
-            self.tombstone(backup, None, true, BTreeSet::new());
+            self.tombstone(backup, None, true, Between::default(), BTreeSet::new());
         }
     }
 
@@ -301,7 +306,7 @@ impl<'a> Prune<'a, '_> {
             let catalog = view.catalog.into_iter().flat_map(|catalog| &catalog.garbage);
             let near = catalog.filter(|g| g.store == backup.store && g.database == backup.database);
             after.extend(near.filter(|g| self.collects(g)).map(garbage_id));
-            self.tombstone(backup, Some(DropReason::RetentionOver), false, after);
+            self.tombstone(backup, Some(DropReason::RetentionOver), false, Between::default(), after);
         }
     }
 
@@ -317,6 +322,7 @@ impl<'a> Prune<'a, '_> {
         backup: &'a Backup,
         dropped: Option<DropReason>,
         caused_by_change: bool,
+        newest: Between,
         after: BTreeSet<ActionId>,
     ) {
         if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
@@ -333,6 +339,7 @@ impl<'a> Prune<'a, '_> {
         let mut work = work_of(backup, caused_by_change, Some(purge_after));
         work.min_keep = if backup.scope == Scope::Shared { 0 } else { self.guards.min_keep.max(1) };
         work.any_schedule = given_up;
+        work.newest = newest;
         let (code, words) = match dropped {
             Some(DropReason::TooOld) => (ReasonCode::TooOld, "it is older than `max_age` allows"),
             _ if given_up => (ReasonCode::PolicyRemoved, "what it belongs to was removed with `backups: delete`"),
@@ -383,12 +390,18 @@ impl<'a> Prune<'a, '_> {
 
     fn purge_when_over(&mut self, backup: &'a Backup, shared: bool) {
         let point = point(self.view, backup, &HashMap::new());
-        let state = match purge_state(&point, self.guards.grace, self.view.now()) {
+        let now = self.view.now();
+        let state = match purge_state(&point, self.guards.grace, now) {
+            // What has begun is finished whatever came since: half of it is gone, and nothing brings it back.
+            PurgeState::Held(_) | PurgeState::InGrace { .. } if backup.purging => match point.locked_until {
+                Some(until) if now < until => PurgeState::Held(vec![KeepReason::Locked(until)]),
+                _ => PurgeState::Due,
+            },
             // A grace period that was shortened since does not take back what the tombstone promised.
             PurgeState::Held(_) | PurgeState::Due
-                if backup.purge_after.is_some_and(|until| until > self.view.now()) =>
+                if !backup.purging && backup.purge_after.is_some_and(|until| until > now) =>
             {
-                PurgeState::InGrace { until: backup.purge_after.unwrap_or_else(|| self.view.now()) }
+                PurgeState::InGrace { until: backup.purge_after.unwrap_or(now) }
             }
             state => state,
         };
@@ -406,8 +419,11 @@ impl<'a> Prune<'a, '_> {
                 if !self.reachable(backup) || self.is_paused(backup) || self.is_doubted(backup) {
                     return;
                 }
-                let words =
-                    if shared { "its grace period is over and nothing names it" } else { "its grace period is over" };
+                let words = match (backup.purging, shared) {
+                    (true, _) => "its purge has begun, and is finished whatever came since",
+                    (false, true) => "its grace period is over and nothing names it",
+                    (false, false) => "its grace period is over",
+                };
                 let kind = ActionKind::Purge(work_of(backup, false, None));
                 let none = BTreeSet::new();
                 self.push(
@@ -553,6 +569,7 @@ fn work_of(backup: &Backup, caused_by_change: bool, purge_after: Option<Instant>
         purge_after,
         min_keep: 0,
         any_schedule: false,
+        newest: Between::default(),
     }
 }
 

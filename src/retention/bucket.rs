@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, ISOWeekDate, Weekday};
 use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Span, ToSpan};
 
 use crate::domain::Instant;
 
@@ -31,6 +32,62 @@ impl Tier {
         self.civil_bucket(offset.to_datetime(instant), offset)
     }
 
+    /// Returns the first instant after `instant` that is in another bucket; absent where the calendar ends before.
+    #[must_use]
+    pub fn end(self, instant: Instant, zone: &TimeZone) -> Option<Instant> {
+        let bucket = self.bucket(instant, zone);
+        let next = bucket.begin()?.checked_add(self.span()).ok()?;
+        let mut at = instant;
+        // The calendar of one offset from UTC at a time: a change of the clock can end a bucket, and begin it again.
+        loop {
+            let end = zone.to_offset(at).to_timestamp(next).ok();
+            let change = zone.following(at).next().map(|change| change.timestamp());
+            match (end.filter(|end| *end > at), change) {
+                (Some(end), None) => return Some(end),
+                (Some(end), Some(change)) if end < change => return Some(end),
+                (_, None) => return None,
+                (_, Some(change)) if self.bucket(change, zone) != bucket => return Some(change),
+                (_, Some(change)) => at = change,
+            }
+        }
+    }
+
+    /// Returns the first instant of the run of instants up to `instant` that are all in its bucket; absent where the
+    /// calendar begins later.
+    #[must_use]
+    pub fn begin(self, instant: Instant, zone: &TimeZone) -> Option<Instant> {
+        let bucket = self.bucket(instant, zone);
+        let first = bucket.begin()?;
+        let mut at = instant;
+        loop {
+            let begin = zone.to_offset(at).to_timestamp(first).ok();
+            let change = zone.preceding(after(at)?).next().map(|change| change.timestamp());
+            match (begin.filter(|begin| *begin <= at), change) {
+                (Some(begin), None) => return Some(begin),
+                (Some(begin), Some(change)) if begin > change => return Some(begin),
+                (_, None) => return None,
+                (_, Some(change)) => {
+                    let last = before(change)?;
+                    if self.bucket(last, zone) != bucket {
+                        return Some(change);
+                    }
+                    at = last;
+                }
+            }
+        }
+    }
+
+    fn span(self) -> Span {
+        match self {
+            Self::Hourly => 1.hour(),
+            Self::Daily => 1.day(),
+            Self::Weekly => 1.week(),
+            Self::Monthly => 1.month(),
+            Self::Quarterly => 3.months(),
+            Self::Yearly => 1.year(),
+        }
+    }
+
     pub(super) fn civil_bucket(self, civil: DateTime, offset: Offset) -> Bucket {
         let date = civil.date();
         match self {
@@ -45,6 +102,17 @@ impl Tier {
             Self::Yearly => Bucket::Year(date.year()),
         }
     }
+}
+
+const NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
+
+fn after(instant: Instant) -> Option<Instant> {
+    instant.checked_add(NANOSECOND).ok()
+}
+
+/// Returns the instant just before.
+pub(super) fn before(instant: Instant) -> Option<Instant> {
+    instant.checked_sub(NANOSECOND).ok()
 }
 
 /// One bucket.
@@ -98,6 +166,19 @@ impl Bucket {
             Self::Quarter { .. } => Tier::Quarterly,
             Self::Year(_) => Tier::Yearly,
         }
+    }
+
+    /// Returns what the clock shows when it begins.
+    fn begin(&self) -> Option<DateTime> {
+        let day = match *self {
+            Self::Hour { day, hour, .. } => return Some(day.at(hour, 0, 0, 0)),
+            Self::Day(day) => day,
+            Self::IsoWeek { iso_year, week } => ISOWeekDate::new(iso_year, week, Weekday::Monday).ok()?.date(),
+            Self::Month { year, month } => Date::new(year, month, 1).ok()?,
+            Self::Quarter { year, quarter } => Date::new(year, (quarter - 1) * 3 + 1, 1).ok()?,
+            Self::Year(year) => Date::new(year, 1, 1).ok()?,
+        };
+        Some(day.at(0, 0, 0, 0))
     }
 }
 

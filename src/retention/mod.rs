@@ -28,6 +28,7 @@
 mod bucket;
 mod change;
 mod closure;
+mod coming;
 mod decide;
 mod partition;
 mod point;
@@ -39,6 +40,7 @@ mod words;
 pub use bucket::{Bucket, Tier};
 pub use change::caused_by_change;
 pub use closure::{Closure, Link, closure, leaf_first, shared_verdicts};
+pub use coming::{Terms, stands_between};
 pub use decide::{Floors, decide, holds};
 pub use partition::{Partition, partition};
 pub use point::Point;

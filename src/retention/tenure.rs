@@ -88,7 +88,8 @@ pub(super) fn apply_clock(
     }
 }
 
-const fn count(rule: &RetentionRule, tier: Tier) -> u32 {
+/// Returns how many buckets of a tier a rule keeps.
+pub(super) const fn count(rule: &RetentionRule, tier: Tier) -> u32 {
     let count = match tier {
         Tier::Hourly => rule.hourly,
         Tier::Daily => rule.daily,

@@ -318,6 +318,7 @@ impl Reader<'_> {
             quarantine: marks.quarantined.then(|| "the test says so".to_owned()),
             tombstoned_at: marks.tombstoned.map(|(at, _)| at),
             purge_after: marks.tombstoned.map(|(_, until)| until),
+            purging: false,
             marks: u32::from(marks.tombstoned.is_some()),
             shared,
             parent: None,

@@ -1,8 +1,8 @@
 //! The planner: what it plans, what it holds back, what it refuses; and that a second plan finds nothing to do.
 
 use bkup::domain::{
-    Action, ActionClass, ActionKind, Address, BackupType, CatalogState, DocumentOp, HeldReason, Observation, Period,
-    Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
+    Action, ActionClass, ActionKind, Address, BackupType, Between, CatalogState, DocumentOp, HeldReason, Observation,
+    Period, Pick, Plan, PlanType, ReasonCode, RetentionRule, Scope, Section, Timing,
 };
 use proptest::prelude::*;
 
@@ -123,6 +123,52 @@ fn deletions_come_last_and_after_the_backup_they_count_on() {
     assert_eq!(words(&plan), ["back_up", "back_up", "tombstone"]);
     let backup = plan.actions.iter().find(|a| matches!(&a.kind, ActionKind::BackUp(w) if w.scope != Scope::Shared));
     assert_eq!(plan.actions[2].after, [backup.expect("a backup").id], "it holds only with the new backup");
+}
+
+#[test]
+fn a_deletion_says_of_when_the_backup_it_counts_on_must_be() {
+    let retention = RetentionRule { daily: Some(3), pick: Pick::Last, ..RetentionRule::default() };
+    let spec = schedule(BackupType::TenantData, cron("0 3,15 * * *"), retention);
+    let mut model = Model::new("2026-11-20T03:10:00Z", &["acme"]).schedule("twice", spec);
+    model.desired.guards.min_keep = 1;
+    model.document();
+    for _ in 0..4 {
+        model.run();
+        model.pass(Period::hours(12));
+    }
+    model.run();
+    model.pass(Period::hours(12));
+    let plan = model.step();
+    let ActionKind::Tombstone(work) = &plan.actions[2].kind else { panic!("{:?}", words(&plan)) };
+    // Applied behind midnight, the backup of the afternoon is one of the next day, and this day's newest stays.
+    let of_today = Between { from: Some(at("2026-11-22T00:00:00Z")), until: Some(at("2026-11-23T00:00:00Z")) };
+    assert_eq!((work.consistent_at, work.newest), (at("2026-11-22T03:10:00Z"), of_today));
+    model.pass(Period::days(20));
+    let purges: Vec<Action> = model.plan().actions.into_iter().filter(|a| a.kind.word() == "purge").collect();
+    let text = serde_json::to_string(&purges).expect("a text");
+    assert!(!purges.is_empty() && !text.contains("newest"), "what counts on nothing says nothing: {text}");
+}
+
+#[test]
+fn a_purge_that_has_begun_is_finished_whatever_came_since() {
+    let mut model = Model::new("2026-11-20T03:10:00Z", &["acme"]).schedule("nightly", tenants_daily(keep_last(1)));
+    for _ in 0..3 {
+        model.run();
+        model.pass(Period::days(1));
+    }
+    let tenant = Scope::Tenant("acme".to_owned());
+    let gone = model.facts().backups.iter().find(|b| b.tombstoned_at.is_some() && b.scope == tenant).cloned();
+    let id = gone.expect("a tombstoned backup").id;
+    model.pass(Period::hours(1));
+    let purges = |model: &Model| words(&model.plan()).into_iter().filter(|word| *word == "purge").count();
+    assert_eq!(purges(&model), 0, "it is in its grace");
+    model.backup(id.as_str()).purging = true;
+    model.backup(id.as_str()).protected = true;
+    assert_eq!(purges(&model), 1);
+    model.backup(id.as_str()).locked_until = Some(at("2027-01-01T00:00:00Z"));
+    let plan = model.plan();
+    assert!(!words(&plan).contains(&"purge"), "the store would refuse");
+    assert!(plan.held.iter().any(|held| held.reason == HeldReason::Locked && held.words.starts_with(id.as_str())));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test panics like the test itself")]
 
 mod bucket;
+mod coming;
 mod history;
 mod oracle;
 mod properties;
@@ -428,6 +429,7 @@ fn backup(name: &str, schedule: &str, scope: Scope, verification: Verification) 
         quarantine: None,
         tombstoned_at: None,
         purge_after: None,
+        purging: false,
         marks: 0,
         shared: None,
         parent: None,

@@ -59,6 +59,9 @@ fn rows(all: &[(&Action, &PruneWork, bool)]) -> String {
         if work.caused_by_change {
             why.push_str(", **caused by a policy change**");
         }
+        if let Some(until) = work.newest.until {
+            why.push_str(&format!("; if its successor is of before {}", moment(until)));
+        }
         if let Some(after) = work.purge_after {
             why.push_str(&format!("; can be brought back until {}", moment(after)));
         }

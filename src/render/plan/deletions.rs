@@ -49,6 +49,7 @@ fn deletion(action: &Action, work: &PruneWork, style: &Style) -> String {
     );
     let mut facts = vec![format!("of {}", moment(work.consistent_at)), format!("in store {}", work.store)];
     facts.extend(work.purge_after.map(|after| format!("can be brought back until {}", moment(after))));
+    facts.extend(work.newest.until.map(|until| format!("if its successor is of before {}", moment(until))));
     if work.caused_by_change {
         facts.push("caused by a policy change".to_owned());
     }

@@ -9,9 +9,11 @@ use bkup::catalog::{
     ReadingKind, StoreRecord, ToComplete, Validation, Writer,
 };
 use bkup::domain::{
-    ActionId, Address, BackupWork, CatalogFacts, DocumentOp, DrillWork, Evidence, Instant, Manifest, Period, PruneWork,
-    Scope, Section, Tenant, TenantWork, Verification, digest_of,
+    ActionId, Address, BackupWork, Between, CatalogFacts, DocumentOp, DrillWork, Evidence, Instant, Manifest, Period,
+    PruneWork, Scope, Section, Tenant, TenantWork, Verification, digest_of,
 };
+
+use jiff::SignedDuration;
 
 use super::build::{action, at, facts, manifest, name, other_action, prune, run, work};
 use super::chain::event;
@@ -127,7 +129,15 @@ impl Scene<'_> {
     fn prune(&mut self, work: &BackupWork) -> PruneWork {
         let after = if self.random.chance(300) { Some(at("2026-04-01T00:00:00Z")) } else { None };
         let mark = self.random.below(3) as u32;
-        PruneWork { min_keep: self.random.below(2) as u32, ..prune(work, mark, after) }
+        // Both slots' backups are of the same instant: none of the ends, one before it, one after it, or both.
+        let of = at("2026-03-01T02:00:05.123456Z");
+        let end = |random: &mut Random| *random.pick(&[None, Some(of), Some(of + SignedDuration::from_micros(1))]);
+        let newest = if self.random.chance(700) {
+            Between::default()
+        } else {
+            Between { from: end(&mut self.random), until: end(&mut self.random) }
+        };
+        PruneWork { min_keep: self.random.below(2) as u32, newest, ..prune(work, mark, after) }
     }
 
     async fn step(&mut self) -> String {

@@ -2,9 +2,9 @@
 
 use bkup::catalog::{ClaimOutcome, Completed, Completion, Intended, Intent, LEASE, Lease, Ledger};
 use bkup::domain::{
-    ActionId, Address, BackupId, BackupMethod, BackupType, BackupWork, CatalogFacts, CatalogState, DataPart, Engine,
-    Instant, MANIFEST_FORMAT, Manifest, ManifestScope, Name, PartKind, PruneWork, RetentionRule, RunId, Scope, Section,
-    Tenant, Verification, sha256,
+    ActionId, Address, BackupId, BackupMethod, BackupType, BackupWork, Between, CatalogFacts, CatalogState, DataPart,
+    Engine, Instant, MANIFEST_FORMAT, Manifest, ManifestScope, Name, PartKind, PruneWork, RetentionRule, RunId, Scope,
+    Section, Tenant, Verification, sha256,
 };
 
 pub const RUNNER: &str = "runner-a";
@@ -172,6 +172,7 @@ pub fn prune(work: &BackupWork, mark: u32, purge_after: Option<Instant>) -> Prun
         purge_after,
         min_keep: 0,
         any_schedule: false,
+        newest: Between::default(),
     }
 }
 

@@ -7,10 +7,11 @@ use bkup::catalog::{
     Validation, Writer, as_recorded, newest_version,
 };
 use bkup::domain::{
-    Address, Applied, Approval, ApprovalStatus, Backup, BackupId, BackupStatus, BackupType, Bytes, CatalogFacts,
-    CivilTime, Compression, DayRule, DocumentOp, DrillRecord, DrillSpec, DrillWork, Engine, Evidence, Frequency,
-    Garbage, Instant, Period, PlanScope, PlanStep, PlanType, Progress, RecoveryPlanSpec, RetentionRule, ScheduleSpec,
-    Scope, Section, Tenant, TenantFilter, TenantWork, Timing, Verification, When, ZoneName, digest_of,
+    Address, Applied, Approval, ApprovalStatus, Backup, BackupId, BackupStatus, BackupType, Between, Bytes,
+    CatalogFacts, CivilTime, Compression, DayRule, DocumentOp, DrillRecord, DrillSpec, DrillWork, Engine, Evidence,
+    Frequency, Garbage, Instant, Period, PlanScope, PlanStep, PlanType, Progress, PruneWork, RecoveryPlanSpec,
+    RetentionRule, ScheduleSpec, Scope, Section, Tenant, TenantFilter, TenantWork, Timing, Verification, When,
+    ZoneName, digest_of,
 };
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -216,6 +217,7 @@ async fn the_planner_reads_what_apply_has_written() {
             quarantine: None,
             tombstoned_at: None,
             purge_after: None,
+            purging: false,
             marks: 0,
             shared: kept.shared.clone(),
             parent: None,
@@ -304,6 +306,24 @@ async fn a_document_is_archived_and_comes_back_with_its_history() {
     let count: i64 =
         sqlx::query_scalar("SELECT count(*) FROM bkup.schedules WHERE NOT deleted").fetch_one(&mut psql).await.unwrap();
     assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_deletion_that_counts_on_a_newer_backup_falls_with_one_of_another_day() {
+    let (_guard, _url, writer) = made().await;
+    let kept = take(&writer, Scope::Database, at("2026-03-01T02:00:00Z")).await;
+    let lease = claim(&writer, other_action("tombstone", "0")).await;
+    let now = at("2026-03-02T00:00:00Z");
+    let of = facts(&writer).await.backups[0].consistent_at;
+    let counting = |from, until| PruneWork { newest: Between { from, until }, ..prune(&kept, 0, None) };
+    let beyond = of + jiff::SignedDuration::from_micros(1);
+    for (from, until) in [(Some(beyond), None), (None, Some(of)), (Some(beyond), Some(of))] {
+        let outcome = writer.tombstone(&lease, &counting(from, until), now).await.unwrap();
+        let MarkOutcome::Refused(why) = outcome else { panic!("{from:?} {until:?}: {outcome:?}") };
+        assert!(why.ends_with("plan again"), "{why}");
+    }
+    let outcome = writer.tombstone(&lease, &counting(Some(of), Some(beyond)), now).await.unwrap();
+    assert_eq!(outcome, MarkOutcome::Done);
 }
 
 #[tokio::test]

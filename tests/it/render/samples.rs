@@ -2,10 +2,10 @@
 
 use bkup::domain::{
     Action, ActionClass, ActionId, ActionKind, ActionOutcome, Address, ApplyReport, Backup, BackupId, BackupMethod,
-    BackupType, BackupWork, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp, DriftFinding,
-    DriftKind, DrillBackup, DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name, Narrowing,
-    ObjectiveRow, Outcome, PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule, RunId,
-    Scope, SourceLocation, TableComparison, Verification,
+    BackupType, BackupWork, Between, Bytes, Check, CheckResult, Compression, Connections, Digest, DocumentOp,
+    DriftFinding, DriftKind, DrillBackup, DrillWork, Engine, Evidence, GuardRefusal, Held, HeldReason, Instant, Name,
+    Narrowing, ObjectiveRow, Outcome, PLAN_FORMAT, Period, Phase, Plan, PruneWork, Reason, ReasonCode, RetentionRule,
+    RunId, Scope, SourceLocation, TableComparison, Verification,
 };
 
 /// A name that clears the screen, reorders text, forges a line and drops a schema.
@@ -96,6 +96,7 @@ fn prune(scope: Scope, purge_after: Option<&str>, caused_by_change: bool) -> Pru
         purge_after: purge_after.map(at),
         min_keep: 2,
         any_schedule: false,
+        newest: Between::default(),
     }
 }
 
@@ -372,6 +373,7 @@ pub fn backup(scope: Scope) -> Backup {
         quarantine: None,
         tombstoned_at: None,
         purge_after: None,
+        purging: false,
         marks: 0,
         shared: None,
         parent: None,

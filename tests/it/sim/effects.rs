@@ -446,6 +446,12 @@ impl Ledger for Memory {
         {
             return refused(why);
         }
+        if !work.newest.is_all() && !tables.newest(&row).is_some_and(|at| work.newest.has(at)) {
+            return refused(
+                "the newest backup of its scope fell into another hour, day or longer tier of the rule than the plan \
+                 reckoned with; plan again",
+            );
+        }
         if let Some(backup) = tables.completed(&work.backup).and_then(|row| row.done.as_mut()) {
             backup.tombstoned_at = Some(as_recorded(at));
             backup.purge_after = work.purge_after.map(as_recorded);
@@ -459,7 +465,7 @@ impl Ledger for Memory {
         const GONE: &str = "the catalog has no such completed backup";
         let mut tables = self.there()?;
         let Some(row) = tables.completed(backup) else { return Ok((refused(GONE)?, 0)) };
-        let (deleted, purging) = (row.deleted, row.purging);
+        let (deleted, purging) = (row.deleted, row.purging());
         let Some(backup) = &mut row.done else { return Ok((refused(GONE)?, 0)) };
         if deleted {
             return Ok((refused("it is purged")?, 0));
@@ -484,12 +490,13 @@ impl Ledger for Memory {
         if row.deleted {
             return Ok(MarkOutcome::AlreadyDone);
         }
-        let Some(backup) = &row.done else { return refused("the catalog has no such completed backup") };
+        let purging = row.purging();
+        let Some(backup) = &mut row.done else { return refused("the catalog has no such completed backup") };
         let mut against = vec![
             (backup.tombstoned_at.is_none(), "it is not tombstoned"),
             (backup.marks != work.mark, "it was marked since the plan was made"),
         ];
-        if !row.purging {
+        if !purging {
             against.extend([
                 (leased, "something reads it"),
                 (needed, "a backup that is there, or being made, needs it"),
@@ -502,7 +509,7 @@ impl Ledger for Memory {
         if let Some((_, why)) = against.into_iter().find(|(holds, _)| *holds) {
             return refused(why);
         }
-        row.purging = true;
+        backup.purging = true;
         Ok(MarkOutcome::Done)
     }
 
@@ -512,7 +519,7 @@ impl Ledger for Memory {
         if row.deleted {
             return Ok(MarkOutcome::AlreadyDone);
         }
-        if !row.purging {
+        if !row.purging() {
             return refused("its purge was not begun");
         }
         row.deleted = true;
@@ -535,7 +542,7 @@ impl Ledger for Memory {
         let until = lease.after(self.now());
         let mut tables = self.there()?;
         for id in backups {
-            if tables.completed(id).is_none_or(|row| row.deleted || row.purging) {
+            if tables.completed(id).is_none_or(|row| row.deleted || row.purging()) {
                 return Err(CatalogError::Conflict { reason: format!("backup {id} is not there to be read") });
             }
         }

@@ -195,6 +195,14 @@ impl Tables {
         }
     }
 
+    /// The instant of the newest backup of a backup's scope.
+    pub(super) fn newest(&self, me: &Row) -> Option<Instant> {
+        let own = me.done.as_ref()?;
+        let there = self.rows.iter().filter(|o| !o.deleted).filter_map(|o| o.done.as_ref());
+        let same = |o: &&Backup| (&o.schedule, &o.database, &o.scope) == (&own.schedule, &own.database, &own.scope);
+        there.filter(same).filter(|o| o.tombstoned_at.is_none()).map(|o| o.consistent_at).max()
+    }
+
     pub(super) fn advance(&mut self, schedule: &Name, database: Option<&Name>, slot: Instant) {
         let settled = self.progress.entry((schedule.clone(), database.cloned())).or_insert(slot);
         *settled = (*settled).max(slot);

@@ -33,7 +33,6 @@ pub struct Row {
     pub collected: Option<Instant>,
     pub manifest_key: Option<String>,
     pub done: Option<Backup>,
-    pub purging: bool,
     pub deleted: bool,
 }
 
@@ -64,7 +63,6 @@ impl Row {
             collected: None,
             manifest_key: None,
             done: None,
-            purging: false,
             deleted: false,
         }
     }
@@ -105,6 +103,7 @@ impl Row {
             quarantine: None,
             tombstoned_at: None,
             purge_after: None,
+            purging: false,
             marks: 0,
             content: manifest.content_digest.as_ref().and_then(|text| text.parse().ok()),
             shared: shared.clone(),
@@ -134,9 +133,13 @@ impl Row {
             collected: None,
             manifest_key: Some(done.manifest_key.to_owned()),
             done: Some(backup),
-            purging: false,
             deleted: false,
         })
+    }
+
+    /// Whether its purge has begun.
+    pub fn purging(&self) -> bool {
+        self.done.as_ref().is_some_and(|backup| backup.purging)
     }
 
     pub fn runs_under(&self, lease: &Lease) -> bool {

@@ -165,7 +165,7 @@ impl Story {
     fn damage(&mut self) {
         let rows: Vec<Row> = {
             let tables = self.world.catalog.tables();
-            tables.rows.iter().filter(|row| row.done.is_some() && !row.deleted && !row.purging).cloned().collect()
+            tables.rows.iter().filter(|row| row.done.is_some() && !row.deleted && !row.purging()).cloned().collect()
         };
         if rows.len() < 12 {
             return;

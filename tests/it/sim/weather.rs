@@ -224,7 +224,9 @@ impl Weather {
             }
             None => None,
         };
-        if matches!(fault, Some(Fault::Late(_))) {
+        // What a runner sends that stood still comes when its attempt may long be collected.
+        let stood = operation == Operation::Put && !frozen.is_zero();
+        if stood || matches!(fault, Some(Fault::Late(_))) {
             state.late.push(key.to_owned());
         }
         if let Some(fault) = fault.as_ref().filter(|_| falls.is_none()) {

@@ -353,6 +353,7 @@ impl Model {
                     quarantine: None,
                     tombstoned_at: None,
                     purge_after: None,
+                    purging: false,
                     marks: 0,
                     shared: work.shared.clone(),
                     parent: None,
