@@ -20,6 +20,8 @@ pub struct EntryFailure {
     pub reason: String,
     /// The ids of what it depends on; some may be of other archives.
     pub needs: Vec<i32>,
+    /// Whether it was not tried yet: it changes or hinders what is made after it, so that it has to come last.
+    pub held: bool,
 }
 
 /// What an entry may wait for, when the server says that something does not exist.
@@ -88,6 +90,7 @@ pub(super) fn by_entry(words: &str, toc: &Toc) -> Vec<EntryFailure> {
                 name: entry.map_or_else(String::new, super::archive::Entry::tag),
                 reason: reason.to_owned(),
                 needs: entry.map_or_else(Vec::new, |entry| entry.needs().collect()),
+                held: false,
             });
         }
     }
@@ -232,7 +235,7 @@ mod tests {
     fn failure(id: i32, schema: &str, name: &str, reason: &str, needs: &[i32]) -> EntryFailure {
         let reason = format!("could not execute query: ERROR:  {reason}");
         let (kind, schema, name) = ("VIEW".to_owned(), schema.to_owned(), name.to_owned());
-        EntryFailure { id, kind, schema, name, reason, needs: needs.to_vec() }
+        EntryFailure { id, kind, schema, name, reason, needs: needs.to_vec(), held: false }
     }
 
     #[test]

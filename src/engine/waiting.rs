@@ -22,6 +22,32 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 /// What changes everything that is made after it: default privileges add grants, event triggers may do anything.
 const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 
+/// Returns the ids of what has to come when nothing more is made, with all that depends on it. Beside what is lasting
+/// these are checks that were added unproven to a partitioned table: a partition of another archive could not be attached
+/// behind them. Pure.
+#[must_use]
+pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
+    let has_partitions = |id: i32| {
+        let table = toc.entry(id).map(|entry| entry.definition.as_deref().unwrap_or_default());
+        table.is_none_or(|definition| definition.windows(PARTED.len()).any(|words| words == PARTED))
+    };
+    let lasts = |entry: &Entry| match entry.kind() {
+        "CHECK CONSTRAINT" => entry.needs().any(has_partitions),
+        kind => LASTING.contains(&kind),
+    };
+    let mut held: BTreeSet<i32> = toc.entries.iter().filter(|entry| lasts(entry)).map(|entry| entry.id).collect();
+    let mut before = 0;
+    while held.len() > before {
+        before = held.len();
+        let more = toc.entries.iter().filter(|entry| entry.needs().any(|id| held.contains(&id)));
+        let more: Vec<i32> = more.map(|entry| entry.id).collect();
+        held.extend(more);
+    }
+    held
+}
+
+const PARTED: &[u8] = b"PARTITION BY ";
+
 /// Restores an archive into a database where what it refers to may not be yet.
 ///
 /// An entry's failure is let pass, and reported, when the server said that something does not exist which is awaited,
@@ -29,8 +55,8 @@ const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 /// refers to outside, so the server's words are all there is to go by. Rows of a table that was let pass are missing:
 /// they are in the report as `TABLE DATA`.
 ///
-/// With `hold`, a path for a file that is written for the program and removed, what would change everything made after
-/// it is not restored, and is in the report as well: it comes when nothing waits any more, by [`restore_deferred`].
+/// With `hold`, a path for a file that is written for the program and removed, what would change or hinder what is made
+/// after it is not restored, and is in the report as held: it comes when nothing waits any more, by [`restore_deferred`].
 ///
 /// # Errors
 /// As [`super::restore()`], for all other entries.
@@ -40,32 +66,28 @@ pub async fn restore_waiting(
     hold: Option<&Path>,
 ) -> Result<RestoreReport, EngineError> {
     let target = request.target.clone();
-    let all_but_lasting = |toc: &Toc| {
-        let lasts = |entry: &&Entry| LASTING.contains(&entry.kind());
-        let any = hold.is_some() && toc.entries.iter().any(|entry| lasts(&entry));
-        any.then(|| toc.entries.iter().filter(|entry| !lasts(entry)).map(|entry| entry.id).collect())
+    let all_but_held = |toc: &Toc| {
+        let held = comes_last(toc);
+        let others = || toc.entries.iter().map(|entry| entry.id).filter(|id| !held.contains(id)).collect();
+        (!held.is_empty()).then(others)
     };
-    let some = hold.map(|list| Chosen { list, ids: &all_but_lasting, known_whole: false });
+    let some = hold.map(|list| Chosen { list, ids: &all_but_held, known_whole: false });
     let (ended, toc, bytes) = run(request, false, some).await?;
     let mut report = sorted(&target, ended, &toc, bytes, awaited).await?;
     if hold.is_some() {
-        let lasting = toc.entries.iter().filter(|entry| LASTING.contains(&entry.kind()));
-        report.deferred.extend(lasting.map(|entry| EntryFailure {
+        let held = comes_last(&toc);
+        let held = toc.entries.iter().filter(|entry| held.contains(&entry.id));
+        report.deferred.extend(held.map(|entry| EntryFailure {
             id: entry.id,
             kind: entry.kind().to_owned(),
             schema: entry.schema(),
             name: entry.tag(),
             reason: "it comes when nothing more is made".to_owned(),
             needs: entry.needs().collect(),
+            held: true,
         }));
     }
     Ok(report)
-}
-
-/// Returns whether an entry changes everything that is made after it, so that it has to come last.
-#[must_use]
-pub fn is_lasting(entry: &EntryFailure) -> bool {
-    LASTING.contains(&entry.kind.as_str())
 }
 
 /// Restores entries of an archive that were deferred, once more is there: the same archive once more, and of it these

@@ -13,7 +13,7 @@ use crate::domain::{Bytes, DataPart, PartKind};
 use crate::engine::restore::schemas_of;
 use crate::engine::{
     Awaited, Connection, EngineError, EntryFailure, LeftOver, Programs, RestoreOptions, RestoreRequest,
-    for_want_of_others, is_lasting, restore_deferred,
+    for_want_of_others, restore_deferred,
 };
 
 /// What of a tenant is never left out: its rows, and what holds them.
@@ -162,9 +162,10 @@ pub async fn settle(
     // Now nothing more is made, and what would change it may come.
     for index in 0..members.len() {
         for of in BOTH {
-            let (lasting, others): (Vec<_>, Vec<_>) = members[index].waiting(of).iter().cloned().partition(is_lasting);
-            if members[index].may_wait() && !lasting.is_empty() {
-                let left = again(members, (index, of), &lasting, place, loaded).await?;
+            let (held, others): (Vec<_>, Vec<_>) =
+                members[index].waiting(of).iter().cloned().partition(|entry| entry.held);
+            if members[index].may_wait() && !held.is_empty() {
+                let left = again(members, (index, of), &held, place, loaded).await?;
                 keep(&mut members[index], of, others.into_iter().chain(left).collect());
             }
         }
@@ -180,7 +181,7 @@ async fn rounds(
 ) -> Result<(), (usize, RestoreError)> {
     loop {
         let mut gained = false;
-        if all_waiting(members).iter().all(|entry| is_lasting(entry)) {
+        if all_waiting(members).iter().all(|entry| entry.held) {
             return Ok(());
         }
         let out_of_reach = out_of_reach(members, place).await?;
@@ -188,7 +189,7 @@ async fn rounds(
             for (of, hopeless) in BOTH.into_iter().zip(&out_of_reach[index]) {
                 let waiting = members[index].waiting(of).iter().cloned();
                 let (hopeful, others): (Vec<_>, Vec<_>) =
-                    waiting.partition(|entry| !is_lasting(entry) && !hopeless.contains(&entry.id));
+                    waiting.partition(|entry| !entry.held && !hopeless.contains(&entry.id));
                 // Alone, nothing has come that it could have waited for.
                 if hopeful.is_empty() || !members[index].may_wait() || members.len() == 1 {
                     continue;

@@ -8,7 +8,7 @@ use bkup::domain::TableDigest;
 use bkup::engine::archive::{Entry, Home};
 use bkup::engine::restore::{create_database, drop_database};
 use bkup::engine::sql::{quote_ident, quote_literal};
-use bkup::engine::{DumpScope, DumpSummary, Input, Invocation, Output, Program};
+use bkup::engine::{DumpScope, DumpSummary, Input, Invocation, Output, Program, comes_last};
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -248,14 +248,14 @@ impl Bench {
     async fn together(&self, original: &Archive, summary: &DumpSummary, pieces: &Split) -> Result<u64, Violation> {
         self.copy_of_context("together").await;
         let mut open: BTreeMap<Home, Failures> = BTreeMap::new();
-        // Default privileges add grants to whatever is made after them: they come when nothing more is made.
+        // What changes or hinders what is made after it comes when nothing more is made.
         let mut last: BTreeMap<Home, Failures> = BTreeMap::new();
         for (home, archive) in pieces.archives.iter().filter(|(home, _)| **home != Home::Shared) {
-            let all = archive.toc.entries.iter().map(|entry| (entry.kind() == "DEFAULT ACL", entry.id));
-            let (lasting, some): (Vec<_>, Vec<_>) = all.partition(|(lasting, _)| *lasting);
-            let chosen = |ids: Vec<(bool, i32)>| ids.into_iter().map(|(_, id)| (id, String::new())).collect();
-            last.insert(*home, chosen(lasting));
-            let failures = self.restore("together", archive, Some(&chosen(some))).await;
+            let held = comes_last(&archive.toc);
+            let all = archive.toc.entries.iter().map(|entry| (entry.id, String::new()));
+            let (lasting, some): (Failures, Failures) = all.partition(|(id, _)| held.contains(id));
+            last.insert(*home, lasting);
+            let failures = self.restore("together", archive, Some(&some)).await;
             open.insert(*home, failures);
         }
         let left = |open: &BTreeMap<Home, Failures>| open.values().map(BTreeMap::len).sum::<usize>();
