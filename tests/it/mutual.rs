@@ -15,8 +15,8 @@ use crate::split::{Site, are_taken, open_of, taken};
 use crate::world::cluster::Major;
 use crate::world::place::{RECOVERY, World};
 
-/// Ties without which every table can be: foreign keys both ways, a view, a function, a partition, a materialized view
-/// with an index, and default privileges that the view was taken out of.
+/// Ties without which every table can be: foreign keys both ways, a view, a function, a partition of a table with an
+/// unproven check, a materialized view with an index, and default privileges that the view was taken out of.
 const LOOSE: &str = "
     CREATE ROLE everyone_here;
     CREATE TABLE tenant_a.x (id int PRIMARY KEY, y int); CREATE TABLE tenant_a.w (id int PRIMARY KEY);
@@ -34,7 +34,9 @@ const LOOSE: &str = "
     CREATE FUNCTION tenant_a.state_of(tenant_b.order_state) RETURNS text LANGUAGE sql AS 'SELECT $1::text';
     CREATE TABLE tenant_b.log (at int) PARTITION BY RANGE (at);
     CREATE TABLE tenant_a.log_1 PARTITION OF tenant_b.log FOR VALUES FROM (0) TO (10);
-    INSERT INTO tenant_b.log VALUES (3);";
+    INSERT INTO tenant_b.log VALUES (3);
+    ALTER TABLE tenant_b.log ADD CONSTRAINT early CHECK (at < 3) NOT VALID;
+    COMMENT ON CONSTRAINT early ON tenant_b.log IS 'never proven';";
 
 /// Ties that tables hang on: a column of the other's type, and a foreign key back to that table.
 const TIGHT: &str = "
@@ -55,6 +57,7 @@ const SEEN: &str = "
         FROM pg_class WHERE relnamespace::regnamespace::text ~ '^(tenant|public)' AND relkind <> 't'
         UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^tenant'
         UNION ALL SELECT inhrelid::regclass::text || ' of ' || inhparent::regclass::text FROM pg_inherits
+        UNION ALL SELECT conrelid::regclass::text || ' ' || obj_description(oid, 'pg_constraint') FROM pg_constraint
         UNION ALL SELECT defaclnamespace::regnamespace::text || ' ' || defaclacl::text FROM pg_default_acl
         UNION ALL SELECT 'kept ' || name FROM tenant_b.kept) lines";
 

@@ -66,7 +66,6 @@ impl Maker {
         let functions: Vec<usize> = (0..self.functions.len()).filter(|f| self.functions[*f].home == other).collect();
         let mut needs = vec![table.piece, table.key_piece];
         let text = self.text();
-        let apart = table.spread && self.homes[table.home].tenant;
         let way = match (self.random.below(5), self.one(&functions)) {
             (0, Some(function)) => {
                 let function = self.functions[function].clone();
@@ -74,9 +73,9 @@ impl Maker {
                 format!("CHECK ({} IS NOT NULL)", function.name.replace("(bigint)", &format!("({key})")))
             }
             (1, _) if !table.partitioned => format!("CHECK ({key} > 0) NO INHERIT"),
-            // Once it is there, no partition can be attached any more: between tenants no order helps.
-            (2, _) if !apart => format!("CHECK ({key} > 0) NOT VALID"),
-            (3, _) if !apart && self.major == Major::V18 => format!("CHECK ({key} > 100) NOT ENFORCED"),
+            // Once it is there, no partition can be attached any more.
+            (2, _) => format!("CHECK ({key} > 0) NOT VALID"),
+            (3, _) if self.major == Major::V18 => format!("CHECK ({key} > 100) NOT ENFORCED"),
             _ => format!("CHECK ({key} > 0 OR {key}::text <> {text})"),
         };
         self.piece("a check", &needs, format!("ALTER TABLE {} ADD CONSTRAINT {name} {way};", table.name));
