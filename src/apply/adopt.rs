@@ -77,12 +77,7 @@ async fn one(
     };
     match taken {
         Ok(taken) => confirm((runtime, &progress.claims), work, claimed, taken, begun).await,
-        Err(error) => {
-            let outcome =
-                if matches!(error, backup::BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
-            progress.claims.fail(claimed, work, &error.to_string()).await;
-            Err(outcome)
-        }
+        Err(error) => Err(progress.claims.fail_with(claimed, work, &error).await),
     }
 }
 

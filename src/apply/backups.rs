@@ -404,8 +404,7 @@ pub(super) async fn attempt(
         Ok(taken) => confirm((runtime, &shop.claims), work, claimed, taken, begun).await.map_err(lasting),
         Err(BackupError::Fenced) => Err(Miss { lease_lost: true, ..Miss::lasting(failed(&BackupError::Fenced)) }),
         Err(error) => {
-            let outcome = if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(&error) };
-            shop.claims.fail(claimed, work, &error.to_string()).await;
+            let outcome = shop.claims.fail_with(claimed, work, &error).await;
             Err(Miss { outcome, transient: error.is_worth_another(), lease_lost: false })
         }
     }

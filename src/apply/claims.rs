@@ -13,7 +13,7 @@ use super::ensure::{failed, failed_with};
 use super::runtime::Runtime;
 use super::stop::Halt;
 use super::together::Together;
-use crate::backup::Taken;
+use crate::backup::{BackupError, Taken};
 use crate::catalog::{AuditEvent, CatalogError, Completed, Completion, Failure, LEASE, Lease, ToComplete};
 use crate::domain::{ActionId, BackupWork, Instant, Name, Outcome, Verification};
 
@@ -171,6 +171,12 @@ impl Claims {
             vec![(); failures.len()]
         };
         let _ = self.failures.ask(failure, all).await;
+    }
+
+    /// The same of an attempt that ended with an error; returns the outcome.
+    pub(super) async fn fail_with(&self, claimed: &Claimed, work: &BackupWork, error: &BackupError) -> Outcome {
+        self.fail(claimed, work, &error.to_string()).await;
+        if matches!(error, BackupError::Interrupted) { Outcome::NotReached } else { failed(error) }
     }
 
     /// Gives a piece of work back, done or not. A lease that cannot be given back ends by itself.

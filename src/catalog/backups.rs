@@ -198,24 +198,8 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Records that an attempt failed; what it has written is garbage from now on. `error` holds no secrets.
-    ///
-    /// # Errors
-    /// [`CatalogError::Fenced`]; as every statement.
-    pub async fn fail_backup(
-        &self,
-        lease: &Lease,
-        backup: &BackupId,
-        error: &str,
-        at: Instant,
-    ) -> Result<(), CatalogError> {
-        let mut transaction = self.session().begin().await?;
-        fence(&mut transaction, lease).await?;
-        abandon(&mut transaction, &[(lease, backup.as_str(), error)], at).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// Records failed attempts together. Those whose leases are over are passed over: others have recorded them.
+    /// Records attempts that failed; what they have written is garbage from now on. Those whose leases are over are passed
+    /// over: others have recorded them. Their errors hold no secrets.
     ///
     /// # Errors
     /// When the catalog cannot be asked.

@@ -200,14 +200,7 @@ pub trait Ledger: Send + Sync {
         }
         Ok(answers)
     }
-    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()>;
-    /// A catalog may record them one by one.
-    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {
-        for Failure { lease, backup, error } in failures {
-            let _ = self.fail_backup(lease, backup, error, at).await;
-        }
-        Ok(())
-    }
+    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()>;
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome>;
     async fn collected(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<()>;
 
@@ -500,10 +493,6 @@ impl Ledger for Writer {
 
     async fn complete_backups(&self, all: &[ToComplete<'_>]) -> Answer<Vec<Answer<Completion>>> {
         answered(Self::complete_backups(self, all)).await
-    }
-
-    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {
-        answered(Self::fail_backup(self, lease, backup, error, at)).await
     }
 
     async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {

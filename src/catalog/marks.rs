@@ -148,8 +148,7 @@ async fn newest_is(connection: &mut PgConnection, backup: &BackupId, time: Betwe
     Ok(row.maybe_at("newest")?.is_some_and(|at| time.has(at)))
 }
 
-const OTHER_BUCKET: &str = "the newest backup of its scope fell into another hour, day or longer tier of the rule than \
-                            the plan reckoned with; plan again";
+const OTHER_BUCKET: &str = "its successor is of another hour, day or month than the plan counted on; plan again";
 const NOT_THERE: &str = "the catalog has no such completed backup";
 
 impl Writer {

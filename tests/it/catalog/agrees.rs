@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bkup::catalog::{
-    CatalogError, ClaimOutcome, Completed, DocumentChange, Intent, LEASE, Lease, Ledger, Reading, ReadingEnd,
+    CatalogError, ClaimOutcome, Completed, DocumentChange, Failure, Intent, LEASE, Lease, Ledger, Reading, ReadingEnd,
     ReadingKind, StoreRecord, ToComplete, Validation, Writer,
 };
 use bkup::domain::{
@@ -173,7 +173,10 @@ impl Scene<'_> {
                 let done = Completed { manifest: &manifest, manifest_key: "m", store: &store, verified };
                 both.ask(&words, async |l| l.complete_backup(&own, &done, now).await).await;
             }
-            12 => drop(both.ask(&words, async |l| l.fail_backup(&own, backup, "no", now).await).await),
+            12 => {
+                let failure = Failure { lease: own.clone(), backup: backup.clone(), error: "no".to_owned() };
+                both.ask(&words, async |l| l.fail_backups(std::slice::from_ref(&failure), now).await).await;
+            }
             13 => drop(both.ask(&words, async |l| l.condemn(&lease, backup, own.token, now).await).await),
             14 => drop(both.ask(&words, async |l| l.collected(&lease, backup, own.token, now).await).await),
             15 => {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bkup::catalog::{
-    DigestKey, DocumentChange, ExecutionFilter, Found, MarkOutcome, Reader, ReadingEnd, ReadingKind, StoreRecord,
-    Validation, Writer, as_recorded, newest_version,
+    DigestKey, DocumentChange, ExecutionFilter, Failure, Found, MarkOutcome, Reader, ReadingEnd, ReadingKind,
+    StoreRecord, Validation, Writer, as_recorded, newest_version,
 };
 use bkup::domain::{
     Address, Applied, Approval, ApprovalStatus, Backup, BackupId, BackupStatus, BackupType, Between, Bytes,
@@ -142,7 +142,8 @@ async fn the_planner_reads_what_apply_has_written() {
     let run = run();
     let intent = bkup::catalog::Intent { work: &failed, run: &run, started_at: slot };
     writer.intend_backup(&lease, &intent).await.unwrap();
-    writer.fail_backup(&lease, &failed.backup, "disk full\0", at("2026-03-01T02:01:00Z")).await.unwrap();
+    let failure = Failure { lease, backup: failed.backup.clone(), error: "disk full\0".to_owned() };
+    writer.fail_backups(&[failure], at("2026-03-01T02:01:00Z")).await.unwrap();
 
     let drill = DrillWork {
         plan: name("full"),

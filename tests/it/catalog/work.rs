@@ -79,7 +79,6 @@ async fn a_lease_that_ended_is_taken_over_and_the_runner_that_lost_it_is_fenced(
     assert_eq!(lost, std::slice::from_ref(&dead));
     let refusals = [
         writer.intend_backup(&dead, &intent).await.err(),
-        writer.fail_backup(&dead, &work.backup, "late", slot).await.err(),
         writer.tombstone(&dead, &prune(&work, 0, None), slot).await.err(),
         writer.settle(&dead, &name("nightly"), None, &[slot], 1, slot).await.err(),
         writer.collected(&dead, &work.backup, 1, slot).await.err(),
@@ -87,6 +86,8 @@ async fn a_lease_that_ended_is_taken_over_and_the_runner_that_lost_it_is_fenced(
     for refusal in refusals {
         assert!(matches!(refusal, Some(CatalogError::Fenced { token: 1, .. })), "{refusal:?}");
     }
+    let late = Failure { lease: dead.clone(), backup: work.backup.clone(), error: "late".to_owned() };
+    writer.fail_backups(&[late], slot).await.unwrap();
     writer.release(&dead).await.unwrap();
     assert_eq!(complete(&writer, &alive, &manifest(&work, alive.token)).await, Completion::Recorded);
     let state = facts(&writer).await;

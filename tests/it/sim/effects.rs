@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use bkup::catalog::{
-    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, Ledger, MarkOutcome, OutcomeRow, ReadLedger, Reading, ReadingEnd, ReadingKind, StoreRecord,
-    TenantLink, Validation, as_recorded, newest_version,
+    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Failure,
+    Intended, Intent, Lease, Ledger, MarkOutcome, OutcomeRow, ReadLedger, Reading, ReadingEnd, ReadingKind,
+    StoreRecord, TenantLink, Validation, as_recorded, newest_version,
 };
 use bkup::domain::{
     Action, ActionId, ActionOutcome, BackupId, Digest, DrillRecord, DrillWork, Evidence, Instant, Name, Outcome,
@@ -341,9 +341,13 @@ impl Ledger for Memory {
         Ok(Completion::Recorded)
     }
 
-    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, _error: &str, at: Instant) -> Answer<()> {
-        if let Some(row) = self.fenced(lease)?.attempt(backup, lease.token) {
-            row.abandon(as_recorded(at));
+    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {
+        drop(self.there()?);
+        for Failure { lease, backup, .. } in failures {
+            let Ok(mut tables) = self.fenced(lease) else { continue };
+            if let Some(row) = tables.attempt(backup, lease.token) {
+                row.abandon(as_recorded(at));
+            }
         }
         Ok(())
     }
@@ -447,10 +451,7 @@ impl Ledger for Memory {
             return refused(why);
         }
         if !work.newest.is_all() && !tables.newest(&row).is_some_and(|at| work.newest.has(at)) {
-            return refused(
-                "the newest backup of its scope fell into another hour, day or longer tier of the rule than the plan \
-                 reckoned with; plan again",
-            );
+            return refused("its successor is of another hour, day or month than the plan counted on; plan again");
         }
         if let Some(backup) = tables.completed(&work.backup).and_then(|row| row.done.as_mut()) {
             backup.tombstoned_at = Some(as_recorded(at));

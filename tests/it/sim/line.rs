@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bkup::catalog::{
-    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Intended,
-    Intent, Lease, Ledger, MarkOutcome, OutcomeRow, ReadLedger, Reading, ReadingEnd, ReadingKind, StoreRecord,
-    Validation,
+    AuditEvent, Begun, CatalogError, ClaimOutcome, Completed, Completion, Created, DigestKey, DocumentChange, Failure,
+    Intended, Intent, Lease, Ledger, MarkOutcome, OutcomeRow, ReadLedger, Reading, ReadingEnd, ReadingKind,
+    StoreRecord, Validation,
 };
 use bkup::domain::{
     Action, ActionId, ActionOutcome, Address, BackupId, CatalogState, Digest, DrillWork, Evidence, Instant, Name,
@@ -183,8 +183,8 @@ impl Ledger for Connection {
         self.weather.ask(true, "complete_backup", self.catalog.complete_backup(lease, done, at)).await
     }
 
-    async fn fail_backup(&self, lease: &Lease, backup: &BackupId, error: &str, at: Instant) -> Answer<()> {
-        self.weather.ask(true, "fail_backup", self.catalog.fail_backup(lease, backup, error, at)).await
+    async fn fail_backups(&self, failures: &[Failure], at: Instant) -> Answer<()> {
+        self.weather.ask(true, "fail_backups", self.catalog.fail_backups(failures, at)).await
     }
 
     async fn condemn(&self, lease: &Lease, backup: &BackupId, attempt: u64, at: Instant) -> Answer<MarkOutcome> {
