@@ -98,7 +98,9 @@ pub(super) struct Lanes(Arch);
 impl Lanes {
     /// The processor's vectors, where hashing in them is faster than one message after the other.
     pub(super) fn here() -> Option<Self> {
-        #[cfg(target_arch = "x86_64")]
+        // Without optimization each instruction is a call, and the library's code, which is always optimized, a hundred
+        // times as fast.
+        #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
         if std::arch::is_x86_feature_detected!("avx2") && !std::arch::is_x86_feature_detected!("sha") {
             return Some(Self(Arch::new())).filter(|lanes| !matches!(lanes.0, Arch::Scalar));
         }
