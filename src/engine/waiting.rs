@@ -23,18 +23,16 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 
 /// Returns the ids of what has to come when nothing more is made, with all that depends on it. Beside what is lasting
-/// these are checks that were added unproven to a partitioned table: a partition of another archive could not be attached
-/// behind them. Pure.
+/// these are constraints that were added unproven to a partitioned table: a partition of another archive could not be
+/// attached behind them. Pure.
 #[must_use]
 pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
     let has_partitions = |id: i32| {
         let table = toc.entry(id).map(|entry| entry.definition.as_deref().unwrap_or_default());
         table.is_none_or(|definition| definition.windows(PARTED.len()).any(|words| words == PARTED))
     };
-    let lasts = |entry: &Entry| match entry.kind() {
-        "CHECK CONSTRAINT" => entry.needs().any(has_partitions),
-        kind => LASTING.contains(&kind),
-    };
+    let lasts =
+        |entry: &Entry| LASTING.contains(&entry.kind()) || (entry.is_unproven() && entry.needs().any(has_partitions));
     let mut held: BTreeSet<i32> = toc.entries.iter().filter(|entry| lasts(entry)).map(|entry| entry.id).collect();
     let mut before = 0;
     while held.len() > before {

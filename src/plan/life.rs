@@ -119,10 +119,11 @@ impl<'a> Lives<'a> {
     fn next(&self, backup: &Backup, state: LifeState, rule: Option<&RetentionRule>) -> (Vec<String>, Option<Instant>) {
         let say = |words: String, at| (vec![words], at);
         let grace = self.view.desired.guards.grace;
+        let why = || self.actions.get(&backup.id).map(|action| action.reason.words.clone()).unwrap_or_default();
         match state {
-            LifeState::PurgeDue => say("the next apply purges it: its grace period is over".to_owned(), None),
+            LifeState::PurgeDue => say(format!("the next apply purges it: {}", why()), None),
             LifeState::Released => {
-                let why = self.actions.get(&backup.id).map(|action| action.reason.words.clone()).unwrap_or_default();
+                let why = why();
                 say(format!("the next apply tombstones it ({why}); it can be brought back for {grace} then"), None)
             }
             LifeState::Tombstoned => match backup.purge_after.filter(|until| *until > self.view.now()) {

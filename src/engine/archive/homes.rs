@@ -11,8 +11,8 @@
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
 //!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
 //!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
-//!    for its very end), and checks that were added unproven to a table with partitions in other archives, which could not
-//!    be attached to it any more;
+//!    for its very end), and constraints that were added unproven to a table with partitions in other archives, which could
+//!    not be attached to it any more;
 //! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
 //!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
 //!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.
@@ -236,7 +236,7 @@ fn keep_for_the_end(toc: &Toc, homes: &mut [Home]) {
     }
     for (home, entry) in homes.iter_mut().zip(&toc.entries) {
         let kept = LASTING.contains(&entry.kind())
-            || (entry.kind() == "CHECK CONSTRAINT" && needs(entry).iter().any(|other| parents.contains(other)));
+            || (entry.is_unproven() && needs(entry).iter().any(|other| parents.contains(other)));
         if *home == Home::Shared && kept {
             *home = Home::Bridge;
         }

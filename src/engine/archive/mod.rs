@@ -179,6 +179,19 @@ impl Entry {
         lossy(self.definition.as_deref())
     }
 
+    /// Returns whether it is a constraint that rows were never held against: a check, or from version 18 on a `NOT NULL`.
+    /// `pg_dump` makes them entries of their own, and the server attaches no partition to a table that has one already
+    /// where the partition has not.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        let not_valid = || self.definition.as_deref().unwrap_or_default().trim_ascii_end().ends_with(b" NOT VALID;");
+        match self.kind() {
+            "CHECK CONSTRAINT" => true,
+            "CONSTRAINT" => not_valid(),
+            _ => false,
+        }
+    }
+
     /// Returns the ids it depends on.
     pub fn needs(&self) -> impl Iterator<Item = i32> {
         self.dependencies.iter().filter_map(|id| std::str::from_utf8(id).ok()?.parse().ok())
