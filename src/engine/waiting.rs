@@ -23,16 +23,13 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 
 /// Returns the ids of what has to come when nothing more is made, with all that depends on it. Beside what is lasting
-/// these are constraints that were added unproven to a partitioned table: a partition of another archive could not be
-/// attached behind them. Pure.
+/// these are constraints that were added unproven to a table that tables of other archives come under, which they depend
+/// on then ([`super::archive::Homes`], rule 4). Pure.
 #[must_use]
 pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
-    let has_partitions = |id: i32| {
-        let table = toc.entry(id).map(|entry| entry.definition.as_deref().unwrap_or_default());
-        table.is_none_or(|definition| definition.windows(PARTED.len()).any(|words| words == PARTED))
-    };
+    let elsewhere = |id: i32| toc.entry(id).is_none();
     let lasts =
-        |entry: &Entry| LASTING.contains(&entry.kind()) || (entry.is_unproven() && entry.needs().any(has_partitions));
+        |entry: &Entry| LASTING.contains(&entry.kind()) || (entry.is_unproven() && entry.needs().any(elsewhere));
     let mut held: BTreeSet<i32> = toc.entries.iter().filter(|entry| lasts(entry)).map(|entry| entry.id).collect();
     let mut before = 0;
     while held.len() > before {
@@ -43,8 +40,6 @@ pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
     }
     held
 }
-
-const PARTED: &[u8] = b"PARTITION BY ";
 
 /// Restores an archive into a database where what it refers to may not be yet.
 ///

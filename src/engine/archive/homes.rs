@@ -11,8 +11,8 @@
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
 //!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
 //!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
-//!    for its very end), and constraints that were added unproven to a table with partitions in other archives, which could
-//!    not be attached to it any more;
+//!    for its very end), and constraints that were added unproven to a table with partitions or heirs in other archives
+//!    (`descent` says why). In whatever archive such a constraint is, it depends on these, too;
 //! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
 //!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
 //!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.
@@ -24,6 +24,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::descent::unproven;
 use super::{Entry, Header, Part, Toc, encode_entry, encode_header};
 
 /// Kinds that every archive begins with: how the session reads everything else.
@@ -81,7 +82,8 @@ pub struct Homes {
     /// The entries of each home, in the order in which its archive lists them, the preamble left out.
     members: BTreeMap<Home, Vec<usize>>,
     preamble: Vec<usize>,
-    /// Per attaching that is done late: what it waits for besides.
+    /// Per attaching that is done late, and per unproven constraint that tables of other archives come under: what it
+    /// waits for besides.
     late: HashMap<usize, Vec<i32>>,
 }
 
@@ -92,8 +94,11 @@ impl Homes {
         let tenants: HashMap<&[u8], usize> =
             tenants.iter().enumerate().map(|(place, schema)| (schema.as_bytes(), place)).collect();
         let mut homes = by_rule(&toc, &tenants, publications);
-        keep_for_the_end(&toc, &mut homes);
         bridge(&toc, &mut homes);
+        let unproven = unproven(&toc);
+        if keep_for_the_end(&toc, &unproven, &mut homes) {
+            bridge(&toc, &mut homes);
+        }
         let mut members: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
         let mut preamble = Vec::new();
         for (index, entry) in toc.entries.iter().enumerate() {
@@ -106,6 +111,13 @@ impl Homes {
         let mut late = HashMap::new();
         for (home, entries) in &mut members {
             attach_late(&toc, &homes, *home, entries, &mut late);
+        }
+        for (constraint, below) in unproven {
+            let elsewhere = below.iter().filter(|table| homes[**table] != homes[constraint]);
+            let elsewhere: Vec<i32> = elsewhere.map(|table| toc.entries[*table].id).collect();
+            if !elsewhere.is_empty() {
+                late.entry(constraint).or_default().extend(elsewhere);
+            }
         }
         Self { toc, homes, members, preamble, late }
     }
@@ -225,22 +237,15 @@ fn settle(toc: &Toc, homes: &mut [Option<Home>], start: usize) {
     }
 }
 
-/// Rule 4, for what is kept whatever it depends on.
-fn keep_for_the_end(toc: &Toc, homes: &mut [Home]) {
-    let needs = |entry: &Entry| entry.needs().filter_map(|id| toc.index(id)).collect::<Vec<usize>>();
-    let mut parents: HashSet<usize> = HashSet::new();
-    for (home, entry) in homes.iter().zip(&toc.entries) {
-        if *home != Home::Shared && entry.kind() == "TABLE ATTACH" {
-            parents.extend(needs(entry));
-        }
-    }
-    for (home, entry) in homes.iter_mut().zip(&toc.entries) {
-        let kept = LASTING.contains(&entry.kind())
-            || (entry.is_unproven() && needs(entry).iter().any(|other| parents.contains(other)));
-        if *home == Home::Shared && kept {
-            *home = Home::Bridge;
-        }
-    }
+/// Rule 4, for what is kept whatever it depends on. Returns whether anything is.
+fn keep_for_the_end(toc: &Toc, unproven: &[(usize, BTreeSet<usize>)], homes: &mut [Home]) -> bool {
+    let lasting = toc.entries.iter().enumerate().filter(|(_, entry)| LASTING.contains(&entry.kind()));
+    let mut kept: Vec<usize> = lasting.map(|(index, _)| index).collect();
+    let goes_on = |below: &BTreeSet<usize>| below.iter().any(|table| homes[*table] != Home::Shared);
+    kept.extend(unproven.iter().filter(|(_, below)| goes_on(below)).map(|(constraint, _)| *constraint));
+    kept.retain(|index| homes[*index] == Home::Shared);
+    kept.iter().for_each(|index| homes[*index] = Home::Bridge);
+    !kept.is_empty()
 }
 
 /// Rule 4.

@@ -7,6 +7,7 @@
 //! for each object, after its oid, and ends with the oid 0. Nothing marks the end of the archive: it is whole only when
 //! each promised block was seen *and* the program that wrote it exited with 0. Other layouts are refused, not guessed.
 
+mod descent;
 mod homes;
 mod reader;
 mod split;
@@ -180,8 +181,7 @@ impl Entry {
     }
 
     /// Returns whether it is a constraint that rows were never held against: a check, or from version 18 on a `NOT NULL`.
-    /// `pg_dump` makes them entries of their own, and the server attaches no partition to a table that has one already
-    /// where the partition has not.
+    /// `pg_dump` makes them entries of their own.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
         let not_valid = || self.definition.as_deref().unwrap_or_default().trim_ascii_end().ends_with(b" NOT VALID;");

@@ -223,6 +223,10 @@ pub fn merged_differs(original: &Archive, split: &Split) -> Option<String> {
         if is_attached_late(entry) {
             (copied.part, copied.dependencies) = (entry.part, entry.dependencies.clone());
         }
+        // It comes after the tables of other archives that come under its own.
+        if entry.is_unproven() {
+            copied.dependencies.clone_from(&entry.dependencies);
+        }
         if copied != *entry {
             return Some(format!("{} of {home:?} was changed: {copied:?}", named(entry)));
         }

@@ -74,8 +74,11 @@ impl Maker {
             }
             (1, _) if !table.partitioned => format!("CHECK ({key} > 0) NO INHERIT"),
             // Once it is there, no partition can be attached any more.
-            (2, _) => format!("CHECK ({key} > 0) NOT VALID"),
+            (2, _) => format!("CHECK ({key} > 2) NOT VALID"),
             (3, _) if self.major == Major::V18 => format!("CHECK ({key} > 100) NOT ENFORCED"),
+            (4, _) if self.major == Major::V18 && table.partitioned => {
+                format!("NOT NULL {} NOT VALID", quote_ident(&table.columns[0].name))
+            }
             _ => format!("CHECK ({key} > 0 OR {key}::text <> {text})"),
         };
         self.piece("a check", &needs, format!("ALTER TABLE {} ADD CONSTRAINT {name} {way};", table.name));
