@@ -180,14 +180,16 @@ impl Entry {
         lossy(self.definition.as_deref())
     }
 
-    /// Returns whether it is a constraint that rows were never held against: a check, or from version 18 on a `NOT NULL`.
-    /// `pg_dump` makes them entries of their own.
+    /// Returns whether it is a constraint that rows were never held against: a check, or from version 18 on a `NOT NULL` or
+    /// a foreign key of a partitioned table, which other tables do not come by. `pg_dump` makes them entries of their own.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
-        let not_valid = || self.definition.as_deref().unwrap_or_default().trim_ascii_end().ends_with(b" NOT VALID;");
+        let definition = self.definition.as_deref().unwrap_or_default().trim_ascii();
+        let not_valid = definition.ends_with(b" NOT VALID;");
         match self.kind() {
             "CHECK CONSTRAINT" => true,
-            "CONSTRAINT" => not_valid(),
+            "CONSTRAINT" => not_valid,
+            "FK CONSTRAINT" => not_valid && !definition.starts_with(b"ALTER TABLE ONLY "),
             _ => false,
         }
     }
