@@ -20,7 +20,7 @@ pub struct EntryFailure {
     pub reason: String,
     /// The ids of what it depends on; some may be of other archives.
     pub needs: Vec<i32>,
-    /// Whether it was not tried yet: it changes or hinders what is made after it, so that it has to come last.
+    /// Whether it has to come last: it changes or hinders what is made after it, or needs what may come with others.
     pub held: bool,
 }
 
@@ -41,6 +41,11 @@ impl EntryFailure {
     #[must_use]
     pub fn object(&self) -> String {
         format!("{}.{}", self.schema, called(&self.name))
+    }
+
+    /// Whether rows that it refers to are not there, and may lie in a table of another archive.
+    fn lacks_rows(&self) -> bool {
+        self.held && self.kind == "FK CONSTRAINT" && self.reason.contains(" violates foreign key constraint ")
     }
 }
 
@@ -90,7 +95,7 @@ pub(super) fn by_entry(words: &str, toc: &Toc) -> Vec<EntryFailure> {
                 name: entry.map_or_else(String::new, super::archive::Entry::tag),
                 reason: reason.to_owned(),
                 needs: entry.map_or_else(Vec::new, |entry| entry.needs().collect()),
-                held: false,
+                held: entry.is_some_and(super::archive::Entry::comes_last),
             });
         }
     }
@@ -112,7 +117,7 @@ pub(super) fn sort_out(
             continue;
         }
         let depends = failure.needs.iter().any(|id| passed.contains(id));
-        if failure.id != 0 && (depends || waits(&failure.reason)) {
+        if failure.id != 0 && (depends || waits(&failure.reason) || failure.lacks_rows()) {
             passed.insert(failure.id);
             deferred.push(failure);
         } else {
@@ -142,7 +147,8 @@ pub struct LeftOver<'a> {
 }
 
 /// Returns, for each archive, the ids of the entries that cannot be without a schema that is not there: whose failure
-/// names it, or names what is left out for that reason, or that depend on such an entry. `schemas` are those that are
+/// names it, or names what is left out for that reason, or that depend on such an entry, and foreign keys to rows that may
+/// lie in one. `schemas` are those that are
 /// there. What is not returned failed for a reason of its own.
 #[must_use]
 pub fn for_want_of_others(left: &[LeftOver<'_>], schemas: &BTreeSet<String>) -> Vec<BTreeSet<i32>> {
@@ -157,7 +163,9 @@ pub fn for_want_of_others(left: &[LeftOver<'_>], schemas: &BTreeSet<String>) -> 
                     let tied = archive.tied.is_none_or(|tied| missing.may_be_of(&tied.iter().cloned().collect()));
                     (tied && missing.is_of_none(schemas)) || missing.object().is_some_and(|of| objects.contains(of))
                 });
-                if is_absent || entry.needs.iter().any(|id| ids.contains(id)) {
+                let lacks_rows = entry.lacks_rows()
+                    && archive.tied.is_none_or(|tied| tied.iter().any(|schema| !schemas.contains(schema)));
+                if is_absent || lacks_rows || entry.needs.iter().any(|id| ids.contains(id)) {
                     ids.insert(entry.id);
                     objects.insert(entry.object());
                 }

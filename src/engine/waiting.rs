@@ -22,14 +22,11 @@ pub async fn restore_shared(request: RestoreRequest) -> Result<RestoreReport, En
 /// What changes everything that is made after it: default privileges add grants, event triggers may do anything.
 const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 
-/// Returns the ids of what has to come when nothing more is made, with all that depends on it. Beside what is lasting
-/// these are constraints that were added unproven to a table that tables of other archives come under, which they depend
-/// on then ([`super::archive::Homes`], rule 4). Pure.
+/// Returns the ids of what has to come when nothing more is made, with all that depends on it: what is lasting, and what
+/// comes after tables of other archives. Pure.
 #[must_use]
 pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
-    let elsewhere = |id: i32| toc.entry(id).is_none();
-    let lasts =
-        |entry: &Entry| LASTING.contains(&entry.kind()) || (entry.is_unproven() && entry.needs().any(elsewhere));
+    let lasts = |entry: &Entry| entry.comes_last() || LASTING.contains(&entry.kind());
     let mut held: BTreeSet<i32> = toc.entries.iter().filter(|entry| lasts(entry)).map(|entry| entry.id).collect();
     let mut before = 0;
     while held.len() > before {

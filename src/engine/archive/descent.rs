@@ -1,33 +1,77 @@
-//! Constraints that were added unproven, and the tables that come of theirs: partitions, and what inherits. The server
-//! attaches no partition to a table that has such a constraint where the partition has not, and proves it for whatever
-//! inherits later, whose rows may be against it. So it must come after all of these. Pure.
+//! What must come after tables of other archives, since they come under a table of its own: partitions, and what inherits.
+//! Pure.
+//!
+//! - A constraint that was added unproven: the server attaches no partition behind it that has it not, and proves it for
+//!   whatever inherits later, whose rows may be against it.
+//! - A foreign key to a table: its rows may lie in the others.
+//! - The filling of a materialized view over a table, with views in between or not: the others' rows would be missing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Entry, Toc};
+use super::{Entry, Home, Toc};
 
-/// Each such constraint with the tables below its own, to any depth, as indexes of entries.
-pub(super) fn unproven(toc: &Toc) -> Vec<(usize, BTreeSet<usize>)> {
-    let entries = || toc.entries.iter().enumerate();
-    let constraints: Vec<(usize, &Entry)> = entries().filter(|(_, entry)| entry.is_unproven()).collect();
-    if constraints.is_empty() {
-        return Vec::new();
+/// Which tables come under which, and the entries that may have to wait for some, as indexes of entries.
+pub(super) struct Descent {
+    /// The tables directly under each table.
+    children: HashMap<usize, Vec<usize>>,
+    /// The tables that such an entry is about.
+    about: Vec<(usize, Vec<usize>)>,
+}
+
+impl Descent {
+    pub(super) fn of(toc: &Toc) -> Self {
+        let children = children(toc);
+        let entries = toc.entries.iter().enumerate().filter(|_| !children.is_empty());
+        let about = entries.map(|(index, entry)| (index, about(toc, entry))).filter(|(_, about)| !about.is_empty());
+        Self { about: about.collect(), children }
     }
-    let tables = |entry: &Entry| -> Vec<usize> {
-        let needs = entry.needs().filter_map(|id| toc.index(id));
-        needs.filter(|other| toc.entries[*other].kind() == "TABLE").collect()
-    };
+
+    /// Returns each such entry with the homes of the tables that come under those it is about, to any depth.
+    pub(super) fn homes_below(&self, homes: &[Home]) -> Vec<(usize, BTreeSet<Home>)> {
+        // Many keys refer to one table, which may have thousands of partitions.
+        let mut known: HashMap<usize, BTreeSet<Home>> = HashMap::new();
+        let mut found = Vec::new();
+        for (entry, about) in &self.about {
+            let below = about.iter().flat_map(|table| {
+                let below = known.entry(*table).or_insert_with(|| self.below(*table, homes));
+                below.iter().copied().collect::<Vec<Home>>()
+            });
+            found.push((*entry, below.collect()));
+        }
+        found
+    }
+
+    fn below(&self, table: usize, homes: &[Home]) -> BTreeSet<Home> {
+        let mut seen = HashSet::new();
+        let mut open = vec![table];
+        while let Some(table) = open.pop() {
+            let children = self.children.get(&table).into_iter().flatten().copied();
+            open.extend(children.filter(|child| seen.insert(*child)));
+        }
+        seen.into_iter().map(|table| homes[table]).collect()
+    }
+}
+
+fn needs<'a>(toc: &'a Toc, entry: &'a Entry) -> impl Iterator<Item = usize> + 'a {
+    entry.needs().filter_map(|id| toc.index(id))
+}
+
+fn tables(toc: &Toc, entry: &Entry) -> Vec<usize> {
+    needs(toc, entry).filter(|other| toc.entries[*other].kind() == "TABLE").collect()
+}
+
+fn children(toc: &Toc) -> HashMap<usize, Vec<usize>> {
     let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (index, entry) in entries() {
+    for (index, entry) in toc.entries.iter().enumerate() {
         match entry.kind() {
-            "TABLE" => tables(entry).into_iter().for_each(|of| children.entry(of).or_default().push(index)),
+            "TABLE" => tables(toc, entry).into_iter().for_each(|of| children.entry(of).or_default().push(index)),
             // It has the name of the partition.
             "TABLE ATTACH" => {
                 let is_it = |other: &usize| {
                     let other = &toc.entries[*other];
                     (&other.schema, &other.tag) == (&entry.schema, &entry.tag)
                 };
-                let (partitions, parents): (Vec<usize>, Vec<usize>) = tables(entry).into_iter().partition(is_it);
+                let (partitions, parents): (Vec<usize>, Vec<usize>) = tables(toc, entry).into_iter().partition(is_it);
                 for parent in parents {
                     children.entry(parent).or_default().extend(&partitions);
                 }
@@ -35,15 +79,32 @@ pub(super) fn unproven(toc: &Toc) -> Vec<(usize, BTreeSet<usize>)> {
             _ => {}
         }
     }
-    let below = |constraint: &Entry| {
-        let mut open = tables(constraint);
-        let own: HashSet<usize> = open.iter().copied().collect();
-        let mut found = BTreeSet::new();
-        while let Some(table) = open.pop() {
-            let more = children.get(&table).into_iter().flatten().copied();
-            open.extend(more.filter(|child| !own.contains(child) && found.insert(*child)));
+    children
+}
+
+/// The tables whose rows, or whose partitions, an entry is about; none for most entries.
+fn about(toc: &Toc, entry: &Entry) -> Vec<usize> {
+    let mut about = Vec::new();
+    if entry.is_unproven() {
+        about.extend(tables(toc, entry));
+    }
+    match entry.kind() {
+        // Of the two tables that it needs it is the one whose key it needs, too.
+        "FK CONSTRAINT" => {
+            let keys = needs(toc, entry).filter(|other| ["CONSTRAINT", "INDEX"].contains(&toc.entries[*other].kind()));
+            about.extend(keys.flat_map(|key| tables(toc, &toc.entries[key])));
         }
-        found
-    };
-    constraints.into_iter().map(|(index, constraint)| (index, below(constraint))).collect()
+        "MATERIALIZED VIEW DATA" => {
+            let mut open: Vec<usize> = needs(toc, entry).collect();
+            let mut seen: HashSet<usize> = open.iter().copied().collect();
+            while let Some(index) = open.pop() {
+                match toc.entries[index].kind() {
+                    "TABLE" => about.push(index),
+                    _ => open.extend(needs(toc, &toc.entries[index]).filter(|other| seen.insert(*other))),
+                }
+            }
+        }
+        _ => {}
+    }
+    about
 }

@@ -11,8 +11,8 @@
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
 //!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
 //!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
-//!    for its very end), and constraints that were added unproven to a table with partitions or heirs in other archives
-//!    (`descent` says why). In whatever archive such a constraint is, it depends on these, too;
+//!    for its very end), and what must come after tables of other archives (`descent` says what). In whatever archive that is, its
+//!    entry says so, where a statement for rows would stand, which `pg_restore` never looks for there;
 //! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
 //!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
 //!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.
@@ -24,8 +24,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::descent::unproven;
-use super::{Entry, Header, Part, Toc, encode_entry, encode_header};
+use super::descent::Descent;
+use super::{COMES_LAST, Entry, Header, Part, Toc, encode_entry, encode_header};
 
 /// Kinds that every archive begins with: how the session reads everything else.
 const PREAMBLE: [&str; 3] = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
@@ -82,9 +82,10 @@ pub struct Homes {
     /// The entries of each home, in the order in which its archive lists them, the preamble left out.
     members: BTreeMap<Home, Vec<usize>>,
     preamble: Vec<usize>,
-    /// Per attaching that is done late, and per unproven constraint that tables of other archives come under: what it
-    /// waits for besides.
+    /// Per attaching that is done late: what it waits for besides.
     late: HashMap<usize, Vec<i32>>,
+    /// What comes after tables of other archives.
+    last: HashSet<usize>,
 }
 
 impl Homes {
@@ -95,8 +96,8 @@ impl Homes {
             tenants.iter().enumerate().map(|(place, schema)| (schema.as_bytes(), place)).collect();
         let mut homes = by_rule(&toc, &tenants, publications);
         bridge(&toc, &mut homes);
-        let unproven = unproven(&toc);
-        if keep_for_the_end(&toc, &unproven, &mut homes) {
+        let descent = Descent::of(&toc);
+        if keep_for_the_end(&toc, &descent, &mut homes) {
             bridge(&toc, &mut homes);
         }
         let mut members: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
@@ -112,14 +113,10 @@ impl Homes {
         for (home, entries) in &mut members {
             attach_late(&toc, &homes, *home, entries, &mut late);
         }
-        for (constraint, below) in unproven {
-            let elsewhere = below.iter().filter(|table| homes[**table] != homes[constraint]);
-            let elsewhere: Vec<i32> = elsewhere.map(|table| toc.entries[*table].id).collect();
-            if !elsewhere.is_empty() {
-                late.entry(constraint).or_default().extend(elsewhere);
-            }
-        }
-        Self { toc, homes, members, preamble, late }
+        let below = descent.homes_below(&homes).into_iter();
+        let elsewhere = below.filter(|(entry, below)| below.iter().any(|home| *home != homes[*entry]));
+        let last = elsewhere.map(|(entry, _)| entry).collect();
+        Self { toc, homes, members, preamble, late, last }
     }
 
     /// Returns the whole table of contents.
@@ -175,11 +172,15 @@ impl Homes {
         for index in self.preamble.iter().chain(own) {
             let entry = &self.toc.entries[*index];
             let waits_for = self.late.get(index);
-            if waits_for.is_none() && entry.offset == 0 && entry.offset_flag != 2 {
+            let is_last = self.last.contains(index);
+            if waits_for.is_none() && !is_last && entry.offset == 0 && entry.offset_flag != 2 {
                 encode_entry(&header, entry, &mut out);
                 continue;
             }
             let mut entry = Entry { offset: 0, offset_flag: if entry.has_data { 1 } else { 3 }, ..entry.clone() };
+            if is_last {
+                entry.copy = Some(COMES_LAST.to_vec());
+            }
             if let Some(waits_for) = waits_for {
                 entry.part = Part::PostData;
                 entry.dependencies.extend(waits_for.iter().map(|id| id.to_string().into_bytes()));
@@ -238,11 +239,12 @@ fn settle(toc: &Toc, homes: &mut [Option<Home>], start: usize) {
 }
 
 /// Rule 4, for what is kept whatever it depends on. Returns whether anything is.
-fn keep_for_the_end(toc: &Toc, unproven: &[(usize, BTreeSet<usize>)], homes: &mut [Home]) -> bool {
+fn keep_for_the_end(toc: &Toc, descent: &Descent, homes: &mut [Home]) -> bool {
     let lasting = toc.entries.iter().enumerate().filter(|(_, entry)| LASTING.contains(&entry.kind()));
     let mut kept: Vec<usize> = lasting.map(|(index, _)| index).collect();
-    let goes_on = |below: &BTreeSet<usize>| below.iter().any(|table| homes[*table] != Home::Shared);
-    kept.extend(unproven.iter().filter(|(_, below)| goes_on(below)).map(|(constraint, _)| *constraint));
+    let below = descent.homes_below(homes).into_iter();
+    let goes_on = below.filter(|(_, below)| below.iter().any(|home| *home != Home::Shared));
+    kept.extend(goes_on.map(|(entry, _)| entry));
     kept.retain(|index| homes[*index] == Home::Shared);
     kept.iter().for_each(|index| homes[*index] = Home::Bridge);
     !kept.is_empty()

@@ -155,6 +155,9 @@ pub struct Entry {
     pub offset: u64,
 }
 
+/// What stands in place of a COPY statement where an entry must come after tables of other archives.
+pub const COMES_LAST: &[u8] = b"-- after the tables of other archives";
+
 impl Entry {
     /// Returns its kind as text.
     #[must_use]
@@ -192,6 +195,12 @@ impl Entry {
             "FK CONSTRAINT" => not_valid && !definition.starts_with(b"ALTER TABLE ONLY "),
             _ => false,
         }
+    }
+
+    /// Returns whether it was marked as coming after tables of other archives.
+    #[must_use]
+    pub fn comes_last(&self) -> bool {
+        self.copy.as_deref() == Some(COMES_LAST)
     }
 
     /// Returns the ids it depends on.

@@ -85,7 +85,7 @@ pub fn told(entry: &Entry, how: Told) -> String {
         ("owner", &entry.owner),
         ("tablespace", &entry.tablespace),
         ("access method", &entry.access_method),
-        ("copy", &entry.copy),
+        ("copy", if entry.comes_last() { &None } else { &entry.copy }),
         ("drop", &entry.drop),
         ("definition", &entry.definition),
     ] {
@@ -223,9 +223,8 @@ pub fn merged_differs(original: &Archive, split: &Split) -> Option<String> {
         if is_attached_late(entry) {
             (copied.part, copied.dependencies) = (entry.part, entry.dependencies.clone());
         }
-        // It comes after the tables of other archives that come under its own.
-        if entry.is_unproven() {
-            copied.dependencies.clone_from(&entry.dependencies);
+        if copied.comes_last() {
+            copied.copy.clone_from(&entry.copy);
         }
         if copied != *entry {
             return Some(format!("{} of {home:?} was changed: {copied:?}", named(entry)));

@@ -159,10 +159,6 @@ impl Maker {
         let Some(to) = self.table_of(other, |table| table.unique && table.logged) else { return };
         let Some(from) = self.table_of(home, |table| table.key.is_some()) else { return };
         let (Some(key), Some(from_key)) = (&to.key, &from.key) else { return };
-        // When it is attached, a partition elsewhere would have to find its own rows in its parent already.
-        if from.name == to.name && from.spread && self.homes[home].tenant {
-            return;
-        }
         let name = quote_ident(&self.fresh());
         let (target, column) = (format!("{} ({})", to.name, quote_ident(key)), self.fresh());
         let quoted = quote_ident(&column);
@@ -174,7 +170,7 @@ impl Maker {
         let way = match self.random.below(6) {
             0 => " ON DELETE CASCADE ON UPDATE SET DEFAULT",
             1 => " ON DELETE SET NULL MATCH FULL DEFERRABLE",
-            2 if !from.partitioned && !to.partitioned => " NOT VALID",
+            2 if (!from.partitioned || self.major == Major::V18) && !to.partitioned => " NOT VALID",
             3 => " DEFERRABLE INITIALLY DEFERRED",
             4 if self.major == Major::V18 && !from.partitioned && !to.partitioned => " NOT ENFORCED",
             _ => "",
