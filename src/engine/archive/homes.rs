@@ -11,8 +11,8 @@
 //! 4. what is shared and depends, over any number of steps, on a tenant's entry or a bridge's is the bridge's, which is
 //!    restored after the tenants; so is what is shared and would change what is made after it: default privileges, which
 //!    add grants to every object that is made where they are in force, and event triggers (`pg_restore`, too, keeps both
-//!    for its very end), and what must come after tables of other archives (`descent` says what). In whatever archive that is, its
-//!    entry says so, where a statement for rows would stand, which `pg_restore` never looks for there;
+//!    for its very end); so is what is shared and must come after tables of other archives (`descent` says what). In
+//!    whatever archive that is, its entry says so ([`COMES_LAST`]);
 //! 5. a partition whose parent is in another archive is attached behind its own constraints and indexes, and behind the
 //!    attaching of its own partitions' indexes, before which an index of it is not valid: attached before, it inherits
 //!    indexes from the parent, and then fails to make its own. Its indexes are attached to the parent's behind that.

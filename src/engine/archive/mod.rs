@@ -155,7 +155,8 @@ pub struct Entry {
     pub offset: u64,
 }
 
-/// What stands in place of a COPY statement where an entry must come after tables of other archives.
+/// What stands in place of a COPY statement where an entry must come after tables of other archives: `pg_restore` looks
+/// for one only where rows are promised.
 pub const COMES_LAST: &[u8] = b"-- after the tables of other archives";
 
 impl Entry {
