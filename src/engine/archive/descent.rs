@@ -52,19 +52,24 @@ impl Descent {
     }
 }
 
+/// Kinds that may be a partition, or inherit.
+const TABLES: [&str; 2] = ["TABLE", "FOREIGN TABLE"];
+
 fn needs<'a>(toc: &'a Toc, entry: &'a Entry) -> impl Iterator<Item = usize> + 'a {
     entry.needs().filter_map(|id| toc.index(id))
 }
 
 fn tables(toc: &Toc, entry: &Entry) -> Vec<usize> {
-    needs(toc, entry).filter(|other| toc.entries[*other].kind() == "TABLE").collect()
+    needs(toc, entry).filter(|other| TABLES.contains(&toc.entries[*other].kind())).collect()
 }
 
 fn children(toc: &Toc) -> HashMap<usize, Vec<usize>> {
     let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
     for (index, entry) in toc.entries.iter().enumerate() {
         match entry.kind() {
-            "TABLE" => tables(toc, entry).into_iter().for_each(|of| children.entry(of).or_default().push(index)),
+            kind if TABLES.contains(&kind) => {
+                tables(toc, entry).into_iter().for_each(|of| children.entry(of).or_default().push(index))
+            }
             // It has the name of the partition.
             "TABLE ATTACH" => {
                 let is_it = |other: &usize| {
@@ -99,7 +104,7 @@ fn about(toc: &Toc, entry: &Entry) -> Vec<usize> {
             let mut seen: HashSet<usize> = open.iter().copied().collect();
             while let Some(index) = open.pop() {
                 match toc.entries[index].kind() {
-                    "TABLE" => about.push(index),
+                    kind if TABLES.contains(&kind) => about.push(index),
                     _ => open.extend(needs(toc, &toc.entries[index]).filter(|other| seen.insert(*other))),
                 }
             }
