@@ -47,6 +47,12 @@ impl EntryFailure {
     fn lacks_rows(&self) -> bool {
         self.held && self.kind == "FK CONSTRAINT" && self.reason.contains(" violates foreign key constraint ")
     }
+
+    /// Whether it fills a materialized view out of another one, which another archive fills and has not yet.
+    #[must_use]
+    pub fn is_too_early(&self) -> bool {
+        self.held && self.kind == "MATERIALIZED VIEW DATA" && self.reason.contains(" has not been populated")
+    }
 }
 
 impl fmt::Display for EntryFailure {
@@ -117,7 +123,7 @@ pub(super) fn sort_out(
             continue;
         }
         let depends = failure.needs.iter().any(|id| passed.contains(id));
-        if failure.id != 0 && (depends || waits(&failure.reason) || failure.lacks_rows()) {
+        if failure.id != 0 && (depends || waits(&failure.reason) || failure.lacks_rows() || failure.is_too_early()) {
             passed.insert(failure.id);
             deferred.push(failure);
         } else {

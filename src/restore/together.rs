@@ -159,16 +159,25 @@ pub async fn settle(
     if !bridges.is_empty() {
         rounds(members, place, loaded).await?;
     }
-    // Now nothing more is made, and what would change it may come.
-    for index in 0..members.len() {
-        for of in BOTH {
-            let (held, others): (Vec<_>, Vec<_>) =
-                members[index].waiting(of).iter().cloned().partition(|entry| entry.held);
-            if members[index].may_wait() && !held.is_empty() {
-                let left = again(members, (index, of), &held, place, loaded).await?;
-                keep(&mut members[index], of, others.into_iter().chain(left).collect());
+    // Now nothing more is made, and what would change it may come; what is too early still once more, for as long as that
+    // gains something.
+    let mut open = usize::MAX;
+    loop {
+        for index in 0..members.len() {
+            for of in BOTH {
+                let comes = |entry: &EntryFailure| entry.held && (open == usize::MAX || entry.is_too_early());
+                let (held, others): (Vec<_>, Vec<_>) = members[index].waiting(of).iter().cloned().partition(comes);
+                if members[index].may_wait() && !held.is_empty() {
+                    let left = again(members, (index, of), &held, place, loaded).await?;
+                    keep(&mut members[index], of, others.into_iter().chain(left).collect());
+                }
             }
         }
+        let left = all_waiting(members).into_iter().filter(|entry| entry.is_too_early()).count();
+        if left == 0 || left >= open {
+            break;
+        }
+        open = left;
     }
     judge(members, place).await
 }
