@@ -58,4 +58,4 @@ pub use restore_errors::{Awaited, EntryFailure, LeftOver, for_want_of_others};
 pub use scratch::{Scratch, ScratchOptions};
 pub use snapshot::Snapshot;
 pub use user::User;
-pub use waiting::{comes_last, restore_deferred, restore_shared, restore_waiting};
+pub use waiting::{comes_last, lasting, restore_deferred, restore_shared, restore_waiting};

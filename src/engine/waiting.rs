@@ -80,6 +80,24 @@ pub async fn restore_waiting(
     Ok(report)
 }
 
+/// Returns the ids of what changes everything that is made after it, among entries of one archive, with all of them that
+/// depend on it: of what was held back it comes at the very end. Pure.
+#[must_use]
+pub fn lasting(entries: &[EntryFailure]) -> BTreeSet<i32> {
+    let mut found: BTreeSet<i32> = BTreeSet::new();
+    loop {
+        let before = found.len();
+        let more = entries
+            .iter()
+            .filter(|entry| LASTING.contains(&entry.kind.as_str()) || entry.needs.iter().any(|id| found.contains(id)));
+        let more: Vec<i32> = more.map(|entry| entry.id).collect();
+        found.extend(more);
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
 /// Restores entries of an archive that were deferred, once more is there: the same archive once more, and of it these
 /// entries alone. What waits still is in the report again. `list` is a file that is written for the program and
 /// removed.

@@ -13,7 +13,7 @@ use crate::domain::{Bytes, DataPart, PartKind};
 use crate::engine::restore::schemas_of;
 use crate::engine::{
     Awaited, Connection, EngineError, EntryFailure, LeftOver, Programs, RestoreOptions, RestoreRequest,
-    for_want_of_others, restore_deferred,
+    for_want_of_others, lasting, restore_deferred,
 };
 
 /// What of a tenant is never left out: its rows, and what holds them.
@@ -159,27 +159,42 @@ pub async fn settle(
     if !bridges.is_empty() {
         rounds(members, place, loaded).await?;
     }
-    // Now nothing more is made, and what would change it may come; what is too early still once more, for as long as that
-    // gains something.
+    // What had to wait for the tables of all comes now; what is too early still once more, for as long as that gains
+    // something.
     let mut open = usize::MAX;
-    loop {
-        for index in 0..members.len() {
-            for of in BOTH {
-                let comes = |entry: &EntryFailure| entry.held && (open == usize::MAX || entry.is_too_early());
-                let (held, others): (Vec<_>, Vec<_>) = members[index].waiting(of).iter().cloned().partition(comes);
-                if members[index].may_wait() && !held.is_empty() {
-                    let left = again(members, (index, of), &held, place, loaded).await?;
-                    keep(&mut members[index], of, others.into_iter().chain(left).collect());
-                }
-            }
-        }
+    while open > 0 {
+        let first = open == usize::MAX;
+        held_back(members, place, loaded, &|entry, lasts| !lasts && (first || entry.is_too_early())).await?;
         let left = all_waiting(members).into_iter().filter(|entry| entry.is_too_early()).count();
-        if left == 0 || left >= open {
+        if left >= open {
             break;
         }
         open = left;
     }
+    // Now nothing more is made, and what would change it may come.
+    held_back(members, place, loaded, &|_, lasts| lasts).await?;
     judge(members, place).await
+}
+
+/// Loads what was held back, as far as it is wanted; whether an entry is lasting is told beside it.
+async fn held_back(
+    members: &mut [Beside<'_>],
+    place: Place<'_>,
+    loaded: &mut Loaded,
+    wanted: &(dyn Fn(&EntryFailure, bool) -> bool + Send + Sync),
+) -> Result<(), (usize, RestoreError)> {
+    for index in 0..members.len() {
+        for of in BOTH {
+            let lasts = lasting(members[index].waiting(of));
+            let comes = |entry: &EntryFailure| entry.held && wanted(entry, lasts.contains(&entry.id));
+            let (now, others): (Vec<_>, Vec<_>) = members[index].waiting(of).iter().cloned().partition(comes);
+            if members[index].may_wait() && !now.is_empty() {
+                let left = again(members, (index, of), &now, place, loaded).await?;
+                keep(&mut members[index], of, others.into_iter().chain(left).collect());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Loads again what may have come into reach, until that gains nothing.

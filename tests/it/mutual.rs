@@ -168,7 +168,11 @@ const PARTED: &str = "
     CREATE TABLE public.audit (event int CONSTRAINT of_event REFERENCES public.events); INSERT INTO public.audit VALUES (1), (11);
     CREATE MATERIALIZED VIEW public.counted AS SELECT count(*) AS n FROM public.events;
     CREATE MATERIALIZED VIEW tenant_b.counted AS SELECT id FROM public.events;
-    CREATE MATERIALIZED VIEW tenant_a.counted AS SELECT count(*) AS n FROM tenant_b.counted;";
+    CREATE MATERIALIZED VIEW tenant_a.counted AS SELECT count(*) AS n FROM tenant_b.counted;
+    CREATE TABLE tenant_b.refers (event int REFERENCES public.events); INSERT INTO tenant_b.refers VALUES (1);
+    CREATE FUNCTION tenant_a.nothing_more() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''nothing more''; END';
+    CREATE EVENT TRIGGER nothing_more ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION tenant_a.nothing_more();
+    COMMENT ON EVENT TRIGGER nothing_more IS 'the very last';";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_refers_to_rows_in_tenants_through_a_shared_table_comes_after_them() {
