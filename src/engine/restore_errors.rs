@@ -154,8 +154,7 @@ pub struct LeftOver<'a> {
 
 /// Returns, for each archive, the ids of the entries that cannot be without a schema that is not there: whose failure
 /// names it, or names what is left out for that reason, or that depend on such an entry, and foreign keys to rows that may
-/// lie in one. `schemas` are those that are
-/// there. What is not returned failed for a reason of its own.
+/// lie in one. `schemas` are those that are there. What is not returned failed for a reason of its own.
 #[must_use]
 pub fn for_want_of_others(left: &[LeftOver<'_>], schemas: &BTreeSet<String>) -> Vec<BTreeSet<i32>> {
     let mut found: Vec<BTreeSet<i32>> = vec![BTreeSet::new(); left.len()];

@@ -27,15 +27,25 @@ const LASTING: [&str; 2] = ["DEFAULT ACL", "EVENT TRIGGER"];
 #[must_use]
 pub fn comes_last(toc: &Toc) -> BTreeSet<i32> {
     let lasts = |entry: &Entry| entry.comes_last() || LASTING.contains(&entry.kind());
-    let mut held: BTreeSet<i32> = toc.entries.iter().filter(|entry| lasts(entry)).map(|entry| entry.id).collect();
+    let all: Vec<(i32, bool, Vec<i32>)> =
+        toc.entries.iter().map(|entry| (entry.id, lasts(entry), entry.needs().collect())).collect();
+    with_dependents(&all)
+}
+
+/// Returns the ids of what is marked, with all that depends on it, over any number of steps; of each there is its id, the
+/// mark, and the ids of what it needs.
+fn with_dependents(all: &[(i32, bool, Vec<i32>)]) -> BTreeSet<i32> {
+    let mut found: BTreeSet<i32> = all.iter().filter(|(_, marked, _)| *marked).map(|(id, ..)| *id).collect();
     let mut before = 0;
-    while held.len() > before {
-        before = held.len();
-        let more = toc.entries.iter().filter(|entry| entry.needs().any(|id| held.contains(&id)));
-        let more: Vec<i32> = more.map(|entry| entry.id).collect();
-        held.extend(more);
+    while found.len() > before {
+        before = found.len();
+        for (id, _, needs) in all {
+            if needs.iter().any(|other| found.contains(other)) {
+                found.insert(*id);
+            }
+        }
     }
-    held
+    found
 }
 
 /// Restores an archive into a database where what it refers to may not be yet.
@@ -84,18 +94,10 @@ pub async fn restore_waiting(
 /// depend on it: of what was held back it comes at the very end. Pure.
 #[must_use]
 pub fn lasting(entries: &[EntryFailure]) -> BTreeSet<i32> {
-    let mut found: BTreeSet<i32> = BTreeSet::new();
-    loop {
-        let before = found.len();
-        let more = entries
-            .iter()
-            .filter(|entry| LASTING.contains(&entry.kind.as_str()) || entry.needs.iter().any(|id| found.contains(id)));
-        let more: Vec<i32> = more.map(|entry| entry.id).collect();
-        found.extend(more);
-        if found.len() == before {
-            return found;
-        }
-    }
+    let lasts = |entry: &EntryFailure| LASTING.contains(&entry.kind.as_str());
+    let all: Vec<(i32, bool, Vec<i32>)> =
+        entries.iter().map(|entry| (entry.id, lasts(entry), entry.needs.clone())).collect();
+    with_dependents(&all)
 }
 
 /// Restores entries of an archive that were deferred, once more is there: the same archive once more, and of it these
